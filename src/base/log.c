@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 1024
+
+/* The log is the process's own, as stderr is: no device or session has one of its own. */
+static struct {
+	int fd;
+	enum log_level level;
+	bool timestamp;
+	unsigned long lost;
+	char prog[64];
+} log_state = { .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .prog = "mpqemu" };
+
+void log_init(int fd, const char *prog)
+{
+	log_state.fd = fd;
+	snprintf(log_state.prog, sizeof(log_state.prog), "%s", prog);
+}
+
+void log_set_level(enum log_level level)
+{
+	log_state.level = level;
+}
+
+void log_set_timestamp(bool on)
+{
+	log_state.timestamp = on;
+}
+
+unsigned long log_lost(void)
+{
+	return log_state.lost;
+}
+
+const char *log_errname(int err)
+{
+	const char *text = strerrordesc_np(abs(err));
+
+	return text ? text : "Unknown error";
+}
+
+/* Appends to line[*len], never past the last byte but one (the newline's place). */
+static void line_addv(char *line, size_t *len, const char *fmt, va_list ap)
+{
+	size_t room = LINE_MAX_BYTES - 1 - *len;
+	int n = vsnprintf(line + *len, room, fmt, ap);
+
+	if (n > 0)
+		*len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void line_add(char *line, size_t *len, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+static void line_add(char *line, size_t *len, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	line_addv(line, len, fmt, ap);
+	va_end(ap);
+}
+
+/*
+ * The civil date of a day count since 1970-01-01: gmtime_r may open the time zone file, which a
+ * sandboxed process may not.  Era arithmetic on 400-year cycles of 146097 days, years from March.
+ */
+static void line_add_time(char *line, size_t *len)
+{
+	struct timespec ts;
+	long day, era, doe, yoe, doy, mp, sec;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	day = ts.tv_sec / 86400 + 719468;
+	sec = ts.tv_sec % 86400;
+	era = day / 146097;
+	doe = day % 146097;
+	yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	mp = (5 * doy + 2) / 153;
+	line_add(line, len, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%06ldZ ",
+		 yoe + era * 400 + (mp >= 10), mp < 10 ? mp + 3 : mp - 9,
+		 doy - (153 * mp + 2) / 5 + 1, sec / 3600, sec / 60 % 60, sec % 60,
+		 ts.tv_nsec / 1000);
+}
+
+void log_vline(enum log_level level, const char *fmt, va_list ap)
+{
+	char line[LINE_MAX_BYTES];
+	size_t len = 0;
+
+	if (level > log_state.level)
+		return;
+	if (log_state.timestamp)
+		line_add_time(line, &len);
+	line_add(line, &len, "%s: %s", log_state.prog,
+		 level == LOG_LEVEL_WARNING ? "warning: " : "");
+	line_addv(line, &len, fmt, ap);
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
+	line[len++] = '\n';
+	if (write(log_state.fd, line, len) != (ssize_t)len)
+		log_state.lost++;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vline(level, fmt, ap);
+	va_end(ap);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+/*
+ * One line a call, one write(2) a line, no allocation and no locale: it works in a process that
+ * may not open files (glib's writer and strerror may not).  Mechanism code does not log; it
+ * returns -errno, and the applet logs once.
+ */
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+};
+
+/*
+ * Where lines go and what stands before them: @fd stays the caller's, @prog (copied, cut at 63
+ * bytes) is the program's name as QEMU prints it ("PROG: message").
+ */
+void log_init(int fd, const char *prog);
+
+/* The most talkative level that is still written.  The default is LOG_LEVEL_INFO. */
+void log_set_level(enum log_level level);
+
+/* Puts an ISO 8601 time with microseconds (UTC) before each line, as QEMU's -msg timestamp=on. */
+void log_set_timestamp(bool on);
+
+/*
+ * Writes "PROG: text\n" (warnings: "PROG: warning: text\n").  A line is cut at 1023 bytes; control
+ * characters in it are written as '?'.  A full or closed log fd loses the line and counts it.
+ */
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_vline(enum log_level level, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
+/* Lines lost so far because the log fd did not take them. */
+unsigned long log_lost(void);
+
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* "No such file or directory" and its like, for -errno or errno; never allocates. */
+const char *log_errname(int err);
+
+#endif

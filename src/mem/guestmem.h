@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MEM_GUESTMEM_H
+#define MEM_GUESTMEM_H
+
+/*
+ * Guest RAM: a table of regions, each a part of a memfd mapped MAP_SHARED into one reserved range
+ * of addresses.  Everything that touches guest memory goes through here, by guest-physical address
+ * and length; no host pointer outlives the call that made it.
+ *
+ * An access that is not wholly inside the table, in address order and without a gap, fails and
+ * transfers nothing.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define GUESTMEM_MAX_REGIONS 8
+
+struct guestmem;
+
+/* One region as the VMM announces it; @fd stays the caller's and may be closed after the call. */
+struct guestmem_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t offset;	/* into the file, bytes */
+	int fd;
+};
+
+enum guestmem_dir {
+	GUESTMEM_READ,		/* the device reads guest RAM */
+	GUESTMEM_WRITE,
+};
+
+/* Called after each transfer with what was moved; for tracing and recording. */
+typedef void guestmem_hook(void *opaque, enum guestmem_dir dir, uint64_t gpa, const void *data,
+			   size_t len);
+
+/* Reserves the address range.  Returns NULL with errno set. */
+struct guestmem *guestmem_create(void);
+void guestmem_destroy(struct guestmem *mem);
+
+/*
+ * Replaces the whole table.  Regions that stay the same (file, offset, size) keep their mapping.
+ * All or nothing: on failure the old table stands.  Returns 0, or -errno: -EINVAL for overlap,
+ * wrap, zero or unaligned sizes; -ERANGE for a part outside the file; -E2BIG for too many regions
+ * or bytes; -EBADF, -EACCES, -ENODEV for an fd that cannot be mapped shared and writable.
+ */
+int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, unsigned count);
+
+/* Counts up with each change of the table. */
+uint64_t guestmem_generation(const struct guestmem *mem);
+
+/* Number of regions now, and a copy of region @i without its fd (-1). */
+unsigned guestmem_count(const struct guestmem *mem);
+struct guestmem_region guestmem_get(const struct guestmem *mem, unsigned i);
+
+/* 0, or -EFAULT when a byte of the range is not RAM (nothing is moved then). */
+int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len);
+int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len);
+
+/*
+ * The range as host segments, for one system call made before the caller returns to the loop.
+ * Returns the number of segments (at most @max), -EFAULT, or -E2BIG when @max is too few.
+ */
+int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max);
+
+void guestmem_set_hook(struct guestmem *mem, guestmem_hook *hook, void *opaque);
+
+#endif

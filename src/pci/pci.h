@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PCI_PCI_H
+#define PCI_PCI_H
+
+/*
+ * A conventional PCI function: config space, BARs, INTx, bus mastering.  A device model is one
+ * struct pci_class (static, const) and one plain state struct that begins with struct pci_state.
+ * The model never knows which protocol drives it, nor where its process got its memory from.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct guestmem;
+struct pci_dev;
+
+#define PCI_CONFIG_SIZE 256
+#define PCI_NUM_BARS 6
+#define PCI_STATE_MAX 65536	/* bytes of a device's whole state */
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM };
+
+struct pci_bar {
+	enum pci_bar_kind kind;
+	uint32_t size;		/* bytes, a power of two; I/O >= 4, memory >= 16 */
+};
+
+/*
+ * Everything a successor process needs to go on: no pointers, no padding that is not written.  The
+ * first member of every device's state struct.  A change of any state struct bumps its version.
+ */
+struct pci_state {
+	uint32_t magic;			/* PCI_STATE_MAGIC */
+	uint32_t version;		/* pci_class.state_version */
+	uint32_t size;			/* pci_class.state_size, bytes */
+	uint8_t line;			/* level that the device drives on INTA#, before INTx disable */
+	uint8_t pad[3];
+	uint8_t config[PCI_CONFIG_SIZE];
+};
+
+#define PCI_STATE_MAGIC 0x3051504dU	/* "MPQ0" */
+
+struct pci_class {
+	const char *name;		/* QEMU's -device name */
+	const char *desc;
+	uint16_t vendor, device, subsystem_vendor, subsystem;
+	uint32_t class_code;		/* 24 bits: class, subclass, interface */
+	uint8_t revision;
+	uint8_t min_gnt, max_lat;
+	bool has_irq;			/* INTA# */
+	struct pci_bar bar[PCI_NUM_BARS];
+	uint32_t state_version;
+	size_t state_size;		/* bytes of the state struct, <= PCI_STATE_MAX */
+	bool has_scsi_bus;		/* owns a bus "ID.0" for scsi-hd and scsi-cd */
+
+	/*
+	 * Makes the runtime part around @dev->state (buffers, timers; nothing that a successor
+	 * would miss) and hangs it on @dev->priv.  Returns 0 or -errno.
+	 */
+	int (*realize)(struct pci_dev *dev);
+	void (*unrealize)(struct pci_dev *dev);
+	/*
+	 * RST#: the chip and its bus as after power-on.  Config space has its defaults already.
+	 * When it returns, no DMA of an earlier request can land any more.
+	 */
+	void (*reset)(struct pci_dev *dev);
+	/*
+	 * @off + @size lies inside the BAR, @size is 1, 2, 4 or 8; little-endian value.  A model
+	 * that has no 8-byte registers sees two 4-byte accesses (max_access = 4).
+	 */
+	uint64_t (*read)(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size);
+	void (*write)(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size, uint64_t val);
+	unsigned max_access;
+	/* After a guest write to config space at @off, @len bytes; may be NULL. */
+	void (*config_written)(struct pci_dev *dev, unsigned off, unsigned len);
+};
+
+/* What surrounds a device: given by the process that runs it. */
+struct pci_host {
+	struct loop *loop;
+	struct guestmem *mem;
+	/* The level of the INTA# pin (after INTx disable) has changed. */
+	void (*intx)(void *opaque, bool level);
+	/* One line about something odd that the guest did; rate-limited by the host.  May be NULL. */
+	void (*guest_error)(void *opaque, const char *what);
+	void *opaque;
+};
+
+struct pci_dev {
+	const struct pci_class *cls;
+	struct pci_state *state;	/* cls->state_size bytes, owned by the process */
+	struct pci_host host;
+	void *priv;			/* the model's runtime part */
+	const char *id;
+	void *scsi_config;		/* struct scsi_bus_setup *, for has_scsi_bus */
+};
+
+/*
+ * Prepares a fresh @state (zeroed memory of cls->state_size bytes) with config space at power-on
+ * and realizes the model.  Returns 0 or -errno.
+ */
+int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_state *state,
+		 const struct pci_host *host, const char *id, void *scsi_config);
+void pci_dev_finish(struct pci_dev *dev);
+
+/* RST# of the function: PCI Local Bus 3.0, section 2.2.1; config to its defaults, line low. */
+void pci_dev_reset(struct pci_dev *dev);
+
+/*
+ * A config access as the guest makes it.  @len 1, 2 or 4 inside the 256 bytes, any alignment;
+ * anything else reads as all ones (of 4 bytes) and is dropped on write.
+ */
+uint32_t pci_config_read(struct pci_dev *dev, uint32_t off, int32_t len);
+void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t len);
+
+/*
+ * A bus access at the absolute address that the guest used.  Returns false when no enabled BAR
+ * decodes the whole access (*val is all ones then).
+ */
+bool pci_bus_read(struct pci_dev *dev, bool memory, uint64_t addr, unsigned size, uint64_t *val);
+bool pci_bus_write(struct pci_dev *dev, bool memory, uint64_t addr, unsigned size, uint64_t val);
+
+/*
+ * Which of this function's own enabled BARs decodes [addr, addr + len)?  Returns the BAR's number
+ * and sets *ret_off, or -ENXIO.  For engines whose programs may address their own chip.
+ */
+int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len,
+	       uint64_t *ret_off);
+
+/* The device's interrupt condition; the pin follows unless INTx is disabled. */
+void pci_set_intx(struct pci_dev *dev, bool level);
+bool pci_intx_pin(const struct pci_dev *dev);
+
+/* May the function start bus cycles (command register bit 2)? */
+bool pci_bus_master(const struct pci_dev *dev);
+
+/* DMA: 0; -EPERM while bus mastering is off; -EFAULT when a byte is not RAM (nothing moved). */
+int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len);
+int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len);
+
+void pci_guest_error(struct pci_dev *dev, const char *what);
+
+/* Config space offsets (PCI Local Bus 3.0, section 6.1) that models and clients name. */
+enum {
+	PCI_VENDOR_ID = 0x00, PCI_DEVICE_ID = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06,
+	PCI_REVISION_ID = 0x08, PCI_CLASS_PROG = 0x09, PCI_CLASS_DEVICE = 0x0a,
+	PCI_CACHE_LINE_SIZE = 0x0c, PCI_LATENCY_TIMER = 0x0d, PCI_HEADER_TYPE = 0x0e,
+	PCI_BASE_ADDRESS_0 = 0x10, PCI_SUBSYSTEM_VENDOR_ID = 0x2c, PCI_SUBSYSTEM_ID = 0x2e,
+	PCI_ROM_ADDRESS = 0x30, PCI_CAPABILITY_LIST = 0x34, PCI_INTERRUPT_LINE = 0x3c,
+	PCI_INTERRUPT_PIN = 0x3d, PCI_MIN_GNT = 0x3e, PCI_MAX_LAT = 0x3f,
+};
+
+#define PCI_COMMAND_IO 0x0001
+#define PCI_COMMAND_MEMORY 0x0002
+#define PCI_COMMAND_MASTER 0x0004
+#define PCI_COMMAND_INTX_DISABLE 0x0400
+#define PCI_STATUS_INTERRUPT 0x0008
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_SPEC_H
+#define PLAN_SPEC_H
+
+/*
+ * What one device process is to be: plain data without pointers or paths, made by the keeper from
+ * the options, handed to the device process in a sealed memfd.
+ */
+
+#include <stdint.h>
+
+#include "scsi/config.h"
+
+#define SPEC_MAGIC 0x4c51504dU	/* "MPQL" */
+#define SPEC_VERSION 1
+#define SPEC_MAX_DEVICES 8
+#define SPEC_MAX_DISKS 64
+
+enum spec_image_kind {
+	SPEC_IMAGE_NONE,	/* a drive without a medium */
+	SPEC_IMAGE_RAW,		/* a file or block device, opened by the keeper */
+	SPEC_IMAGE_NBD,		/* a connected NBD socket */
+	SPEC_IMAGE_NULL,	/* QEMU's null-co: no data, an optional latency */
+};
+
+struct spec_image {
+	uint8_t kind;		/* enum spec_image_kind */
+	uint8_t readonly;
+	uint8_t direct;		/* the fd was opened O_DIRECT */
+	uint8_t no_flush;	/* cache=unsafe */
+	uint8_t discard;	/* discard=unmap */
+	uint8_t detect_zeroes;	/* 0 off, 1 on, 2 unmap */
+	uint8_t probed_raw;	/* block 0 must not become another format's header */
+	uint8_t read_zeroes;	/* null-co: read-zeroes=on */
+	int32_t slot;		/* fd slot, or -1 */
+	uint32_t latency_us;	/* null-co: latency-ns, rounded up */
+	uint64_t size;		/* bytes; null-co: given; others: as the keeper measured it */
+	char export_name[256];	/* NBD */
+};
+
+struct spec_disk {
+	uint8_t device;		/* index of the controller */
+	uint8_t pad[7];
+	struct scsi_unit_config unit;
+	struct spec_image image;
+};
+
+struct spec_device {
+	char driver[32];
+	char id[64];
+	int32_t peer_slot;	/* fd slot of its x-remote-object's socket, or -1: not served */
+	uint32_t pad;
+};
+
+struct launch_spec {
+	uint32_t magic, version, size;
+	uint32_t device_count, disk_count;
+	uint32_t threads;	/* of the block pool; 0: no raw image */
+	struct spec_device device[SPEC_MAX_DEVICES];
+	struct spec_disk disk[SPEC_MAX_DISKS];
+};
+
+#endif

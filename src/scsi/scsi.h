@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SCSI_SCSI_H
+#define SCSI_SCSI_H
+
+/*
+ * A SCSI bus as its host adapter sees it: targets with logical units, each on a block device, and a
+ * table of commands (tasks, SAM-3) in flight.
+ *
+ * The adapter polls: it starts a command, asks for its phase, moves data through the command's
+ * window, and takes the status.  Nothing calls back into the adapter from inside a call that the
+ * adapter made; when a waiting command goes on, ops->ready() says so, from the loop.
+ *
+ *     scsi_command() -> WAIT ... ready() -> DATA_IN or DATA_OUT (window, advance, maybe WAIT again)
+ *                    -> STATUS -> scsi_release()
+ *
+ * Everything a successor process needs is in struct scsi_bus_state: no pointers there; a command
+ * is named by its index, and its generation tells an old answer from a new command.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scsi/config.h"
+
+struct block;
+struct buffers;
+struct loop;
+
+#define SCSI_MAX_TARGETS 16
+#define SCSI_MAX_LUNS 8		/* a target */
+#define SCSI_MAX_UNITS 64	/* a bus */
+#define SCSI_MAX_REQS 288	/* a bus; more get TASK SET FULL */
+#define SCSI_MAX_CDB 16
+#define SCSI_SENSE_LEN 18	/* fixed format, SPC-3 4.5.3 */
+
+enum scsi_phase { SCSI_PHASE_FREE, SCSI_PHASE_WAIT, SCSI_PHASE_DATA_IN, SCSI_PHASE_DATA_OUT,
+		  SCSI_PHASE_STATUS };
+
+enum scsi_task_attr { SCSI_TASK_UNTAGGED, SCSI_TASK_SIMPLE, SCSI_TASK_ORDERED, SCSI_TASK_HEAD };
+
+/* SAM-3 5.3.1 */
+enum scsi_status { SCSI_GOOD = 0x00, SCSI_CHECK_CONDITION = 0x02, SCSI_CONDITION_MET = 0x04,
+		   SCSI_BUSY = 0x08, SCSI_RESERVATION_CONFLICT = 0x18, SCSI_TASK_SET_FULL = 0x28,
+		   SCSI_TASK_ABORTED = 0x40 };
+
+/* One command in flight.  40-odd bytes of identity, then progress; private to src/scsi. */
+struct scsi_req_state {
+	uint8_t phase;			/* enum scsi_phase */
+	uint8_t status;
+	uint8_t target, lun, initiator, attr, tag;
+	uint8_t cdb_len;
+	uint8_t cdb[SCSI_MAX_CDB];
+	uint32_t generation;
+	uint32_t step;			/* the command's own state machine */
+	uint64_t order;			/* arrival; counts up for the bus */
+	uint64_t lba;			/* next block of the medium */
+	uint64_t blocks;		/* left to transfer on the medium */
+	uint32_t xfer_len;		/* bytes of the data phase, as the CDB asks */
+	uint32_t xfer_done;
+	uint32_t win_len, win_off;	/* the open window */
+	uint32_t arg[2];
+};
+
+/* A logical unit's own state. */
+struct scsi_unit_state {
+	uint8_t sense[SCSI_SENSE_LEN];	/* of the last CHECK CONDITION, for REQUEST SENSE */
+	uint8_t sense_valid;
+	uint8_t ua_count;
+	uint16_t ua[4];			/* pending unit attentions, asc << 8 | ascq, oldest first */
+	uint8_t write_cache;
+	uint8_t read_cache_disabled;
+	uint8_t d_sense;
+	uint8_t started;
+	uint8_t tray_open, tray_locked, medium_event;
+	uint8_t reserved;		/* RESERVE(6): bit 7 set, initiator id below */
+	uint8_t poisoned;		/* a flush failed: see block.h */
+	uint8_t pad[5];
+	uint32_t block_size;		/* bytes, as MODE SELECT left it */
+	uint8_t mode_saved[64];
+	uint8_t mode_current[64];
+};
+
+struct scsi_bus_state {
+	uint32_t next_generation;
+	uint32_t pad;
+	uint64_t next_order;
+	struct scsi_unit_state unit[SCSI_MAX_UNITS];
+	struct scsi_req_state req[SCSI_MAX_REQS];
+};
+
+struct scsi_bus;
+
+struct scsi_bus_ops {
+	/* A command that was in WAIT has another phase now.  From the loop. */
+	void (*ready)(void *opaque, unsigned req);
+};
+
+/* One logical unit and the block device under it (NULL: no medium). */
+struct scsi_unit_setup {
+	struct scsi_unit_config config;
+	struct block *block;
+};
+
+/* What a bus is made of; given to the device model as pci_dev.scsi_config. */
+struct scsi_bus_setup {
+	struct scsi_unit_setup *units;
+	unsigned count;
+	struct buffers *buffers;
+	/* A request was held back by werror/rerror=stop|enospc, or a unit wants to say so.  NULL ok. */
+	void (*report)(void *opaque, const char *unit_id, const char *what, int err);
+	void *opaque;
+};
+
+/*
+ * @state is zeroed memory inside the adapter's own state.  @setup and all it names outlive the bus.
+ * Returns NULL with errno set (EINVAL: two units at one address, or an impossible address).
+ */
+struct scsi_bus *scsi_bus_create(const struct scsi_bus_setup *setup, struct scsi_bus_state *state,
+				 const struct scsi_bus_ops *ops, void *opaque, struct loop *loop);
+/* Commands in flight are dropped; the block devices must be idle. */
+void scsi_bus_destroy(struct scsi_bus *bus);
+
+/* Does anything answer at this target id? */
+bool scsi_target_present(const struct scsi_bus *bus, unsigned target);
+
+struct scsi_command {
+	uint8_t target, lun, initiator;
+	uint8_t attr;			/* enum scsi_task_attr */
+	uint8_t tag;
+	uint8_t cdb_len;
+	uint8_t cdb[SCSI_MAX_CDB];
+};
+
+/* How many bytes a CDB of this opcode has (SPC-3 4.3.3), or 0 for a reserved or vendor group. */
+unsigned scsi_cdb_len(uint8_t opcode);
+
+/*
+ * Takes a command.  Returns its index; the command may already be in any phase but FREE.
+ * -ENODEV: no such target.  (A missing LUN, a bad CDB, a full task set and a task tagged like one
+ * in flight are commands that end with the right status, as on a real bus.)  -ENOSPC: all
+ * SCSI_MAX_REQS are taken, even for that: the adapter answers TASK SET FULL by itself.
+ */
+int scsi_command(struct scsi_bus *bus, const struct scsi_command *cmd);
+
+enum scsi_phase scsi_phase(const struct scsi_bus *bus, unsigned req);
+uint32_t scsi_generation(const struct scsi_bus *bus, unsigned req);
+
+/*
+ * The bytes that can be moved now, in DATA_IN (to read) and DATA_OUT (to fill); good until the next
+ * call on this bus.  *ret_len > 0.
+ */
+void *scsi_window(struct scsi_bus *bus, unsigned req, size_t *ret_len);
+/* @len bytes of the window were moved.  At its end the phase changes. */
+void scsi_advance(struct scsi_bus *bus, unsigned req, size_t len);
+
+/* In phase STATUS. */
+uint8_t scsi_status(const struct scsi_bus *bus, unsigned req);
+/* The status was delivered: the index is free again. */
+void scsi_release(struct scsi_bus *bus, unsigned req);
+
+/* Task management (SAM-3 7).  They return at once: what the host still does for an ended command
+ * touches private buffers only. */
+void scsi_abort(struct scsi_bus *bus, unsigned req);
+/* The task of that nexus and tag; -ENOENT if there is none. */
+int scsi_find(const struct scsi_bus *bus, unsigned target, unsigned lun, unsigned initiator,
+	      int tag /* -1: untagged */);
+void scsi_abort_task_set(struct scsi_bus *bus, unsigned target, unsigned lun, unsigned initiator);
+void scsi_clear_task_set(struct scsi_bus *bus, unsigned target, unsigned lun);
+/* BUS DEVICE RESET message: every LUN of the target, UNIT ATTENTION 29/03. */
+void scsi_target_reset(struct scsi_bus *bus, unsigned target);
+/* RST on the SCSI bus: 29/02.  @power_on (PCI reset): 29/00, mode pages saved values. */
+void scsi_bus_reset(struct scsi_bus *bus, bool power_on);
+
+/* Commands whose phase is not FREE. */
+unsigned scsi_active(const struct scsi_bus *bus);
+
+/* The operator: retries what werror/rerror=stop|enospc holds back. */
+void scsi_retry_held(struct scsi_bus *bus);
+
+#endif
