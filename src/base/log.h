@@ -38,6 +38,9 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 void log_vline(enum log_level level, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 
+/* Writes finished lines of another process as they are, though it may block. */
+void log_copy(const void *lines, unsigned long len);
+
 /* Lines lost so far because the log fd did not take them. */
 unsigned long log_lost(void);
 

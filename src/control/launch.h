@@ -4,7 +4,8 @@
 
 /*
  * The launch contract: a device process gets all it has as fds at these numbers, and nothing else.
- * The same table stands in mpqemu-remote(1).
+ * A number that a device process does not use holds /dev/null, so that what it receives later
+ * stands at LAUNCH_SLOT_FREE and above.  The same table stands in mpqemu-remote(1).
  */
 
 enum launch_slot {
@@ -16,13 +17,25 @@ enum launch_slot {
 	LAUNCH_SLOT_SPEC,		/* struct launch_spec, sealed memfd */
 	LAUNCH_SLOT_STATE,		/* memfd: PCI_STATE_MAX bytes a device */
 	LAUNCH_SLOT_METRICS,		/* memfd: counters, one page */
-	LAUNCH_SLOT_EPOLL,		/* made by the device process itself, at this number */
-	LAUNCH_SLOT_POOL,		/* eventfd of the block pool */
+	LAUNCH_SLOT_EPOLL,		/* made by the device process itself */
+	LAUNCH_SLOT_POOL,		/* eventfd of the block pool, made by the device process */
 	LAUNCH_SLOT_PEER = 16,		/* 16..23: the peer of each device */
-	LAUNCH_SLOT_IRQ = 24,		/* 24..39: irqfd and resamplefd of each device, once received */
-	LAUNCH_SLOT_IMAGE = 40,		/* 40..103: images and NBD sockets */
-	LAUNCH_SLOT_FREE = 104,		/* 104..127: fds on their way in */
+	LAUNCH_SLOT_IMAGE = 24,		/* 24..87: images and NBD sockets */
+	LAUNCH_SLOT_FREE = 88,		/* 88..127: what arrives from peers */
 	LAUNCH_SLOT_COUNT = 128,
 };
+
+/* One fd on its way into a slot. */
+struct launch_fd {
+	int fd;
+	int slot;
+};
+
+/*
+ * For the child between fork and the device: moves each fd to its slot, fills the slots below
+ * LAUNCH_SLOT_FREE that are left with /dev/null, and closes everything else.  Slots must be
+ * distinct.  Returns 0 or -errno; after a failure the child can only exit.
+ */
+int launch_arrange(const struct launch_fd *fds, unsigned count);
 
 #endif

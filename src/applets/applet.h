@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_APPLET_H
+#define APPLETS_APPLET_H
+
+/*
+ * The roles of the one program.  argv[0] is the name under which the applet was called, the rest
+ * are its arguments; the return value is the exit status.
+ */
+
+int orchestrate_main(int argc, char **argv);
+int proxy_main(int argc, char **argv);
+int remote_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "control/channel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
+	[CTL_READY] = CTL_FROM_DEVICE,
+	[CTL_STOP] = CTL_FROM_KEEPER,
+	[CTL_HELD] = CTL_FROM_DEVICE,
+	[CTL_RETRY] = CTL_FROM_KEEPER,
+};
+
+int ctl_send(int fd, enum ctl_type type, uint32_t arg)
+{
+	struct ctl_msg msg = { .type = type, .arg = arg };
+	ssize_t n;
+
+	do
+		n = send(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	return 0;
+}
+
+int ctl_recv(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg)
+{
+	struct ctl_msg msg;
+	ssize_t n;
+
+	/* MSG_TRUNC: the packet's real length, so that a longer one is seen. */
+	do
+		n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : errno == ECONNRESET ? -ENODATA : -errno;
+	if (n == 0)
+		return -ENODATA;
+	if (n != sizeof(msg) || msg.type >= CTL_TYPE_COUNT || senders[msg.type] != sender)
+		return -EPROTO;
+	*ret_msg = msg;
+	return 0;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "devices/edu/edu.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "event/loop.h"
+#include "pci/regs.h"
+
+#define EDU_BUF_AT 0x40000u	/* where the device's own memory stands in its address space */
+#define EDU_BUF_SIZE 4096u
+#define EDU_DMA_MASK 0x0fffffffu	/* it drives 28 address lines */
+#define EDU_DMA_DELAY (100 * LOOP_MS)
+#define EDU_REGS_SIZE 0xa0
+
+enum {
+	EDU_STATUS_COMPUTING = 0x01,
+	EDU_STATUS_IRQ_WHEN_DONE = 0x80,
+	EDU_IRQ_FACTORIAL = 0x001,
+	EDU_IRQ_DMA = 0x100,
+	EDU_DMA_START = 1,
+	EDU_DMA_TO_RAM = 2,
+	EDU_DMA_IRQ = 4,
+};
+
+/* Register offsets that the hooks name. */
+enum {
+	R_FACTORIAL = 0x08, R_STATUS = 0x20, R_IRQ_STATUS = 0x24,
+	R_DMA_SRC = 0x80, R_DMA_DST = 0x88, R_DMA_COUNT = 0x90, R_DMA_CMD = 0x98,
+};
+
+struct edu_state {
+	struct pci_state pci;
+	uint8_t regs[EDU_REGS_SIZE];
+	uint8_t buf[EDU_BUF_SIZE];
+	int64_t dma_deadline;		/* ns; 0: no transfer under way */
+};
+
+/* What a successor process makes anew. */
+struct edu {
+	struct pci_dev *dev;
+	struct edu_state *s;
+	struct loop_work compute;
+	struct loop_timer dma;
+};
+
+static uint32_t reg_get(const struct edu *edu, unsigned off)
+{
+	return get_le32(edu->s->regs + off);
+}
+
+static void reg_set(struct edu *edu, unsigned off, uint32_t val)
+{
+	put_le32(edu->s->regs + off, val);
+}
+
+static void irq_raise(struct edu *edu, uint32_t bits)
+{
+	reg_set(edu, R_IRQ_STATUS, reg_get(edu, R_IRQ_STATUS) | bits);
+	pci_set_intx(edu->dev, reg_get(edu, R_IRQ_STATUS) != 0);
+}
+
+static void liveness_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
+			     unsigned bytes)
+{
+	reg_set(chip, reg->off, ~raw);
+}
+
+/* The computation is not done here: a register access has to be answered at once. */
+static void factorial_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
+			      unsigned bytes)
+{
+	struct edu *edu = chip;
+
+	if (reg_get(edu, R_STATUS) & EDU_STATUS_COMPUTING)
+		return;
+	reg_set(edu, R_FACTORIAL, raw);
+	reg_set(edu, R_STATUS, reg_get(edu, R_STATUS) | EDU_STATUS_COMPUTING);
+	loop_work_queue(edu->dev->host.loop, &edu->compute);
+}
+
+static void irq_raise_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
+			      unsigned bytes)
+{
+	irq_raise(chip, raw);
+}
+
+static void irq_ack_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
+			    unsigned bytes)
+{
+	struct edu *edu = chip;
+
+	reg_set(edu, R_IRQ_STATUS, reg_get(edu, R_IRQ_STATUS) & ~raw);
+	pci_set_intx(edu->dev, reg_get(edu, R_IRQ_STATUS) != 0);
+}
+
+static void dma_cmd_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
+			    unsigned bytes)
+{
+	struct edu *edu = chip;
+
+	if (!(raw & EDU_DMA_START) || edu->s->dma_deadline)
+		return;
+	edu->s->dma_deadline = loop_now() + EDU_DMA_DELAY;
+	loop_timer_set(edu->dev->host.loop, &edu->dma, edu->s->dma_deadline);
+}
+
+#define ALL 0xffffffffu
+
+static const struct reg_def edu_regs[] = {
+	{ 0x00, 4, "ID", .reset = 0x010000ed },
+	{ 0x04, 4, "LIVENESS", .write = liveness_written },
+	{ R_FACTORIAL, 4, "FACTORIAL", .write = factorial_written },
+	{ R_STATUS, 4, "STATUS", .wmask = EDU_STATUS_IRQ_WHEN_DONE },
+	{ R_IRQ_STATUS, 4, "IRQ_STATUS" },
+	{ 0x60, 4, "IRQ_RAISE", .write = irq_raise_written },
+	{ 0x64, 4, "IRQ_ACK", .write = irq_ack_written },
+	{ R_DMA_SRC, 4, "DMA_SRC", .wmask = ALL },
+	{ R_DMA_SRC + 4, 4, "DMA_SRC_HI", .wmask = ALL },
+	{ R_DMA_DST, 4, "DMA_DST", .wmask = ALL },
+	{ R_DMA_DST + 4, 4, "DMA_DST_HI", .wmask = ALL },
+	{ R_DMA_COUNT, 4, "DMA_COUNT", .wmask = ALL },
+	{ R_DMA_COUNT + 4, 4, "DMA_COUNT_HI", .wmask = ALL },
+	{ R_DMA_CMD, 4, "DMA_CMD", .wmask = EDU_DMA_START | EDU_DMA_TO_RAM | EDU_DMA_IRQ,
+	  .write = dma_cmd_written },
+};
+
+static const struct reg_file edu_file = {
+	.regs = edu_regs, .count = sizeof(edu_regs) / sizeof(edu_regs[0]), .size = EDU_REGS_SIZE,
+};
+
+/* n! modulo 2^32; from 34! on it is 0, which bounds the loop whatever the guest asks for. */
+static uint32_t factorial(uint32_t n)
+{
+	uint32_t product = 1;
+
+	for (; n > 1 && product; n--)
+		product *= n;
+	return product;
+}
+
+static void compute_run(void *opaque)
+{
+	struct edu *edu = opaque;
+
+	reg_set(edu, R_FACTORIAL, factorial(reg_get(edu, R_FACTORIAL)));
+	reg_set(edu, R_STATUS, reg_get(edu, R_STATUS) & ~(uint32_t)EDU_STATUS_COMPUTING);
+	if (reg_get(edu, R_STATUS) & EDU_STATUS_IRQ_WHEN_DONE)
+		irq_raise(edu, EDU_IRQ_FACTORIAL);
+}
+
+/* Moves the bytes of one transfer.  A range outside the device's memory is the guest's mistake. */
+static int dma_move(struct edu *edu, bool to_ram)
+{
+	uint64_t src = get_le64(edu->s->regs + R_DMA_SRC), dst = get_le64(edu->s->regs + R_DMA_DST);
+	uint64_t count = get_le64(edu->s->regs + R_DMA_COUNT);
+	uint64_t own = to_ram ? src : dst, ram = (to_ram ? dst : src) & EDU_DMA_MASK;
+
+	if (own < EDU_BUF_AT || !range_fits(own - EDU_BUF_AT, count, EDU_BUF_SIZE))
+		return -EINVAL;
+	if (to_ram)
+		return pci_dma_write(edu->dev, ram, edu->s->buf + (own - EDU_BUF_AT), count);
+	return pci_dma_read(edu->dev, ram, edu->s->buf + (own - EDU_BUF_AT), count);
+}
+
+static void dma_run(void *opaque)
+{
+	struct edu *edu = opaque;
+	uint32_t cmd = reg_get(edu, R_DMA_CMD);
+
+	if (dma_move(edu, cmd & EDU_DMA_TO_RAM))
+		pci_guest_error(edu->dev, "edu: DMA outside guest RAM or the device's buffer");
+	edu->s->dma_deadline = 0;
+	reg_set(edu, R_DMA_CMD, cmd & ~(uint32_t)EDU_DMA_START);
+	if (cmd & EDU_DMA_IRQ)
+		irq_raise(edu, EDU_IRQ_DMA);
+}
+
+static void edu_reset(struct pci_dev *dev)
+{
+	struct edu *edu = dev->priv;
+
+	loop_work_cancel(dev->host.loop, &edu->compute);
+	loop_timer_cancel(dev->host.loop, &edu->dma);
+	regs_reset(&edu_file, edu->s->regs);
+	memset(edu->s->buf, 0, sizeof(edu->s->buf));
+	edu->s->dma_deadline = 0;
+}
+
+static int edu_realize(struct pci_dev *dev)
+{
+	struct edu *edu = calloc(1, sizeof(*edu));
+
+	if (!edu)
+		return -ENOMEM;
+	edu->dev = dev;
+	edu->s = (struct edu_state *)dev->state;
+	edu->compute = (struct loop_work){ .fn = compute_run, .opaque = edu };
+	edu->dma = (struct loop_timer){ .fn = dma_run, .opaque = edu };
+	dev->priv = edu;
+	edu_reset(dev);
+	return 0;
+}
+
+static void edu_unrealize(struct pci_dev *dev)
+{
+	edu_reset(dev);
+	free(dev->priv);
+}
+
+static uint64_t edu_read(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size)
+{
+	struct edu *edu = dev->priv;
+
+	return regs_read(&edu_file, edu->s->regs, edu, off, size);
+}
+
+static void edu_write(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size, uint64_t val)
+{
+	struct edu *edu = dev->priv;
+
+	regs_write(&edu_file, edu->s->regs, edu, off, size, val);
+}
+
+const struct pci_class edu_class = {
+	.name = "edu",
+	.desc = "teaching device",
+	.vendor = 0x1234, .device = 0x11e8,
+	.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
+	.class_code = 0x00ff00, .revision = 0x10,
+	.has_irq = true,
+	.bar = { [0] = { PCI_BAR_MEM, 1 << 20 } },
+	.state_version = 1, .state_size = sizeof(struct edu_state),
+	.realize = edu_realize, .unrealize = edu_unrealize, .reset = edu_reset,
+	.read = edu_read, .write = edu_write, .max_access = 4,
+};
