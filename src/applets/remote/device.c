@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "applets/remote/classes.h"
+#include "applets/remote/disks.h"
+#include "applets/remote/serve.h"
+#include "base/log.h"
+#include "control/channel.h"
+#include "control/launch.h"
+#include "event/loop.h"
+#include "journal/txn.h"
+#include "mem/memfd.h"
+#include "plan/spec.h"
+
+struct device_process {
+	const struct launch_spec *spec;
+	struct loop *loop;
+	uint8_t *state;				/* PCI_STATE_MAX bytes a device */
+	struct disks *disks;
+	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
+	struct serve_ops serve_ops;
+	unsigned open;				/* sessions */
+	int exit_status;
+	bool stopping;
+};
+
+static void before_event(void *opaque)
+{
+	txn_begin();
+}
+
+static void after_event(void *opaque)
+{
+	struct device_process *p = opaque;
+
+	txn_commit();
+	for (unsigned i = 0; i < p->spec->device_count; i++)
+		serve_flush(&p->serve[i]);
+}
+
+/* The end: no more messages; when the disks have nothing under way and are flushed, the loop ends. */
+static void on_drained(void *opaque, int flush_error)
+{
+	struct device_process *p = opaque;
+
+	if (flush_error) {
+		log_error("flush at exit: %s", log_errname(flush_error));
+		p->exit_status = DEVICE_EXIT_FLUSH;
+	}
+	loop_quit(p->loop);
+}
+
+static void stop(struct device_process *p)
+{
+	if (p->stopping)
+		return;
+	p->stopping = true;
+	for (unsigned i = 0; i < p->spec->device_count; i++)
+		if (p->spec->device[i].peer_slot >= 0) {
+			serve_stop(&p->serve[i]);
+			/* Nobody is left to talk to: no engine goes on, what the disks do they end. */
+			pci_dev_reset(&p->serve[i].dev);
+		}
+	disks_drain(p->disks, on_drained, p);
+}
+
+static void on_session_closed(void *opaque, struct serve *serve, enum serve_end end)
+{
+	struct device_process *p = opaque;
+
+	if ((int)end > p->exit_status)
+		p->exit_status = end;
+	if (--p->open == 0)
+		stop(p);
+}
+
+static void retry_held(struct device_process *p)
+{
+	for (unsigned i = 0; i < p->spec->device_count; i++)
+		if (p->serve[i].dev.cls && p->serve[i].dev.cls->retry)
+			p->serve[i].dev.cls->retry(&p->serve[i].dev);
+}
+
+static void on_control(void *opaque, uint32_t events)
+{
+	struct device_process *p = opaque;
+	struct ctl_msg msg;
+	int ret = ctl_recv(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, &msg);
+
+	if (ret == -EAGAIN)
+		return;
+	if (ret) {
+		/* Without its keeper nobody could take the device over: end in order. */
+		loop_fd_del(p->loop, LAUNCH_SLOT_CONTROL);
+		log_error("keeper: %s; ending", ret == -ENODATA ? "gone" : log_errname(ret));
+		stop(p);
+	} else if (msg.type == CTL_STOP) {
+		stop(p);
+	} else if (msg.type == CTL_RETRY) {
+		retry_held(p);
+	}
+}
+
+static void on_held(void *opaque, unsigned disk)
+{
+	int ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_HELD, disk);
+
+	if (ret)
+		log_warning("control channel: %s", log_errname(ret));
+}
+
+/* Set-up, in order; each returns 0 or -errno after logging what failed. */
+
+static int fail(const char *what, int err)
+{
+	log_error("%s: %s", what, log_errname(err));
+	return err;
+}
+
+static int map_spec(struct device_process *p)
+{
+	const struct launch_spec *spec = memfd_map(LAUNCH_SLOT_SPEC, sizeof(*spec), false);
+
+	if (!spec)
+		return fail("launch spec", -errno);
+	if (spec->magic != SPEC_MAGIC || spec->version != SPEC_VERSION ||
+	    spec->size != sizeof(*spec) || spec->device_count > SPEC_MAX_DEVICES ||
+	    spec->disk_count > SPEC_MAX_DISKS)
+		return fail("launch spec", -EINVAL);
+	p->spec = spec;
+	p->state = memfd_map(LAUNCH_SLOT_STATE, (uint64_t)spec->device_count * PCI_STATE_MAX, true);
+	return p->state ? 0 : fail("state", -errno);
+}
+
+static int make_device(struct device_process *p, unsigned i)
+{
+	const struct spec_device *sd = &p->spec->device[i];
+	const struct pci_class *cls = class_find(sd->driver);
+	struct pci_state *state = (struct pci_state *)(p->state + (size_t)i * PCI_STATE_MAX);
+	int ret;
+
+	if (!cls)
+		return fail(sd->driver, -ENODEV);
+	ret = serve_init(&p->serve[i], p->loop, sd->peer_slot, cls, state, sd->id,
+			 disks_bus_setup(p->disks, i), &p->serve_ops);
+	return ret ? fail(sd->id, ret) : 0;
+}
+
+static int start_device(struct device_process *p, unsigned i)
+{
+	int ret = serve_start(&p->serve[i]);
+
+	if (ret)
+		return fail(p->spec->device[i].id, ret);
+	p->open++;
+	return 0;
+}
+
+static int set_up(struct device_process *p)
+{
+	int ret = map_spec(p);
+
+	if (ret)
+		return ret;
+	p->loop = loop_create(LAUNCH_SLOT_EPOLL);
+	if (!p->loop)
+		return fail("event loop", -errno);
+	loop_set_hooks(p->loop, before_event, after_event, p);
+	ret = disks_create(p->loop, p->spec, on_held, p, &p->disks);
+	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
+		ret = make_device(p, i);
+	if (ret)
+		return ret;
+	ret = loop_fd_add(p->loop, LAUNCH_SLOT_CONTROL, EPOLLIN, on_control, p);
+	return ret ? fail("control channel", ret) : 0;
+}
+
+static int serve_all(struct device_process *p)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
+		if (p->spec->device[i].peer_slot >= 0)
+			ret = start_device(p, i);
+	if (!ret)
+		ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_READY, 0);
+	if (ret)
+		return fail("control channel", ret);
+	ret = loop_run(p->loop);
+	return ret ? fail("event loop", ret) : 0;
+}
+
+static void tear_down(struct device_process *p)
+{
+	for (unsigned i = 0; p->spec && i < p->spec->device_count; i++)
+		if (p->serve[i].loop)
+			serve_finish(&p->serve[i]);
+	disks_destroy(p->disks);
+	loop_destroy(p->loop);
+}
+
+int device_main(void)
+{
+	struct device_process *p = calloc(1, sizeof(*p));
+	int status;
+
+	if (!p) {
+		log_error("out of memory");
+		return DEVICE_EXIT_START;
+	}
+	p->serve_ops = (struct serve_ops){ .closed = on_session_closed, .opaque = p };
+	if (set_up(p) || serve_all(p))
+		p->exit_status = DEVICE_EXIT_START;
+	status = p->exit_status;
+	tear_down(p);
+	free(p);
+	return status;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/disks.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "block/block.h"
+#include "block/buffers.h"
+#include "block/null.h"
+#include "block/pool.h"
+#include "block/raw.h"
+#include "control/launch.h"
+#include "event/loop.h"
+#include "plan/spec.h"
+#include "scsi/scsi.h"
+
+/*
+ * The data buffers of the process: as many transfers as these move at a time, each in windows of
+ * this size; more wait for a buffer.  Only what is used costs memory.
+ */
+#define BUFFER_COUNT 64
+#define BUFFER_SIZE (128u << 10)
+
+/* How often the end looks whether the disks are quiet. */
+#define DRAIN_INTERVAL (2 * LOOP_MS)
+
+struct disk {
+	struct disks *disks;
+	struct block *block;
+	struct block_req flush;
+};
+
+struct disks {
+	const struct launch_spec *spec;
+	struct loop *loop;
+	struct pool *pool;
+	struct buffers *buffers;
+	struct disk disk[SPEC_MAX_DISKS];
+	struct scsi_unit_setup unit[SPEC_MAX_DISKS];
+	struct scsi_bus_setup bus[SPEC_MAX_DEVICES];
+	void (*held)(void *opaque, unsigned disk);
+	void *held_opaque;
+	/* at the end */
+	struct loop_timer drain;
+	void (*drained)(void *opaque, int ret);
+	void *drained_opaque;
+	unsigned flushing;
+	int flush_error;
+};
+
+static int open_raw(struct disks *d, const struct spec_image *image, struct block **ret_block)
+{
+	struct block_raw_config config = {
+		.fd = image->slot, .size = image->size, .readonly = image->readonly,
+		.direct = image->direct, .no_flush = image->no_flush, .discard = image->discard,
+		.detect_zeroes = image->detect_zeroes, .probed_raw = image->probed_raw,
+	};
+
+	return raw_create(d->loop, d->pool, &config, ret_block);
+}
+
+static int open_null(struct disks *d, const struct spec_image *image, struct block **ret_block)
+{
+	*ret_block = null_create(d->loop, image->size, image->latency_us * 1000LL);
+	return *ret_block ? 0 : -errno;
+}
+
+static int open_none(struct disks *d, const struct spec_image *image, struct block **ret_block)
+{
+	*ret_block = NULL;
+	return 0;
+}
+
+static int (*const openers[])(struct disks *, const struct spec_image *, struct block **) = {
+	[SPEC_IMAGE_NONE] = open_none,
+	[SPEC_IMAGE_RAW] = open_raw,
+	[SPEC_IMAGE_NULL] = open_null,
+};
+
+static int open_disk(struct disks *d, unsigned i)
+{
+	const struct spec_disk *sd = &d->spec->disk[i];
+	int ret = -ENOTSUP;
+
+	if (sd->image.kind < sizeof(openers) / sizeof(openers[0]) && openers[sd->image.kind])
+		ret = openers[sd->image.kind](d, &sd->image, &d->disk[i].block);
+	if (ret)
+		log_error("%s: %s", sd->unit.id, log_errname(ret));
+	d->disk[i].disks = d;
+	return ret;
+}
+
+/* A unit says that it holds a request back (werror=, rerror=). */
+static void on_report(void *opaque, const char *unit_id, const char *what, int err)
+{
+	struct disks *d = opaque;
+
+	log_warning("%s: %s: %s", unit_id, what, log_errname(err));
+	for (unsigned i = 0; i < d->spec->disk_count; i++)
+		if (!strcmp(d->spec->disk[i].unit.id, unit_id))
+			d->held(d->held_opaque, i);
+}
+
+/* The units stand in the spec's order; each bus takes its own, one after the other. */
+static void make_buses(struct disks *d)
+{
+	unsigned n = 0;
+
+	for (unsigned dev = 0; dev < d->spec->device_count; dev++) {
+		struct scsi_bus_setup *bus = &d->bus[dev];
+
+		*bus = (struct scsi_bus_setup){
+			.units = &d->unit[n], .buffers = d->buffers, .report = on_report, .opaque = d,
+		};
+		for (unsigned i = 0; i < d->spec->disk_count; i++) {
+			if (d->spec->disk[i].device != dev)
+				continue;
+			d->unit[n++] = (struct scsi_unit_setup){
+				.config = d->spec->disk[i].unit, .block = d->disk[i].block,
+			};
+			bus->count++;
+		}
+	}
+}
+
+static int make_pool(struct disks *d)
+{
+	if (!d->spec->disk_count)
+		return 0;
+	d->buffers = buffers_create(d->loop, BUFFER_COUNT, BUFFER_SIZE);
+	if (!d->buffers)
+		return -errno;
+	if (!d->spec->threads)
+		return 0;
+	d->pool = pool_create(d->loop, d->spec->threads, LAUNCH_SLOT_POOL);
+	return d->pool ? 0 : -errno;
+}
+
+int disks_create(struct loop *loop, const struct launch_spec *spec,
+		 void (*held)(void *opaque, unsigned disk), void *opaque, struct disks **ret_disks)
+{
+	struct disks *d = calloc(1, sizeof(*d));
+	int ret;
+
+	if (!d)
+		return -ENOMEM;
+	d->spec = spec;
+	d->loop = loop;
+	d->held = held;
+	d->held_opaque = opaque;
+	ret = make_pool(d);
+	if (ret)
+		log_error("block pool: %s", log_errname(ret));
+	for (unsigned i = 0; i < spec->disk_count && !ret; i++)
+		ret = open_disk(d, i);
+	if (ret) {
+		disks_destroy(d);
+		return ret;
+	}
+	make_buses(d);
+	*ret_disks = d;
+	return 0;
+}
+
+void disks_destroy(struct disks *d)
+{
+	if (!d)
+		return;
+	loop_timer_cancel(d->loop, &d->drain);
+	for (unsigned i = 0; i < d->spec->disk_count; i++)
+		block_close(d->disk[i].block);
+	pool_destroy(d->pool);
+	buffers_destroy(d->buffers);
+	free(d);
+}
+
+void *disks_bus_setup(struct disks *d, unsigned device)
+{
+	return &d->bus[device];
+}
+
+static void on_flushed(struct block_req *req, int ret)
+{
+	struct disks *d = req->opaque;
+
+	if (ret && !d->flush_error)
+		d->flush_error = ret;
+	if (--d->flushing == 0)
+		d->drained(d->drained_opaque, d->flush_error);
+}
+
+static bool all_idle(const struct disks *d)
+{
+	for (unsigned i = 0; i < d->spec->disk_count; i++)
+		if (d->disk[i].block && !block_idle(d->disk[i].block))
+			return false;
+	return true;
+}
+
+static void flush_all(struct disks *d)
+{
+	d->flushing = 1;	/* ours: the loop below may not end it early */
+	for (unsigned i = 0; i < d->spec->disk_count; i++) {
+		struct disk *disk = &d->disk[i];
+
+		if (!disk->block || disk->block->readonly)
+			continue;
+		disk->flush = (struct block_req){
+			.op = BLOCK_FLUSH, .done = on_flushed, .opaque = d,
+		};
+		d->flushing++;
+		block_submit(disk->block, &disk->flush);
+	}
+	if (--d->flushing == 0)
+		d->drained(d->drained_opaque, 0);
+}
+
+static void on_drain(void *opaque)
+{
+	struct disks *d = opaque;
+
+	if (all_idle(d))
+		flush_all(d);
+	else
+		loop_timer_set(d->loop, &d->drain, loop_now() + DRAIN_INTERVAL);
+}
+
+void disks_drain(struct disks *d, void (*done)(void *opaque, int ret), void *opaque)
+{
+	d->drained = done;
+	d->drained_opaque = opaque;
+	d->drain = (struct loop_timer){ .fn = on_drain, .opaque = d };
+	loop_timer_set(d->loop, &d->drain, loop_now());
+}

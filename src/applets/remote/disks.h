@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_DISKS_H
+#define APPLETS_REMOTE_DISKS_H
+
+/* The disks of a device process: backends on their fd slots, and the SCSI buses made of them. */
+
+struct disks;
+struct launch_spec;
+struct loop;
+
+/*
+ * Opens the backend of every disk in @spec (which stays in place).  @held is called when a disk
+ * holds a request back after an error.  Returns 0 or -errno, after logging what failed.
+ */
+int disks_create(struct loop *loop, const struct launch_spec *spec,
+		 void (*held)(void *opaque, unsigned disk), void *opaque, struct disks **ret_disks);
+void disks_destroy(struct disks *disks);
+
+/* The struct scsi_bus_setup of controller @device, for pci_dev_init(). */
+void *disks_bus_setup(struct disks *disks, unsigned device);
+
+/* Waits until nothing is in flight, flushes each disk, then calls @done once with 0 or -errno. */
+void disks_drain(struct disks *disks, void (*done)(void *opaque, int ret), void *opaque);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_KEEPER_H
+#define APPLETS_REMOTE_KEEPER_H
+
+/*
+ * The keeper: the process that the caller sees.  It holds what the device process must not be able
+ * to lose or reach (image locks, files, the log), launches it, forwards the stop signals as an
+ * orderly stop, and ends with its exit status.
+ */
+
+#include "plan/spec.h"
+
+struct keeper {
+	const char *prog;
+	const struct launch_spec *spec;
+	/* The fds that go to the slots which @spec names; the keeper closes its own copies of the
+	 * peers, so that they see the device process's end, and keeps the images, whose locks
+	 * outlive the device process. */
+	const int *peer;		/* one a device; -1: not served */
+	const int *image;		/* one a disk; -1: none */
+	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
+	int (*ready)(void *opaque);
+	void *opaque;
+};
+
+/*
+ * Launches the device process and stays until it has ended.  Returns the exit status for the
+ * caller: the device process's own, or 128 + N after signal N; failures are logged.
+ */
+int keeper_run(const struct keeper *keeper);
+
+#endif
