@@ -13,6 +13,7 @@
 #include <glib.h>
 
 #define MPQ_ERROR (mpq_error_quark())
+/* The domain; codes are enum mpq_error. */
 GQuark mpq_error_quark(void);
 
 /* What went wrong: the applets' exit codes follow from it (see the EXIT STATUS of each page). */

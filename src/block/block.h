@@ -31,7 +31,7 @@ enum block_op {
 	BLOCK_READ,
 	BLOCK_WRITE,
 	BLOCK_FLUSH,		/* off, len and buf are not used */
-	BLOCK_DISCARD,		/* a hint; what reads back is undefined unless reads_zero_after_discard */
+	BLOCK_DISCARD,		/* a hint; see block->zero_after_discard for what reads back */
 	BLOCK_ZERO,		/* the range reads as zeroes afterwards */
 };
 
@@ -43,7 +43,7 @@ struct block_req {
 	unsigned flags;
 	uint64_t off;		/* bytes */
 	uint64_t len;		/* bytes */
-	void *buf;		/* len bytes, aligned to block->mem_align; NULL for the last three ops */
+	void *buf;		/* len bytes at block->mem_align; NULL but for READ, WRITE */
 	void (*done)(struct block_req *req, int ret);	/* ret: 0 or -errno */
 	void *opaque;
 
@@ -60,7 +60,7 @@ struct block_ops {
 	const char *name;
 	/* Starts @req; block_complete() is called for it later, from the loop. */
 	void (*submit)(struct block *block, struct block_req *req);
-	/* Is the range allocated?  Sets *ret_len to how far the answer holds (<= len).  May be NULL. */
+	/* Is the range allocated?  Sets *ret_len to how far the answer holds.  May be NULL. */
 	bool (*allocated)(struct block *block, uint64_t off, uint64_t len, uint64_t *ret_len);
 	void (*close)(struct block *block);
 };

@@ -23,6 +23,7 @@ struct buffers_waiter {
 struct buffers *buffers_create(struct loop *loop, unsigned count, size_t size);
 void buffers_destroy(struct buffers *bufs);
 
+/* Bytes of one buffer. */
 size_t buffers_size(const struct buffers *bufs);
 
 /*

@@ -192,7 +192,7 @@ static void loop_run_fds(struct loop *loop, const struct epoll_event *ev, int n)
 	}
 }
 
-/* Those due when the pass began; a timer that re-arms itself for the past waits for the next pass. */
+/* Those due when the pass began; one that re-arms itself for the past waits for the next pass. */
 static void loop_run_timers(struct loop *loop)
 {
 	int64_t now;

@@ -48,7 +48,7 @@ struct loop_work {
 struct loop *loop_create(int epoll_slot);
 void loop_destroy(struct loop *loop);
 
-/* Calls @before and @after around every function that the loop calls: one event, one transaction. */
+/* Calls @before and @after around every function that the loop calls: one event, a transaction. */
 void loop_set_hooks(struct loop *loop, loop_fn *before, loop_fn *after, void *opaque);
 
 /*
@@ -57,7 +57,7 @@ void loop_set_hooks(struct loop *loop, loop_fn *before, loop_fn *after, void *op
  */
 int loop_fd_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *opaque);
 int loop_fd_mod(struct loop *loop, int fd, uint32_t events);
-/* Safe inside any callback: a function of a removed fd is not called again, not even in this pass. */
+/* Safe inside any callback: the function is not called again, not even in this pass. */
 void loop_fd_del(struct loop *loop, int fd);
 
 /* Arms (or re-arms) @timer for the absolute time @deadline in ns of CLOCK_MONOTONIC. */

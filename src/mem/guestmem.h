@@ -66,6 +66,7 @@ int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t l
  */
 int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max);
 
+/* @hook NULL: none. */
 void guestmem_set_hook(struct guestmem *mem, guestmem_hook *hook, void *opaque);
 
 #endif

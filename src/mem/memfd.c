@@ -49,7 +49,8 @@ int memfd_seal_size(int fd)
 
 void *memfd_map(int fd, uint64_t size, bool writable)
 {
-	void *p = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+	void *p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }

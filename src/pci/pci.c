@@ -7,7 +7,7 @@
 #include "base/num.h"
 #include "mem/guestmem.h"
 
-/* Bits of config space that every function lets the guest write (PCI Local Bus 3.0, section 6.2). */
+/* Bits of config space that a guest may write in every function (PCI Local Bus 3.0, 6.2). */
 static const struct {
 	uint8_t off, width;
 	uint32_t wmask, w1c;

@@ -35,7 +35,7 @@ struct pci_state {
 	uint32_t magic;			/* PCI_STATE_MAGIC */
 	uint32_t version;		/* pci_class.state_version */
 	uint32_t size;			/* pci_class.state_size, bytes */
-	uint8_t line;			/* level that the device drives on INTA#, before INTx disable */
+	uint8_t line;			/* level driven on INTA#, before INTx disable */
 	uint8_t pad[3];
 	uint8_t config[PCI_CONFIG_SIZE];
 };
@@ -85,7 +85,7 @@ struct pci_host {
 	struct guestmem *mem;
 	/* The level of the INTA# pin (after INTx disable) has changed. */
 	void (*intx)(void *opaque, bool level);
-	/* One line about something odd that the guest did; rate-limited by the host.  May be NULL. */
+	/* One line about something odd that the guest did; rate-limited.  May be NULL. */
 	void (*guest_error)(void *opaque, const char *what);
 	void *opaque;
 };
@@ -142,6 +142,7 @@ bool pci_bus_master(const struct pci_dev *dev);
 int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len);
 int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len);
 
+/* Says one line about something odd that the guest did, through the host. */
 void pci_guest_error(struct pci_dev *dev, const char *what);
 
 /* Config space offsets (PCI Local Bus 3.0, section 6.1) that models and clients name. */

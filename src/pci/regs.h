@@ -40,6 +40,7 @@ struct reg_file {
 /* Checks the table itself (sorted, no overlap, inside size): for a unit test.  0 or -EINVAL. */
 int regs_check(const struct reg_file *file);
 
+/* Every register to its reset value, gaps to zero. */
 void regs_reset(const struct reg_file *file, uint8_t *bytes);
 
 /* An access of @size 1, 2 or 4 bytes; a part beyond the file reads zero and is dropped. */

@@ -47,8 +47,8 @@ static int check_header(struct conn *conn, const struct mpq_header *h)
 	if (rule->sender != conn->peer)
 		return protocol_error(conn, "%s comes from the wrong side", rule->name);
 	if (h->size < rule->size_min || h->size > rule->size_max)
-		return protocol_error(conn, "%s with %llu bytes of payload, expected %u", rule->name,
-				      (unsigned long long)h->size, rule->size_max);
+		return protocol_error(conn, "%s with %llu bytes of payload, expected %u",
+				      rule->name, (unsigned long long)h->size, rule->size_max);
 	if (h->cmd == MPQ_RET && h->size != 0 && h->size != 8)
 		return protocol_error(conn, "RET with %llu bytes of payload, expected 0 or 8",
 				      (unsigned long long)h->size);

@@ -27,6 +27,7 @@ struct conn {
 	char why[128];			/* after -EPROTO: what was wrong, for the log */
 };
 
+/* An idle connection over @fd, on which @peer sends. */
 void conn_init(struct conn *conn, int fd, enum mpq_sender peer);
 
 /*

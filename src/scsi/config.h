@@ -34,7 +34,7 @@ struct scsi_unit_config {
 	uint16_t port_index;
 	char vendor[8 + 1], product[16 + 1], version[4 + 1];
 	char serial[36 + 1];
-	char device_id[64 + 1];		/* VPD 83h, T10 vendor id: device_id= or the serial or drive id */
+	char device_id[64 + 1];		/* VPD 83h, T10 id: device_id=, the serial or drive id */
 	char id[64];			/* of the -device, for messages */
 };
 

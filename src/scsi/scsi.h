@@ -107,7 +107,7 @@ struct scsi_bus_setup {
 	struct scsi_unit_setup *units;
 	unsigned count;
 	struct buffers *buffers;
-	/* A request was held back by werror/rerror=stop|enospc, or a unit wants to say so.  NULL ok. */
+	/* A request was held back by werror/rerror=stop|enospc.  May be NULL. */
 	void (*report)(void *opaque, const char *unit_id, const char *what, int err);
 	void *opaque;
 };
@@ -143,6 +143,7 @@ unsigned scsi_cdb_len(uint8_t opcode);
  */
 int scsi_command(struct scsi_bus *bus, const struct scsi_command *cmd);
 
+/* Of command @req: its phase, and a number that changes when the index is used again. */
 enum scsi_phase scsi_phase(const struct scsi_bus *bus, unsigned req);
 uint32_t scsi_generation(const struct scsi_bus *bus, unsigned req);
 
