@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_REMOTE_H
+#define PLAN_REMOTE_H
+
+/*
+ * The whole command line of mpqemu-remote, understood: what the keeper has to open, connect and
+ * launch.  Nothing is opened here.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "plan/opts.h"
+#include "plan/spec.h"
+
+/* How the process of the other end is reached: -object x-remote-object. */
+enum plan_peer_kind {
+	PLAN_PEER_NONE,		/* the device has no x-remote-object: nobody reaches it */
+	PLAN_PEER_FD,		/* fd=N: an inherited, connected socket */
+	PLAN_PEER_LISTEN,	/* fd=NAME: inherited by LISTEN_FDS under that LISTEN_FDNAMES name */
+	PLAN_PEER_PATH,		/* path=P: a UNIX socket to connect to; "@P" is abstract */
+};
+
+struct plan_peer {
+	uint8_t kind;		/* enum plan_peer_kind */
+	int fd;			/* PLAN_PEER_FD; else -1 */
+	char *name;		/* PLAN_PEER_LISTEN: the name, PLAN_PEER_PATH: the path */
+	char *id;		/* of the object */
+	char *where;		/* "-object x-remote-object,...": stands before errors */
+};
+
+enum plan_aio { PLAN_AIO_THREADS, PLAN_AIO_NATIVE, PLAN_AIO_IO_URING };
+
+/* What is behind one disk.  driver == NULL: no medium (a CD-ROM drive without a -drive). */
+struct plan_image {
+	char *id;		/* of the -drive, or the -blockdev's node-name; for messages */
+	char *where;		/* "-drive ...": stands before errors */
+
+	/*
+	 * The format ("raw", "qcow2", ...) and, below it, the protocol ("file", "host_device",
+	 * "null-co", "nbd", ...).  Without a format= the driver is "raw" and @probe is set: whoever
+	 * opens the image looks what it is, calls plan_image_set_format(), and sets
+	 * spec_image.probed_raw if it looks raw.
+	 */
+	char *driver;
+	char *protocol;
+	bool probe;
+
+	/*
+	 * Can the device process serve it by itself: raw on a file or host_device, or null-co, with
+	 * nothing asked for that only QEMU's block layer does?  If not, @graph goes to a storage
+	 * daemon as it stands.  Known once the format is.
+	 */
+	bool native;
+
+	char *filename;		/* "file" and "host_device": the path, /dev/fdset/N too; else NULL */
+	int fdset;		/* N of such a filename (see remote_plan_fdset), else -1 */
+	bool readonly, auto_readonly;	/* QEMU's read-only= and auto-read-only= */
+	bool direct, no_flush;		/* cache.direct, cache.no-flush */
+	bool writeback;			/* cache= of -drive, or write-cache: the default of WCE */
+	bool share_rw;			/* scsi-hd,share-rw=on: others may write the image too */
+	bool locking;			/* file.locking=off: take no locks at all */
+	bool discard;			/* discard=unmap */
+	uint8_t detect_zeroes;		/* 0 off, 1 on, 2 unmap (as spec_image) */
+	uint8_t aio;			/* enum plan_aio; a wish only, never an error */
+	uint64_t null_size;		/* null-co: bytes */
+	uint64_t null_latency_ns;
+	bool null_read_zeroes;
+
+	/*
+	 * The whole graph as one -blockdev option, node names resolved to nested options and with a
+	 * node-name of its own: opt_set_to_text() is an argument of qemu-storage-daemon --blockdev.
+	 */
+	struct opt_set *graph;
+};
+
+/* -add-fd: one inherited fd of a set. */
+struct plan_fd {
+	int64_t set;
+	int fd;
+	char *opaque;		/* or NULL */
+};
+
+enum plan_action {
+	PLAN_RUN,
+	PLAN_PRINT,	/* -help, -version, "-device help": write @output to stdout and exit 0 */
+};
+
+struct remote_plan {
+	uint8_t action;			/* enum plan_action */
+	char *output;			/* PLAN_PRINT */
+
+	/*
+	 * Slots are given out (peers, images); what only opening tells (sizes, readonly after
+	 * auto-read-only, the kind of an image that was probed, nbd's export) is left to whoever opens.
+	 */
+	struct launch_spec *spec;
+	struct plan_peer peer[SPEC_MAX_DEVICES];	/* one a spec->device */
+	struct plan_image image[SPEC_MAX_DISKS];	/* one a spec->disk */
+
+	struct plan_fd *fd;		/* -add-fd, in order */
+	size_t fd_count;
+
+	/* -object secret, throttle-group, tls-creds-...: struct opt_set, for storage daemons. */
+	GPtrArray *object;
+
+	char *name;			/* -name [guest=]; or NULL */
+	char *process;			/* -name process=; or NULL */
+	char *pidfile, *logfile;	/* -pidfile, -D; or NULL */
+	char *uuid;			/* -uuid, as given; or NULL */
+	bool daemonize;
+	bool msg_timestamp;
+	bool msg_guest_name;
+	bool debug;			/* -d: log more */
+
+	GPtrArray *warnings;		/* char *: lines to log with log_warning() before the start */
+};
+
+/*
+ * Parses and checks everything; *ret is initialised by this function, also on failure, and always
+ * needs remote_plan_finish().  Errors are one line in QEMU's words, with the option in front.
+ */
+bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **error);
+void remote_plan_finish(struct remote_plan *plan);
+
+/*
+ * The fd of set @set with an access mode that allows reading (and writing, if @writable); stays
+ * the plan's.  -1: there is none.
+ */
+int remote_plan_fdset(const struct remote_plan *plan, int64_t set, bool writable);
+
+/*
+ * The format of a probed image is known: sets driver, native and the graph's driver key.  Leaves
+ * @probe set.
+ */
+void plan_image_set_format(struct plan_image *image, const char *format);
+
+#endif
