@@ -60,7 +60,7 @@ struct plan_image {
 	int fdset;		/* N of such a filename (see remote_plan_fdset), else -1 */
 	bool readonly, auto_readonly;	/* QEMU's read-only= and auto-read-only= */
 	bool direct, no_flush;		/* cache.direct, cache.no-flush */
-	bool writeback;			/* cache= of -drive, or write-cache: the default of WCE */
+	bool writeback;		/* cache= of -drive: write-cache=auto follows it */
 	bool share_rw;			/* scsi-hd,share-rw=on: others may write the image too */
 	bool locking;			/* file.locking=off: take no locks at all */
 	bool discard;			/* discard=unmap */
@@ -71,10 +71,13 @@ struct plan_image {
 	bool null_read_zeroes;
 
 	/*
-	 * The whole graph as one -blockdev option, node names resolved to nested options and with a
-	 * node-name of its own: opt_set_to_text() is an argument of qemu-storage-daemon --blockdev.
+	 * struct opt_set: the graph as -blockdev options in the order in which a storage daemon has
+	 * to read them, each as the user wrote it (opt_set_to_text() gives the argument of
+	 * qemu-storage-daemon --blockdev); the last one is the node of the disk.  A -drive becomes
+	 * one of nested options.  Every one has a node-name, the last one's is @node.
 	 */
-	struct opt_set *graph;
+	GPtrArray *graph;
+	char *node;
 };
 
 /* -add-fd: one inherited fd of a set. */
@@ -94,8 +97,8 @@ struct remote_plan {
 	char *output;			/* PLAN_PRINT */
 
 	/*
-	 * Slots are given out (peers, images); what only opening tells (sizes, readonly after
-	 * auto-read-only, the kind of an image that was probed, nbd's export) is left to whoever opens.
+	 * Devices and disks, and the images that need no opening (null-co, no medium).  Left to the
+	 * applet: fd slots (all -1), threads, and what only opening tells.
 	 */
 	struct launch_spec *spec;
 	struct plan_peer peer[SPEC_MAX_DEVICES];	/* one a spec->device */
@@ -137,5 +140,11 @@ int remote_plan_fdset(const struct remote_plan *plan, int64_t set, bool writable
  * @probe set.
  */
 void plan_image_set_format(struct plan_image *image, const char *format);
+
+/*
+ * The path of a -drive turned out to be a block device: "host_device" takes the place of "file" in
+ * protocol and graph.
+ */
+void plan_image_set_protocol(struct plan_image *image, const char *protocol);
 
 #endif

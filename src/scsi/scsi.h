@@ -32,7 +32,6 @@ struct loop;
 #define SCSI_MAX_UNITS 64	/* a bus */
 #define SCSI_MAX_REQS 288	/* a bus; more get TASK SET FULL */
 #define SCSI_MAX_CDB 16
-#define SCSI_SENSE_LEN 18	/* fixed format, SPC-3 4.5.3 */
 
 enum scsi_phase { SCSI_PHASE_FREE, SCSI_PHASE_WAIT, SCSI_PHASE_DATA_IN, SCSI_PHASE_DATA_OUT,
 		  SCSI_PHASE_STATUS };
@@ -44,7 +43,19 @@ enum scsi_status { SCSI_GOOD = 0x00, SCSI_CHECK_CONDITION = 0x02, SCSI_CONDITION
 		   SCSI_BUSY = 0x08, SCSI_RESERVATION_CONFLICT = 0x18, SCSI_TASK_SET_FULL = 0x28,
 		   SCSI_TASK_ABORTED = 0x40 };
 
-/* One command in flight.  40-odd bytes of identity, then progress; private to src/scsi. */
+/*
+ * Sense data without its wire format (SPC-3 4.5): fixed or descriptor sense is made from it when it
+ * is asked for.
+ */
+struct scsi_sense {
+	uint8_t key, asc, ascq;
+	uint8_t flags;			/* private to src/scsi */
+	uint8_t sks[3];			/* SENSE KEY SPECIFIC with SKSV, SPC-3 4.5.2.4 */
+	uint8_t pad;
+	uint64_t info;			/* INFORMATION: an LBA or an offset */
+};
+
+/* One command in flight: identity, then progress; private to src/scsi. */
 struct scsi_req_state {
 	uint8_t phase;			/* enum scsi_phase */
 	uint8_t status;
@@ -52,33 +63,35 @@ struct scsi_req_state {
 	uint8_t cdb_len;
 	uint8_t cdb[SCSI_MAX_CDB];
 	uint32_t generation;
-	uint32_t step;			/* the command's own state machine */
+	uint8_t wait;			/* what phase WAIT waits for: enum task_wait */
+	uint8_t notify;			/* ready() is to be called */
+	uint8_t step;			/* the command's own state machine */
+	uint8_t io_op;			/* the block request that it makes: enum block_op */
 	uint64_t order;			/* arrival; counts up for the bus */
 	uint64_t lba;			/* next block of the medium */
 	uint64_t blocks;		/* left to transfer on the medium */
-	uint32_t xfer_len;		/* bytes of the data phase, as the CDB asks */
-	uint32_t xfer_done;
-	uint32_t win_len, win_off;	/* the open window */
+	uint64_t io_off, io_len;	/* bytes on the block device */
+	uint32_t io_flags, io_buf;	/* BLOCK_REQ_*; offset of the data in the command's buffer */
+	uint32_t win_base, win_len, win_off;	/* the open window, in the command's buffer */
 	uint32_t arg[2];
+	uint32_t pad;
+	struct scsi_sense sense;	/* of its CHECK CONDITION */
 };
 
 /* A logical unit's own state. */
 struct scsi_unit_state {
-	uint8_t sense[SCSI_SENSE_LEN];	/* of the last CHECK CONDITION, for REQUEST SENSE */
-	uint8_t sense_valid;
+	struct scsi_sense sense;	/* of the last CHECK CONDITION delivered, for REQUEST SENSE */
+	uint8_t sense_valid;		/* bit 7 set, initiator id below */
 	uint8_t ua_count;
 	uint16_t ua[4];			/* pending unit attentions, asc << 8 | ascq, oldest first */
 	uint8_t write_cache;
-	uint8_t read_cache_disabled;
-	uint8_t d_sense;
-	uint8_t started;
+	uint8_t swp;			/* software write protect, control mode page */
+	uint8_t stopped;
 	uint8_t tray_open, tray_locked, medium_event;
 	uint8_t reserved;		/* RESERVE(6): bit 7 set, initiator id below */
 	uint8_t poisoned;		/* a flush failed: see block.h */
-	uint8_t pad[5];
+	uint8_t pad[2];
 	uint32_t block_size;		/* bytes, as MODE SELECT left it */
-	uint8_t mode_saved[64];
-	uint8_t mode_current[64];
 };
 
 struct scsi_bus_state {

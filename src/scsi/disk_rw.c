@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/num.h"
+#include "scsi/bus.h"
+#include "scsi/disk.h"
+
+/*
+ * READ and WRITE (SBC-3 5.10 to 5.13, 5.30 to 5.33): one buffer at a time between the medium and
+ * the adapter's window, so that a transfer of any length needs one buffer.
+ */
+
+uint32_t unit_max_blocks(const struct unit *unit)
+{
+	uint64_t bytes = unit->config->max_io_size ? unit->config->max_io_size : INT32_MAX;
+
+	return min_u64(min_u64(bytes, INT32_MAX) / unit->state->block_size, UINT32_MAX);
+}
+
+bool disk_check_range(struct task *t, uint64_t lba, uint64_t blocks)
+{
+	uint64_t size = unit_blocks(t->unit);
+
+	if (range_fits(lba, blocks, size))
+		return true;
+	task_check_sense(t, sense_info(SENSE_LBA_RANGE, lba < size ? size : lba));
+	return false;
+}
+
+/* Byte 1 of 10, 12 and 16 byte CDBs: protection information is not supported (SBC-3 4.22). */
+static bool disk_check_byte1(struct task *t)
+{
+	const uint8_t *cdb = task_cdb(t);
+	uint8_t dpo_fua = t->unit->config->dpofua ? 0 : 0x10;
+
+	if (t->row->len == 6)
+		return true;
+	if (cdb[1] & 0xe0) {
+		task_bad_cdb(t, 1, 7);
+		return false;
+	}
+	/* Without DPOFUA in the mode parameter header neither bit means anything (SBC-3 6.4.1). */
+	if (cdb[1] & dpo_fua) {
+		task_bad_cdb(t, 1, 4);
+		return false;
+	}
+	return true;
+}
+
+bool disk_parse_range(struct task *t, uint32_t limit)
+{
+	const uint8_t *cdb = task_cdb(t);
+	uint32_t blocks = cdb_blocks(cdb);
+
+	if (!disk_check_range(t, cdb_lba(cdb), blocks))
+		return false;
+	if (blocks > limit) {
+		task_bad_cdb(t, t->row->len == 16 ? 10 : t->row->len == 12 ? 6 : 7, -1);
+		return false;
+	}
+	t->s->lba = cdb_lba(cdb);
+	t->s->blocks = blocks;
+	return true;
+}
+
+static bool disk_start(struct task *t)
+{
+	if (!disk_check_byte1(t) || !disk_parse_range(t, unit_max_blocks(t->unit)))
+		return false;
+	if (t->s->blocks)
+		return true;
+	task_good(t);
+	return false;
+}
+
+uint32_t disk_window_blocks(const struct task *t, size_t space)
+{
+	return min_u64(t->s->blocks, space / t->unit->state->block_size);
+}
+
+/* Bytes of the next window. */
+static uint32_t disk_window(const struct task *t)
+{
+	return disk_window_blocks(t, t->buf_size) * t->unit->state->block_size;
+}
+
+void disk_io(struct task *t, enum block_op op, uint32_t flags, uint32_t bytes, uint32_t buf_off)
+{
+	task_io(t, op, flags, t->s->lba * t->unit->state->block_size, bytes, buf_off);
+}
+
+void disk_advance(struct task *t, uint64_t bytes)
+{
+	t->s->lba += bytes / t->unit->state->block_size;
+	t->s->blocks -= bytes / t->unit->state->block_size;
+}
+
+/* SBC-3 4.15: with the write cache off, or FUA, the data is on the medium before the status. */
+uint32_t disk_write_flags(const struct task *t)
+{
+	bool fua = t->row->len > 6 && task_cdb(t)[1] & 0x08;
+
+	return fua || !t->unit->state->write_cache ? BLOCK_REQ_FUA : 0;
+}
+
+void cmd_read(struct task *t)
+{
+	if (disk_start(t))
+		disk_io(t, BLOCK_READ, 0, disk_window(t), 0);
+}
+
+void read_done(struct task *t)
+{
+	disk_advance(t, t->s->io_len);
+	task_data_in(t, t->s->io_len);
+}
+
+void read_moved(struct task *t)
+{
+	if (t->s->blocks)
+		disk_io(t, BLOCK_READ, 0, disk_window(t), 0);
+	else
+		task_good(t);
+}
+
+void cmd_write(struct task *t)
+{
+	if (disk_start(t))
+		task_data_out(t, 0, disk_window(t));
+}
+
+void write_moved(struct task *t)
+{
+	disk_io(t, BLOCK_WRITE, disk_write_flags(t), t->s->win_len, 0);
+}
+
+void write_done(struct task *t)
+{
+	disk_advance(t, t->s->io_len);
+	if (t->s->blocks)
+		task_data_out(t, 0, disk_window(t));
+	else
+		task_good(t);
+}

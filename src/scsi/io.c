@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+
+#include "scsi/bus.h"
+
+/*
+ * Buffers and block requests of tasks.  A block request cannot be called back: when its task ends
+ * before it, it keeps the buffer, and its end is nobody's news.
+ */
+
+void io_init(struct scsi_bus *bus)
+{
+	bus->free_ios = NULL;
+	for (unsigned i = SCSI_MAX_IOS; i-- > 0;) {
+		bus->io[i].bus = bus;
+		bus->io[i].next = bus->free_ios;
+		bus->free_ios = &bus->io[i];
+	}
+}
+
+bool task_get_buffer(struct task *t)
+{
+	struct buffers *bufs = t->bus->setup->buffers;
+
+	if (t->buf)
+		return true;
+	t->buf_pooled = t->row->flags & CDB_POOL;
+	t->buf = t->buf_pooled ? buffers_get(bufs, &t->bus->waiter) : t->param;
+	t->buf_size = t->buf_pooled ? buffers_size(bufs) : SCSI_PARAM_SIZE;
+	return t->buf;
+}
+
+void task_put_buffer(struct task *t)
+{
+	if (t->buf && t->buf_pooled)
+		buffers_put(t->bus->setup->buffers, t->buf);
+	t->buf = NULL;
+}
+
+void io_orphan(struct task *t)
+{
+	if (!t->io)
+		return;
+	t->io->task = NULL;
+	t->io->orphan = t->buf_pooled ? t->buf : NULL;
+	t->io = NULL;
+	t->buf = NULL;
+}
+
+/* Is the medium free for this task?  CDB_ALONE excludes all others, both ways. */
+static bool io_allowed(struct task *t)
+{
+	struct unit *unit = t->unit;
+
+	if (!unit->alone && t->row->flags & CDB_ALONE)
+		unit->alone = t;
+	if (!unit->alone)
+		return true;
+	return unit->alone == t && !unit->ios;
+}
+
+static bool io_is_write(const struct task *t)
+{
+	return t->s->io_op != BLOCK_READ;
+}
+
+/* The operator may retry (werror=stop, or enospc on a full disk)? */
+static bool io_holds(const struct task *t, int err)
+{
+	const struct scsi_unit_config *config = t->unit->config;
+	uint8_t policy = io_is_write(t) ? config->werror : config->rerror;
+
+	return policy == SCSI_ON_ERROR_STOP || (policy == SCSI_ON_ERROR_ENOSPC && err == ENOSPC);
+}
+
+static bool io_ignores(const struct task *t)
+{
+	const struct scsi_unit_config *config = t->unit->config;
+
+	return (io_is_write(t) ? config->werror : config->rerror) == SCSI_ON_ERROR_IGNORE;
+}
+
+static void io_ended(struct task *t)
+{
+	if (t->row->done)
+		t->row->done(t);
+	else
+		task_good(t);
+}
+
+static void io_failed(struct task *t, int err)
+{
+	const struct scsi_bus_setup *setup = t->bus->setup;
+
+	if (io_ignores(t)) {
+		io_ended(t);
+		return;
+	}
+	if (!io_holds(t, err)) {
+		task_check_sense(t, sense_from_errno(err));
+		return;
+	}
+	task_enter_wait(t, TASK_WAIT_HELD);
+	if (setup->report)
+		setup->report(setup->opaque, t->unit->config->id,
+			      io_is_write(t) ? "write held" : "read held", err);
+}
+
+/* A flush that failed once never succeeds again: what it lost is lost (block.h). */
+static void io_note_flush(struct unit *unit, const struct block_req *req, int ret)
+{
+	if (ret < 0 && (req->op == BLOCK_FLUSH || req->flags & BLOCK_REQ_FUA))
+		unit->state->poisoned = 1;
+}
+
+static void io_done(struct block_req *req, int ret)
+{
+	struct io *io = req->opaque;
+	struct scsi_bus *bus = io->bus;
+	struct task *t = io->task;
+
+	io->unit->ios--;
+	io_note_flush(io->unit, req, ret);
+	if (io->orphan)
+		buffers_put(bus->setup->buffers, io->orphan);
+	io->next = bus->free_ios;
+	bus->free_ios = io;
+	if (bus->active)
+		bus_kick(bus);
+	if (!t || t->s->generation != io->generation)
+		return;
+	t->io = NULL;
+	if (ret < 0)
+		io_failed(t, -ret);
+	else
+		io_ended(t);
+	task_notify(t);
+}
+
+void io_submit(struct task *t)
+{
+	struct scsi_bus *bus = t->bus;
+	struct scsi_req_state *s = t->s;
+	struct io *io = bus->free_ios;
+	bool data = s->io_op == BLOCK_READ || s->io_op == BLOCK_WRITE;
+
+	if (!io || !io_allowed(t)) {
+		task_enter_wait(t, TASK_WAIT_SUBMIT);
+		return;
+	}
+	bus->free_ios = io->next;
+	io->task = t;
+	io->unit = t->unit;
+	io->generation = s->generation;
+	io->orphan = NULL;
+	io->req = (struct block_req){
+		.op = s->io_op, .flags = s->io_flags, .off = s->io_off, .len = s->io_len,
+		.buf = data ? t->buf + s->io_buf : NULL, .done = io_done, .opaque = io,
+	};
+	t->io = io;
+	t->unit->ios++;
+	task_enter_wait(t, TASK_WAIT_IO);
+	block_submit(t->unit->block, &io->req);
+}
+
+void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uint64_t len,
+	     uint32_t buf_off)
+{
+	t->s->io_op = op;
+	t->s->io_flags = flags;
+	t->s->io_off = off;
+	t->s->io_len = len;
+	t->s->io_buf = buf_off;
+	io_submit(t);
+}
+
+void scsi_retry_held(struct scsi_bus *bus)
+{
+	for (struct task *t = bus->first; t; t = t->next)
+		if (t->s->phase == SCSI_PHASE_WAIT && t->s->wait == TASK_WAIT_HELD)
+			task_enter_wait(t, TASK_WAIT_SUBMIT);
+	bus_kick(bus);
+}
