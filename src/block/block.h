@@ -16,14 +16,19 @@
  *   - a flush covers every write that ended before the flush was submitted;
  *   - once a flush has failed (-EIO and the like), every later flush and FUA write of the device
  *     fails too, until it is reopened: data that was acknowledged and lost is not forgotten;
- *   - short transfers and EINTR are continued by the backend.
+ *   - a write, zero or discard of a read-only device ends with -EROFS;
+ *   - short transfers and EINTR are continued by the backend;
+ *   - BLOCK_STATUS is a request as it may wait for the disk; a backend that cannot tell says that
+ *     everything is allocated.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct loop;
+#include "block/pool.h"
+#include "event/loop.h"
+
 struct block;
 struct block_req;
 
@@ -33,6 +38,7 @@ enum block_op {
 	BLOCK_FLUSH,		/* off, len and buf are not used */
 	BLOCK_DISCARD,		/* a hint; see block->zero_after_discard for what reads back */
 	BLOCK_ZERO,		/* the range reads as zeroes afterwards */
+	BLOCK_STATUS,		/* is the range allocated? fills in ret_allocated and ret_len */
 };
 
 #define BLOCK_REQ_FUA	1u	/* BLOCK_WRITE, BLOCK_ZERO: on stable storage before done() */
@@ -47,22 +53,31 @@ struct block_req {
 	void (*done)(struct block_req *req, int ret);	/* ret: 0 or -errno */
 	void *opaque;
 
+	/* What BLOCK_STATUS answers: so it is for the first ret_len bytes (1..len). */
+	uint64_t ret_len;
+	bool ret_allocated;
+
 	/* private to src/block */
-	struct block *block;
-	struct block_req *next;
-	struct block_req *peer;
-	uint64_t seq;
-	unsigned state;
+	bool started;
+	bool lost;			/* backend: acknowledged data may be gone; sets the latch */
+	unsigned blockers;		/* older requests that this one waits for */
 	int ret;
+	struct block *block;
+	struct block_req *next;		/* newer, in flight */
+	struct block_req *ended_next;
+	uint64_t lo, hi;		/* bytes that others must keep off; empty: none */
+	union {				/* the backend's */
+		struct pool_job job;
+		struct loop_timer timer;
+		struct { struct block_req *next; int64_t cookie; } remote;
+	} u;
 };
 
 struct block_ops {
 	const char *name;
-	/* Starts @req; block_complete() is called for it later, from the loop. */
+	/* Starts @req; calls block_complete() for it, now or later from the loop. */
 	void (*submit)(struct block *block, struct block_req *req);
-	/* Is the range allocated?  Sets *ret_len to how far the answer holds.  May be NULL. */
-	bool (*allocated)(struct block *block, uint64_t off, uint64_t len, uint64_t *ret_len);
-	void (*close)(struct block *block);
+	void (*close)(struct block *block);	/* frees @block */
 };
 
 struct block {
@@ -74,11 +89,17 @@ struct block {
 	bool readonly;
 	bool can_discard;
 	bool zero_after_discard;	/* a discarded range is sure to read as zeroes */
-	/* private: the list of requests in flight, failed-flush latch */
-	struct block_req *inflight;
+	/* private; the backend may set these two after block_init() */
+	uint32_t overlap_align;		/* bytes; requests that share such a unit are ordered */
+	bool serial_sync;		/* flushes and FUA writes one after the other */
+	/* private to block.c */
+	struct block_req *inflight;	/* oldest first */
 	struct block_req **inflight_tail;
-	uint64_t seq;
-	int flush_error;
+	struct block_req *ended;	/* to be reported by the next pass of the loop */
+	struct block_req **ended_tail;
+	struct loop_work ended_work;
+	unsigned starting;		/* inside block_submit() or ops->submit() */
+	int flush_error;		/* the latch: 0 or -errno */
 };
 
 /* Starts @req.  Allocates nothing. */
@@ -87,14 +108,12 @@ void block_submit(struct block *block, struct block_req *req);
 /* Is nothing in flight? */
 bool block_idle(const struct block *block);
 
-/* See block_ops.allocated; a backend that cannot tell says that everything is. */
-bool block_allocated(struct block *block, uint64_t off, uint64_t len, uint64_t *ret_len);
-
 /* NULL-safe.  The device must be idle. */
 void block_close(struct block *block);
 
-/* For backends: prepares the generic part; ends a request (from the loop only). */
+/* For backends: prepares the generic part (align, mem_align and overlap_align are 1). */
 void block_init(struct block *block, const struct block_ops *ops, struct loop *loop, uint64_t size);
+/* For backends: ends a request.  From the loop's thread; inside ops->submit() it is put off. */
 void block_complete(struct block_req *req, int ret);
 
 #endif

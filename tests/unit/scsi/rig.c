@@ -6,6 +6,14 @@
 
 /* ---- a disk in memory ---- */
 
+static void memdisk_status(const struct memdisk *disk, struct block_req *req)
+{
+	req->ret_allocated = !disk->mapped_until || req->off < disk->mapped_until;
+	req->ret_len = req->len;
+	if (disk->mapped_until && req->ret_allocated)
+		req->ret_len = MIN(req->len, disk->mapped_until - req->off);
+}
+
 static int memdisk_perform(struct memdisk *disk, struct block_req *req)
 {
 	int *fail = &disk->fail[req->op];
@@ -26,6 +34,9 @@ static int memdisk_perform(struct memdisk *disk, struct block_req *req)
 		memset(disk->data + req->off, 0, req->len);
 		break;
 	case BLOCK_FLUSH:
+		break;
+	case BLOCK_STATUS:
+		memdisk_status(disk, req);
 		break;
 	}
 	return 0;
@@ -63,25 +74,12 @@ static void memdisk_submit(struct block *block, struct block_req *req)
 	loop_work_queue(block->loop, &disk->work);
 }
 
-static bool memdisk_allocated(struct block *block, uint64_t off, uint64_t len, uint64_t *ret_len)
-{
-	struct memdisk *disk = (struct memdisk *)block;
-
-	if (!disk->mapped_until || off >= disk->mapped_until) {
-		*ret_len = len;
-		return !disk->mapped_until;
-	}
-	*ret_len = MIN(len, disk->mapped_until - off);
-	return true;
-}
-
 static void memdisk_close(struct block *block)
 {
 }
 
 static const struct block_ops memdisk_ops = {
-	.name = "memdisk", .submit = memdisk_submit, .allocated = memdisk_allocated,
-	.close = memdisk_close,
+	.name = "memdisk", .submit = memdisk_submit, .close = memdisk_close,
 };
 
 /* ---- the bus ---- */

@@ -22,12 +22,12 @@ struct memdisk {
 	struct block_req **pending;	/* MEMDISK_MAX */
 	unsigned count;			/* of pending */
 	bool hold;			/* requests wait for memdisk_end() */
-	int fail[BLOCK_ZERO + 1];	/* errno by operation, for fail_count requests */
+	int fail[BLOCK_STATUS + 1];	/* errno by operation, for fail_count requests */
 	unsigned fail_count;
-	unsigned ops[BLOCK_ZERO + 1];	/* submitted so far */
+	unsigned ops[BLOCK_STATUS + 1];	/* submitted so far */
 	unsigned fua;			/* requests with BLOCK_REQ_FUA so far */
 	unsigned unmap;			/* requests with BLOCK_REQ_UNMAP so far */
-	uint64_t mapped_until;		/* bytes that allocated() calls allocated, 0: all */
+	uint64_t mapped_until;		/* bytes that BLOCK_STATUS calls allocated, 0: all */
 	struct loop_work work;
 };
 

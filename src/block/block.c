@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "block/block.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "base/num.h"
+
+/* Does the op change data? */
+static bool op_writes(enum block_op op)
+{
+	return op == BLOCK_WRITE || op == BLOCK_ZERO || op == BLOCK_DISCARD;
+}
+
+/* Does the request end only when data is on stable storage? */
+static bool req_syncs(const struct block_req *req)
+{
+	return req->op == BLOCK_FLUSH || (op_writes(req->op) && (req->flags & BLOCK_REQ_FUA));
+}
+
+/*
+ * Must the newer of two requests wait for the other one?  Syncing ones do where the host reports a
+ * lost write once a file: with two of them at work the wrong one could take the report.
+ */
+static bool reqs_conflict(const struct block *block, const struct block_req *a,
+			  const struct block_req *b)
+{
+	if (block->serial_sync && req_syncs(a) && req_syncs(b))
+		return true;
+	return (op_writes(a->op) || op_writes(b->op)) &&
+		ranges_overlap(a->lo, a->hi - a->lo, b->lo, b->hi - b->lo);
+}
+
+void block_init(struct block *block, const struct block_ops *ops, struct loop *loop, uint64_t size)
+{
+	*block = (struct block){ .ops = ops, .loop = loop, .size = size,
+				 .align = 1, .mem_align = 1, .overlap_align = 1 };
+	block->inflight_tail = &block->inflight;
+	block->ended_tail = &block->ended;
+}
+
+static int check_range(const struct block *block, const struct block_req *req)
+{
+	if (!range_fits(req->off, req->len, block->size))
+		return -EINVAL;
+	if (!is_aligned(req->off, block->align) || !is_aligned(req->len, block->align))
+		return -EINVAL;
+	return 0;
+}
+
+static int check_data(const struct block *block, const struct block_req *req)
+{
+	if (req->len && !req->buf)
+		return -EINVAL;
+	if (!is_aligned((uintptr_t)req->buf, block->mem_align))
+		return -EINVAL;
+	return check_range(block, req);
+}
+
+/* A discard is a hint: what lies outside the device or in a part of a unit is left out. */
+static int trim_discard(const struct block *block, struct block_req *req)
+{
+	uint64_t end, start;
+
+	if (req->off >= block->size) {
+		req->len = 0;
+		return 0;
+	}
+	end = req->off + min_u64(req->len, block->size - req->off);
+	start = min_u64(end, align_up(req->off, block->align));
+	req->off = start;
+	req->len = align_down(end, block->align) > start ?
+		align_down(end, block->align) - start : 0;
+	return 0;
+}
+
+/* Returns 0 or -errno; sets what nobody else may touch meanwhile. */
+static int req_check(struct block *block, struct block_req *req)
+{
+	int ret = 0;
+
+	if (block->readonly && op_writes(req->op))
+		return -EROFS;
+	if (req->op == BLOCK_READ || req->op == BLOCK_WRITE)
+		ret = check_data(block, req);
+	else if (req->op == BLOCK_DISCARD)
+		ret = trim_discard(block, req);
+	else if (req->op == BLOCK_ZERO || req->op == BLOCK_STATUS)
+		ret = check_range(block, req);
+	else if (req->op != BLOCK_FLUSH)
+		ret = -EINVAL;
+	if (ret || req->op == BLOCK_FLUSH || req->op == BLOCK_STATUS || !req->len)
+		return ret;
+	req->lo = align_down(req->off, block->overlap_align);
+	req->hi = align_up(req->off + req->len, block->overlap_align);
+	return 0;
+}
+
+/* Is there nothing to do for the backend? */
+static bool req_empty(const struct block_req *req)
+{
+	return req->op != BLOCK_FLUSH && !req->len;
+}
+
+static void req_start(struct block *block, struct block_req *req)
+{
+	block->starting++;
+	req->started = true;
+	if (block->flush_error && req_syncs(req))
+		block_complete(req, block->flush_error);
+	else if (req_empty(req))
+		block_complete(req, 0);
+	else
+		block->ops->submit(block, req);
+	block->starting--;
+}
+
+void block_submit(struct block *block, struct block_req *req)
+{
+	int ret;
+
+	req->block = block;
+	req->next = req->ended_next = NULL;
+	req->lo = req->hi = 0;
+	req->blockers = 0;
+	req->started = req->lost = false;
+	ret = req_check(block, req);
+	if (!ret)
+		for (const struct block_req *r = block->inflight; r; r = r->next)
+			req->blockers += reqs_conflict(block, r, req);
+	*block->inflight_tail = req;
+	block->inflight_tail = &req->next;
+	if (ret) {
+		req->started = true;
+		block->starting++;
+		block_complete(req, ret);
+		block->starting--;
+	} else if (!req->blockers) {
+		req_start(block, req);
+	}
+}
+
+static void inflight_remove(struct block *block, struct block_req *req)
+{
+	struct block_req **p = &block->inflight;
+
+	while (*p != req)
+		p = &(*p)->next;
+	*p = req->next;
+	if (!req->next)
+		block->inflight_tail = p;
+}
+
+/* Starts the newer requests that waited for @req alone. */
+static void release_waiters(struct block *block, const struct block_req *req)
+{
+	for (struct block_req *r = req->next; r; r = r->next) {
+		if (r->started || !reqs_conflict(block, req, r))
+			continue;
+		if (--r->blockers == 0)
+			req_start(block, r);
+	}
+}
+
+static void req_end(struct block *block, struct block_req *req)
+{
+	int ret = req->ret;
+
+	if (!block->flush_error && ret < 0 && (req->op == BLOCK_FLUSH || req->lost))
+		block->flush_error = ret;
+	/* One that ran beside the failing one cannot know whether it was meant. */
+	if (!ret && req_syncs(req))
+		ret = block->flush_error;
+	release_waiters(block, req);
+	inflight_remove(block, req);
+	req->done(req, ret);	/* may free @req, and close an idle @block */
+}
+
+static void ended_run(void *opaque)
+{
+	struct block *block = opaque;
+	struct block_req *req = block->ended;
+
+	block->ended = NULL;
+	block->ended_tail = &block->ended;
+	while (req) {
+		struct block_req *next = req->ended_next;
+
+		req_end(block, req);
+		req = next;
+	}
+}
+
+void block_complete(struct block_req *req, int ret)
+{
+	struct block *block = req->block;
+
+	req->ret = ret;
+	if (!block->starting) {
+		req_end(block, req);
+		return;
+	}
+	req->ended_next = NULL;
+	*block->ended_tail = req;
+	block->ended_tail = &req->ended_next;
+	block->ended_work.fn = ended_run;
+	block->ended_work.opaque = block;
+	loop_work_queue(block->loop, &block->ended_work);
+}
+
+bool block_idle(const struct block *block)
+{
+	return !block->inflight;
+}
+
+void block_close(struct block *block)
+{
+	if (!block)
+		return;
+	assert(block_idle(block));
+	block->ops->close(block);
+}
