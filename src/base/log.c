@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,9 @@ static void line_add_time(char *line, size_t *len)
 void log_vline(enum log_level level, const char *fmt, va_list ap)
 {
 	char line[LINE_MAX_BYTES];
+	int saved = errno;
 	size_t len = 0;
+	ssize_t n;
 
 	if (level > log_state.level)
 		return;
@@ -114,8 +117,12 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
 	line[len++] = '\n';
-	if (write(log_state.fd, line, len) != (ssize_t)len)
+	do
+		n = write(log_state.fd, line, len);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)len)
 		log_state.lost++;
+	errno = saved;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

@@ -32,7 +32,8 @@ void log_set_timestamp(bool on);
 
 /*
  * Writes "PROG: text\n" (warnings: "PROG: warning: text\n").  A line is cut at 1023 bytes; control
- * characters in it are written as '?'.  A full or closed log fd loses the line and counts it.
+ * characters in it are written as '?'.  A full or closed log fd loses the line and counts it
+ * (SIGPIPE must be ignored).  Keeps errno.
  */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_vline(enum log_level level, const char *fmt, va_list ap)
