@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #define LOOP_BATCH 32	/* fds taken from epoll in one pass */
+#define WAIT_MAX_MS 3600000	/* a later deadline is looked at again then */
 
 struct watch {
 	loop_fd_fn *fn;		/* NULL: free */
 	void *opaque;
+	uint32_t generation;	/* which use of this fd number it is */
 };
 
 struct loop {
@@ -19,8 +21,10 @@ struct loop {
 	bool quit;
 	struct watch watch[LOOP_MAX_FDS];	/* by fd number */
 	struct loop_timer *timers;		/* sorted by deadline */
+	struct loop_timer *due;			/* left for the pass under way */
 	struct loop_work *work;
 	struct loop_work **work_tail;
+	struct loop_work *running;		/* the same */
 	loop_fn *before, *after;
 	void *hook_opaque;
 };
@@ -81,27 +85,41 @@ static void hook_after(struct loop *loop)
 		loop->after(loop->hook_opaque);
 }
 
+/*
+ * Events carry the generation of the watch beside the fd number: one taken for an fd that a
+ * callback of the same pass has closed must not reach what stands at its number now.
+ */
+static int watch_ctl(struct loop *loop, int op, int fd, uint32_t events, uint32_t generation)
+{
+	struct epoll_event ev = {
+		.events = events, .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd,
+	};
+
+	return epoll_ctl(loop->epoll_fd, op, fd, &ev) < 0 ? -errno : 0;
+}
+
 int loop_fd_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *opaque)
 {
-	struct epoll_event ev = { .events = events, .data.fd = fd };
+	uint32_t generation;
+	int ret;
 
 	if (fd < 0 || fd >= LOOP_MAX_FDS)
 		return -EBADF;
 	if (loop->watch[fd].fn)
 		return -EEXIST;
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
-		return -errno;
-	loop->watch[fd] = (struct watch){ .fn = fn, .opaque = opaque };
+	generation = loop->watch[fd].generation + 1;
+	ret = watch_ctl(loop, EPOLL_CTL_ADD, fd, events, generation);
+	if (ret)
+		return ret;
+	loop->watch[fd] = (struct watch){ .fn = fn, .opaque = opaque, .generation = generation };
 	return 0;
 }
 
 int loop_fd_mod(struct loop *loop, int fd, uint32_t events)
 {
-	struct epoll_event ev = { .events = events, .data.fd = fd };
-
 	if (fd < 0 || fd >= LOOP_MAX_FDS || !loop->watch[fd].fn)
 		return -EBADF;
-	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev) < 0 ? -errno : 0;
+	return watch_ctl(loop, EPOLL_CTL_MOD, fd, events, loop->watch[fd].generation);
 }
 
 void loop_fd_del(struct loop *loop, int fd)
@@ -112,15 +130,22 @@ void loop_fd_del(struct loop *loop, int fd)
 	loop->watch[fd].fn = NULL;
 }
 
+static bool timer_unlink(struct loop_timer **list, struct loop_timer *timer)
+{
+	while (*list && *list != timer)
+		list = &(*list)->next;
+	if (!*list)
+		return false;
+	*list = timer->next;
+	return true;
+}
+
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
-	struct loop_timer **p = &loop->timers;
-
 	if (!timer->armed)
 		return;
-	while (*p != timer)
-		p = &(*p)->next;
-	*p = timer->next;
+	if (!timer_unlink(&loop->due, timer))
+		timer_unlink(&loop->timers, timer);
 	timer->armed = false;
 }
 
@@ -147,44 +172,53 @@ void loop_work_queue(struct loop *loop, struct loop_work *work)
 	loop->work_tail = &work->next;
 }
 
+/* Where @work hangs in @list, or the list's end. */
+static struct loop_work **work_link(struct loop_work **list, const struct loop_work *work)
+{
+	while (*list && *list != work)
+		list = &(*list)->next;
+	return list;
+}
+
 void loop_work_cancel(struct loop *loop, struct loop_work *work)
 {
-	struct loop_work **p = &loop->work;
+	struct loop_work **link;
 
 	if (!work->queued)
 		return;
-	while (*p != work)
-		p = &(*p)->next;
-	*p = work->next;
-	if (!work->next)
-		loop->work_tail = p;
+	link = work_link(&loop->running, work);
+	if (!*link) {
+		link = work_link(&loop->work, work);
+		if (!work->next)
+			loop->work_tail = link;
+	}
+	*link = work->next;
 	work->queued = false;
 }
 
 /* How long epoll may wait: not at all when work is queued, else until the first timer, in ms. */
 static int loop_wait_ms(const struct loop *loop, int limit_ms)
 {
-	int64_t left;
+	int64_t now, left = WAIT_MAX_MS;
 
 	if (loop->work)
 		return 0;
 	if (!loop->timers)
 		return limit_ms;
-	left = loop->timers->deadline - loop_now();
-	if (left <= 0)
+	now = loop_now();
+	if (loop->timers->deadline <= now)
 		return 0;
-	left = (left + LOOP_MS - 1) / LOOP_MS;
-	if (limit_ms >= 0 && left > limit_ms)
-		return limit_ms;
-	return left > 3600000 ? 3600000 : (int)left;
+	if (loop->timers->deadline < now + WAIT_MAX_MS * LOOP_MS)
+		left = (loop->timers->deadline - now + LOOP_MS - 1) / LOOP_MS;
+	return limit_ms >= 0 && left > limit_ms ? limit_ms : (int)left;
 }
 
 static void loop_run_fds(struct loop *loop, const struct epoll_event *ev, int n)
 {
 	for (int i = 0; i < n; i++) {
-		struct watch w = loop->watch[ev[i].data.fd];
+		struct watch w = loop->watch[(uint32_t)ev[i].data.u64];
 
-		if (!w.fn)
+		if (!w.fn || w.generation != ev[i].data.u64 >> 32)
 			continue;
 		hook_before(loop);
 		w.fn(w.opaque, ev[i].events);
@@ -192,19 +226,25 @@ static void loop_run_fds(struct loop *loop, const struct epoll_event *ev, int n)
 	}
 }
 
-/* Those due when the pass began; one that re-arms itself for the past waits for the next pass. */
+/* Those due when the pass came here; what they arm, even for the past, waits for the next one. */
 static void loop_run_timers(struct loop *loop)
 {
+	struct loop_timer **p = &loop->timers;
 	int64_t now;
 
 	if (!loop->timers)
 		return;
 	now = loop_now();
-	for (unsigned budget = LOOP_MAX_FDS; budget; budget--) {
-		struct loop_timer *timer = loop->timers;
+	while (*p && (*p)->deadline <= now)
+		p = &(*p)->next;
+	if (p == &loop->timers)
+		return;
+	loop->due = loop->timers;
+	loop->timers = *p;
+	*p = NULL;
+	while (loop->due) {
+		struct loop_timer *timer = loop->due;
 
-		if (!timer || timer->deadline > now)
-			return;
 		loop_timer_cancel(loop, timer);
 		hook_before(loop);
 		timer->fn(timer->opaque);
@@ -212,15 +252,14 @@ static void loop_run_timers(struct loop *loop)
 	}
 }
 
-/* As many as were queued when the pass came here; what they queue waits for the next one. */
+/* What was queued when the pass came here; what that queues waits for the next pass. */
 static void loop_run_work(struct loop *loop)
 {
-	unsigned count = 0;
-
-	for (struct loop_work *w = loop->work; w; w = w->next)
-		count++;
-	for (; count && loop->work; count--) {
-		struct loop_work *work = loop->work;
+	loop->running = loop->work;
+	loop->work = NULL;
+	loop->work_tail = &loop->work;
+	while (loop->running) {
+		struct loop_work *work = loop->running;
 
 		loop_work_cancel(loop, work);
 		hook_before(loop);

@@ -201,6 +201,41 @@ static void test_fd_remove_in_callback(void)
 	must(close(p.fd[1]));
 }
 
+static void on_events(void *opaque, uint32_t events)
+{
+	struct pair *p = opaque;
+
+	note("e");
+	p->events = events;
+}
+
+/* The other's number is closed, opened and watched anew: it is not told of what is not its own. */
+static void on_replace_other(void *opaque, uint32_t events)
+{
+	struct pair *p = opaque;
+	int other = p->fd[0];
+
+	note("r");
+	for (unsigned i = 0; i < 2; i++)
+		loop_fd_del(p->loop, p->fd[i]);
+	must(dup2(p->fd[1], other));
+	g_assert_cmpint(loop_fd_add(p->loop, p->fd[0], EPOLLPRI, on_events, p), ==, 0);
+	g_assert_cmpint(loop_fd_add(p->loop, p->fd[1], EPOLLPRI, on_events, p), ==, 0);
+}
+
+static void test_fd_stale_event(void)
+{
+	struct pair p = { .loop = make_loop(), .fd = { ready_fd(), ready_fd() } };
+
+	for (unsigned i = 0; i < 2; i++)
+		g_assert_cmpint(loop_fd_add(p.loop, p.fd[i], EPOLLIN, on_replace_other, &p), ==, 0);
+	step(p.loop);
+	assert_trace("r");
+	loop_destroy(p.loop);
+	must(close(p.fd[0]));
+	must(close(p.fd[1]));
+}
+
 /* Timers */
 
 static void test_timer_order(void)
@@ -284,6 +319,63 @@ static void test_timer_cancel_in_callback(void)
 	loop_destroy(loop);
 }
 
+struct rearm {
+	struct loop *loop;
+	struct loop_timer timer;
+};
+
+static void on_rearm(void *opaque)
+{
+	struct rearm *r = opaque;
+
+	note("r");
+	loop_timer_set(r->loop, &r->timer, loop_now() - 3600 * 1000 * LOOP_MS);
+}
+
+/* A timer that arms itself for the past runs once a pass, and holds up no other. */
+static void test_timer_bound(void)
+{
+	struct rearm r = { .loop = make_loop(), .timer = { on_rearm, &r } };
+	struct loop_timer other = { on_name, name('o') };
+
+	loop_timer_set(r.loop, &r.timer, loop_now() - 10);
+	loop_timer_set(r.loop, &other, loop_now() - 5);
+	step(r.loop);
+	assert_trace("ro");
+	step(r.loop);
+	assert_trace("r");
+	loop_destroy(r.loop);
+}
+
+/* A due timer that an earlier one of the same pass moves into the future waits for it. */
+static void on_postpone(void *opaque)
+{
+	struct canceller *c = opaque;
+
+	note("p");
+	loop_timer_set(c->loop, c->timer, loop_now() + 3600 * 1000 * LOOP_MS);
+}
+
+static void test_timer_postpone_in_callback(void)
+{
+	struct loop *loop = make_loop();
+	struct loop_timer victim = { on_name, name('v') }, last = { on_name, name('l') };
+	struct canceller c = { .loop = loop, .timer = &victim };
+	struct loop_timer first = { on_postpone, &c };
+	int64_t now = loop_now();
+
+	loop_timer_set(loop, &first, now - 3);
+	loop_timer_set(loop, &victim, now - 2);
+	loop_timer_set(loop, &last, now - 1);
+	step(loop);
+	assert_trace("pl");
+	g_assert_true(victim.armed);
+	loop_timer_set(loop, &victim, now);
+	step(loop);
+	assert_trace("v");
+	loop_destroy(loop);
+}
+
 /* The wait ends with the timer, never before it is due, and an earlier limit holds. */
 static void test_timer_wait(void)
 {
@@ -309,7 +401,7 @@ static void test_timer_limits(void)
 	loop_timer_set(loop, &never, INT64_MAX);
 	step(loop);
 	assert_trace("");
-	loop_timer_set(loop, &past, 0);
+	loop_timer_set(loop, &past, INT64_MIN);
 	g_assert_cmpint(loop_step(loop, -1), ==, 0);
 	assert_trace("p");
 	loop_timer_cancel(loop, &never);
@@ -393,6 +485,37 @@ static void on_requeue(void *opaque)
 
 	note("q");
 	loop_work_queue(r->loop, &r->work);
+}
+
+struct swap {
+	struct loop *loop;
+	struct loop_work *out, *in;
+};
+
+static void on_swap(void *opaque)
+{
+	struct swap *s = opaque;
+
+	note("s");
+	loop_work_cancel(s->loop, s->out);
+	loop_work_queue(s->loop, s->in);
+}
+
+/* What a pass queues waits for the next one, also in the place of work that was cancelled. */
+static void test_work_swap_in_callback(void)
+{
+	struct loop *loop = make_loop();
+	struct loop_work out = { on_name, name('o') }, in = { on_name, name('i') };
+	struct swap s = { .loop = loop, .out = &out, .in = &in };
+	struct loop_work first = { on_swap, &s };
+
+	loop_work_queue(loop, &first);
+	loop_work_queue(loop, &out);
+	step(loop);
+	assert_trace("s");
+	step(loop);
+	assert_trace("i");
+	loop_destroy(loop);
 }
 
 /* Work that queues itself runs once a pass, and fds and timers get their turn in between. */
@@ -486,17 +609,21 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/loop/fd-errors", test_fd_errors);
 	g_test_add_func("/loop/fd-remove-in-callback", test_fd_remove_in_callback);
+	g_test_add_func("/loop/fd-stale-event", test_fd_stale_event);
 	g_test_add_func("/loop/run-error", test_run_error);
 	g_test_add_func("/loop/epoll-slot", test_epoll_slot);
 	g_test_add_func("/loop/fd-events", test_fd_events);
 	g_test_add_func("/loop/fd-many", test_fd_many);
 	g_test_add_func("/loop/timer-limits", test_timer_limits);
 	g_test_add_func("/loop/timer-cancel-in-callback", test_timer_cancel_in_callback);
+	g_test_add_func("/loop/timer-bound", test_timer_bound);
+	g_test_add_func("/loop/timer-postpone-in-callback", test_timer_postpone_in_callback);
 	g_test_add_func("/loop/timer-order", test_timer_order);
 	g_test_add_func("/loop/timer-rearm-cancel", test_timer_rearm_cancel);
 	g_test_add_func("/loop/timer-wait", test_timer_wait);
 	g_test_add_func("/loop/work-bound", test_work_bound);
 	g_test_add_func("/loop/work-cancel-in-callback", test_work_cancel_in_callback);
+	g_test_add_func("/loop/work-swap-in-callback", test_work_swap_in_callback);
 	g_test_add_func("/loop/work-order", test_work_order);
 	g_test_add_func("/loop/work-cancel", test_work_cancel);
 	g_test_add_func("/loop/order-and-hooks", test_order_and_hooks);
