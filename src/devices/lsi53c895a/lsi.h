@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DEVICES_LSI53C895A_LSI_H
+#define DEVICES_LSI53C895A_LSI_H
+
+/*
+ * The inside of the model.  Two state machines:
+ *
+ * The engine runs SCRIPTS (enum lsi_run):
+ *
+ *     STOPPED --start--> ACTIVE --interrupt, abort, reset--> STOPPED
+ *                        ACTIVE --instruction must wait--> WAIT_* --lsi_wake()--> ACTIVE
+ *
+ * It works in slices of at most LSI_SLICE_INSNS instructions and LSI_SLICE_BYTES bytes, each from
+ * the event loop; an instruction is fetched once into insn[], and one that waits or is too long for a
+ * slice is entered again with its words, and what it has left, in the state.  Nothing here calls
+ * the engine from inside the engine: a register that a script writes only leaves a mark in pend.
+ *
+ * The bus is what the target that the chip is connected to does.  It is computed when someone looks
+ * (bus_poll()): what the target wants next follows from the messages it still has to send, from
+ * whether it has had its command, and from the command's phase.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/lsi53c895a/registers.h"
+#include "event/loop.h"
+#include "pci/pci.h"
+#include "pci/regs.h"
+#include "scsi/scsi.h"
+
+#define LSI_STATE_VERSION 1
+#define LSI_RAM_SIZE 8192
+#define LSI_SLICE_INSNS 512
+#define LSI_SLICE_BYTES (256 * 1024)
+#define LSI_CHUNK 4096		/* bytes that pass through a private buffer at once */
+#define LSI_MSG_IN 32		/* bytes that a target may have to say */
+#define LSI_MSG_OUT 16		/* the longest message that is understood */
+
+enum { LSI_BAR_IO, LSI_BAR_REGS, LSI_BAR_RAM };
+
+enum lsi_run { RUN_STOPPED, RUN_ACTIVE, RUN_WAIT_TARGET, RUN_WAIT_RESELECT, RUN_WAIT_DISCONNECT };
+
+/* SCSI-2 5.1.3, as MSG, C/D and I/O on the bus and in instructions */
+enum lsi_phase { PHASE_DATA_OUT, PHASE_DATA_IN, PHASE_COMMAND, PHASE_STATUS,
+		 PHASE_MSG_OUT = 6, PHASE_MSG_IN = 7 };
+
+/* What the target does when it has said everything. */
+enum lsi_after { AFTER_NOTHING, AFTER_COMPLETE, AFTER_DISCONNECT, AFTER_ABORT };
+
+/* Marks of registers written: see lsi_settle(). */
+enum {
+	PEND_START = 1, PEND_SOFT_RESET = 2, PEND_BUS_RESET = 4, PEND_ABORT = 8, PEND_IRQ = 16,
+	PEND_SIGP = 32,
+};
+
+/* What the chip's side knows of a command in flight: who reselects, and in which order. */
+struct lsi_nexus {
+	uint32_t generation;	/* of the command at this index */
+	uint32_t order;		/* of the wish to reselect */
+	uint8_t used, disconnected, ready, tagged;
+	uint8_t target, lun, tag, pad;
+};
+
+/* The connection on the SCSI bus.  All zero: bus free. */
+struct lsi_bus {
+	uint8_t connected;
+	uint8_t selecting;	/* nobody answers the selection: STO at the next look */
+	uint8_t target, lun;
+	uint8_t identified;	/* an IDENTIFY named the LUN */
+	uint8_t may_disconnect;	/* DiscPriv of that IDENTIFY */
+	uint8_t attr, tag;	/* enum scsi_task_attr */
+	uint8_t atn, ack;	/* ATN# asserted; ACK# still asserted after a message byte */
+	uint8_t phase;		/* enum lsi_phase, as the lines stand */
+	uint8_t after;		/* enum lsi_after */
+	uint8_t own_status;	/* STATUS is ours: the command never reached src/scsi */
+	uint8_t status;
+	uint8_t has_req;
+	uint8_t msg_in_len, msg_in_pos, msg_out_len;
+	uint8_t cdb_len;
+	uint8_t pad;
+	uint16_t req;
+	uint16_t msg_out_skip;	/* bytes of a message that nobody wants to hear */
+	uint8_t msg_in[LSI_MSG_IN];
+	uint8_t msg_out[LSI_MSG_OUT];
+	uint8_t cdb[SCSI_MAX_CDB];
+};
+
+struct lsi_state {
+	struct pci_state pci;
+	uint8_t regs[256];
+	uint8_t ram[LSI_RAM_SIZE];
+
+	uint8_t initialized;
+	uint8_t run;		/* enum lsi_run */
+	uint8_t live;		/* insn[] is being executed: fetched and not finished */
+	uint8_t begun;		/* its move_* are set */
+	uint8_t carry;
+	uint8_t pend;		/* PEND_* */
+	uint8_t stacked_dstat;	/* manual 2.2.15.4: interrupts behind those in DSTAT and SIST */
+	uint8_t table_high;	/* bits [31:24] of the table entry of a block move */
+	uint16_t stacked_sist;
+	uint8_t pad[2];
+	uint32_t insn[3];
+	uint32_t insn_at;
+	uint32_t move_left, move_len;	/* bytes */
+	uint64_t move_src, move_dst;	/* a block move in either direction has dst only */
+	int64_t gen_deadline, hth_deadline;	/* CLOCK_MONOTONIC ns; 0: not running */
+
+	struct lsi_bus bus;
+	uint32_t ready_order;
+	uint32_t pad2;
+	struct lsi_nexus nexus[SCSI_MAX_REQS];
+	struct scsi_bus_state scsi;
+};
+
+_Static_assert(sizeof(struct lsi_state) <= PCI_STATE_MAX, "the state must fit");
+
+/* The runtime part: nothing that a successor would miss. */
+struct lsi {
+	struct pci_dev *dev;
+	struct lsi_state *s;
+	struct scsi_bus *scsi;
+	struct scsi_bus_setup no_units;
+	struct loop_work work;
+	struct loop_timer gen, hth;
+	bool settling;
+	int insns, bytes;		/* left in this slice */
+	/* for tests */
+	unsigned slices, max_slice_insns, max_slice_bytes;
+	uint8_t chunk[LSI_CHUNK];
+};
+
+static inline struct lsi *lsi_of(struct pci_dev *dev)
+{
+	return dev->priv;
+}
+
+/* ---- regs.c ---- */
+extern const struct reg_file lsi_regs;
+uint32_t lsi_get32(const struct lsi *l, unsigned reg);
+void lsi_put32(struct lsi *l, unsigned reg, uint32_t val);
+uint32_t lsi_get24(const struct lsi *l, unsigned reg);
+void lsi_put24(struct lsi *l, unsigned reg, uint32_t val);
+static inline uint8_t *lsi_reg(struct lsi *l, unsigned reg)
+{
+	return &l->s->regs[reg];
+}
+/* An access as the register table has it; whoever makes it calls lsi_settle() afterwards. */
+uint32_t lsi_reg_read(struct lsi *l, unsigned off, unsigned size);
+void lsi_reg_write(struct lsi *l, unsigned off, unsigned size, uint32_t val);
+
+/* ---- device.c ---- */
+/* Does what the marks in pend ask for, in a fixed order. */
+void lsi_settle(struct lsi *l);
+/* Starts, stops or moves the timers after STIME0, STIME1 or the connection changed. */
+void lsi_timer_gen(struct lsi *l);
+void lsi_timer_hth(struct lsi *l);
+
+/* ---- irq.c ---- */
+void lsi_irq_scsi(struct lsi *l, unsigned sist);
+void lsi_irq_dma(struct lsi *l, unsigned dstat);
+void lsi_irq_update(struct lsi *l);
+
+/* ---- memory.c ---- */
+enum lsi_space { SPACE_MEM, SPACE_IO };
+/* The chip as bus master, its own BARs included.  0, or -errno with nothing or a part moved. */
+int lsi_mem_read(struct lsi *l, enum lsi_space space, uint64_t addr, void *buf, size_t len);
+int lsi_mem_write(struct lsi *l, enum lsi_space space, uint64_t addr, const void *buf, size_t len);
+/* @len, or less when only so much of it lies in the chip's own BAR at @addr. */
+size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len);
+/* @low with the upper half from selector register @sel, unless 64-bit addressing is off. */
+uint64_t lsi_addr(const struct lsi *l, unsigned sel, uint32_t low);
+
+/* ---- scripts.c ---- */
+/* How an instruction ended. */
+enum lsi_done { INSN_DONE, INSN_AGAIN, INSN_WAIT };
+void lsi_stop(struct lsi *l);
+void lsi_start(struct lsi *l);
+/* An instruction that waits in @state is looked at again. */
+void lsi_wake(struct lsi *l, enum lsi_run state);
+void lsi_slice(void *opaque);
+enum lsi_done lsi_wait(struct lsi *l, enum lsi_run state);
+enum lsi_done lsi_illegal(struct lsi *l);
+enum lsi_done lsi_bus_fault(struct lsi *l);
+static inline uint32_t sext24(uint32_t val)
+{
+	return (val & 0xffffff) ^ (val & 0x800000 ? 0xff000000 : 0);
+}
+
+/* ---- one function a kind of instruction: move.c, io.c, alu.c, transfer.c, copy.c ---- */
+enum lsi_done insn_block_move(struct lsi *l);
+enum lsi_done insn_io(struct lsi *l);
+enum lsi_done insn_read_write(struct lsi *l);
+enum lsi_done insn_transfer(struct lsi *l);
+enum lsi_done insn_memory_move(struct lsi *l);
+enum lsi_done insn_load_store(struct lsi *l);
+
+/* ---- bus.c: the target's side ---- */
+enum lsi_look { LOOK_FREE, LOOK_BUSY, LOOK_REQ };
+/* What the target does: bus free, no REQ# yet, or REQ# in bus.phase. */
+enum lsi_look bus_poll(struct lsi *l);
+/*
+ * For an instruction that needs the bus: negates a pending ACK#, and looks.  LOOK_FREE: there is
+ * none; an interrupt (STO, UDC) has told so and the engine has stopped.
+ */
+enum lsi_look bus_look(struct lsi *l);
+/* The initiator negates ACK# after a message byte; the target goes on. */
+void bus_ack(struct lsi *l);
+void bus_connect(struct lsi *l, unsigned target);
+/* Bus free now; UDC when the target had no right to, and the script did not expect it. */
+void bus_free(struct lsi *l, bool expected);
+void bus_say(struct lsi *l, const uint8_t *bytes, unsigned count);
+/* All commands of the initiator are forgotten; @power_on as for scsi_bus_reset(). */
+void bus_reset(struct lsi *l, bool power_on);
+void bus_abort_all(struct lsi *l);
+/* Forgets the nexus of commands that src/scsi has ended. */
+void bus_sweep(struct lsi *l);
+/* The command in cdb[] is complete: hands it to src/scsi. */
+void bus_command(struct lsi *l);
+/* Is a target waiting to reselect?  Then it does, and true is returned. */
+bool bus_reselect(struct lsi *l);
+/* Reselection of an idle chip, which interrupts instead of going on with a script. */
+void bus_reselect_idle(struct lsi *l);
+extern const struct scsi_bus_ops lsi_scsi_ops;
+
+/* ---- message.c ---- */
+/* The next byte of a MESSAGE OUT phase. */
+void message_out_byte(struct lsi *l, uint8_t byte);
+/* The initiator has negated ATN#: the phase is over. */
+void message_out_end(struct lsi *l);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/num.h"
+#include "devices/lsi53c895a/lsi.h"
+
+/*
+ * The SCRIPTS processor (manual chapter 5): fetch, dispatch, and the slices that it works in.  This
+ * is the only loop over instructions, and nothing that an instruction does enters it again.
+ */
+
+typedef enum lsi_done insn_fn(struct lsi *l);
+
+/* By the first word's bits 31 to 27: instruction type and opcode. */
+static insn_fn *const kinds[32] = {
+	[0x00 ... 0x07] = insn_block_move,
+	[0x08 ... 0x0c] = insn_io,
+	[0x0d ... 0x0f] = insn_read_write,
+	[0x10 ... 0x17] = insn_transfer,
+	[0x18 ... 0x1b] = insn_memory_move,
+	[0x1c ... 0x1f] = insn_load_store,
+};
+
+void lsi_stop(struct lsi *l)
+{
+	l->s->run = RUN_STOPPED;
+	l->s->live = 0;
+	l->s->begun = 0;
+}
+
+void lsi_start(struct lsi *l)
+{
+	l->s->run = RUN_ACTIVE;
+	l->s->live = 0;
+	l->s->begun = 0;
+	loop_work_queue(l->dev->host.loop, &l->work);
+}
+
+void lsi_wake(struct lsi *l, enum lsi_run state)
+{
+	if (l->s->run != state)
+		return;
+	l->s->run = RUN_ACTIVE;
+	loop_work_queue(l->dev->host.loop, &l->work);
+}
+
+enum lsi_done lsi_wait(struct lsi *l, enum lsi_run state)
+{
+	l->s->run = state;
+	return INSN_WAIT;
+}
+
+enum lsi_done lsi_illegal(struct lsi *l)
+{
+	lsi_irq_dma(l, DSTAT_IID);
+	return INSN_DONE;
+}
+
+/* The bus cycle found nobody, or bus mastering is off (manual, DSTAT bit 5). */
+enum lsi_done lsi_bus_fault(struct lsi *l)
+{
+	lsi_irq_dma(l, DSTAT_BF);
+	return INSN_DONE;
+}
+
+/* Has it a third word?  Memory Move, MOVE64 and JUMP64 do (manual 5.2, 5.5, 5.6). */
+static bool has_third_word(const struct lsi *l, uint32_t insn)
+{
+	bool direct = !(insn & 0xf0000000);
+
+	if (insn >> 29 == 6)
+		return true;
+	if (insn >> 27 == 0x10)
+		return insn & 0x00400000;
+	return direct && l->s->regs[R_CCNTL1] & CCNTL1_EN64DBMV;
+}
+
+/*
+ * Fetches the instruction at DSP into insn[].  A first word of zero is skipped on its own, as
+ * SeaBIOS's driver needs it: its script has such a word where it moves no data.
+ */
+static void fetch(struct lsi *l)
+{
+	uint64_t at = lsi_addr(l, R_SFS, lsi_get32(l, R_DSP));
+	unsigned words = 2;
+	uint8_t buf[8] = { 0 };
+
+	if (lsi_mem_read(l, SPACE_MEM, at, buf, 8)) {
+		words = 1;
+		if (lsi_mem_read(l, SPACE_MEM, at, buf, 4) || get_le32(buf)) {
+			lsi_bus_fault(l);
+			return;
+		}
+	}
+	l->s->insn_at = at;
+	l->s->insn[0] = get_le32(buf);
+	if (!l->s->insn[0]) {
+		lsi_put32(l, R_DSP, at + 4);
+		return;
+	}
+	l->s->insn[1] = get_le32(buf + 4);
+	if (has_third_word(l, l->s->insn[0])) {
+		if (lsi_mem_read(l, SPACE_MEM, at + 8, buf, 4)) {
+			lsi_bus_fault(l);
+			return;
+		}
+		l->s->insn[2] = get_le32(buf);
+		words = 3;
+	}
+	lsi_put32(l, R_DSP, at + 4 * words);
+	lsi_put32(l, R_DBC, l->s->insn[0]);	/* and DCMD, its upper byte */
+	lsi_put32(l, R_DSPS, l->s->insn[1]);
+	l->s->live = 1;
+	l->s->begun = 0;
+}
+
+/* One instruction, or a part of one. */
+static void step(struct lsi *l)
+{
+	enum lsi_done done;
+
+	l->insns--;
+	if (!l->s->live)
+		fetch(l);
+	if (l->s->live) {
+		done = kinds[l->s->insn[0] >> 27](l);
+		if (done == INSN_DONE) {
+			l->s->live = 0;
+			l->s->begun = 0;
+			if (l->s->run == RUN_ACTIVE && *lsi_reg(l, R_DCNTL) & DCNTL_SSM)
+				lsi_irq_dma(l, DSTAT_SSI);
+		}
+	}
+	if (l->s->pend)
+		lsi_settle(l);
+}
+
+static void count_slice(struct lsi *l)
+{
+	unsigned insns = LSI_SLICE_INSNS - l->insns, bytes = LSI_SLICE_BYTES - l->bytes;
+
+	l->slices++;
+	if (insns > l->max_slice_insns)
+		l->max_slice_insns = insns;
+	if (bytes > l->max_slice_bytes)
+		l->max_slice_bytes = bytes;
+}
+
+void lsi_slice(void *opaque)
+{
+	struct lsi *l = opaque;
+
+	l->insns = LSI_SLICE_INSNS;
+	l->bytes = LSI_SLICE_BYTES;
+	while (l->s->run == RUN_ACTIVE && l->insns > 0 && l->bytes > 0)
+		step(l);
+	count_slice(l);
+	bus_reselect_idle(l);
+	if (l->s->run == RUN_ACTIVE)
+		loop_work_queue(l->dev->host.loop, &l->work);
+}

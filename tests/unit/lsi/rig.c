@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "rig.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "mem/guestmem.h"
+#include "mem/memfd.h"
+
+/* ---- disks ---- */
+
+static void disk_end(struct rig_disk *d, struct block_req *req)
+{
+	if (req->op == BLOCK_READ)
+		memcpy(req->buf, d->data + req->off, req->len);
+	else if (req->op == BLOCK_WRITE)
+		memcpy(d->data + req->off, req->buf, req->len);
+	else if (req->op == BLOCK_STATUS)
+		req->ret_len = req->len;
+	block_complete(req, 0);
+}
+
+static void disk_submit(struct block *block, struct block_req *req)
+{
+	struct rig_disk *d = (struct rig_disk *)block;
+
+	if (!d->hold) {
+		disk_end(d, req);
+		return;
+	}
+	g_assert_cmpuint(d->count, <, DISK_PENDING);
+	d->pending[d->count++] = req;
+}
+
+static const struct block_ops disk_ops = { .name = "test", .submit = disk_submit };
+
+void rig_end(struct rig *rig, unsigned disk, unsigned index)
+{
+	struct rig_disk *d = &rig->disk[disk];
+	struct block_req *req = d->pending[index];
+
+	g_assert_cmpuint(index, <, d->count);
+	memmove(d->pending + index, d->pending + index + 1,
+		(--d->count - index) * sizeof(d->pending[0]));
+	disk_end(d, req);
+}
+
+static void disk_init(struct rig *rig, unsigned i, unsigned target, unsigned lun)
+{
+	struct rig_disk *d = &rig->disk[i];
+	struct scsi_unit_config *c = &rig->units[i].config;
+
+	d->data = g_malloc(DISK_SECTORS * 512);
+	for (unsigned at = 0; at < DISK_SECTORS * 512; at++)
+		d->data[at] = at / 512 * 7 + at + i;
+	block_init(&d->block, &disk_ops, rig->loop, DISK_SECTORS * 512);
+	rig->units[i].block = &d->block;
+	c->target = target;
+	c->lun = lun;
+	c->write_cache = 1;
+	c->scsi_version = 5;
+	c->logical_block_size = c->physical_block_size = 512;
+	c->discard_granularity = UINT32_MAX;
+	memcpy(c->vendor, "TEST    ", 9);
+	memcpy(c->product, "DISK            ", 17);
+	memcpy(c->version, "0.1 ", 5);
+}
+
+/* ---- the machine ---- */
+
+static void intx(void *opaque, bool level)
+{
+	struct rig *rig = opaque;
+
+	rig->pin_edges += level && !rig->pin;
+	rig->pin = level;
+}
+
+static void make_memory(struct rig *rig)
+{
+	struct guestmem_region regions[2] = {
+		{ .gpa = 0, .size = RIG_RAM, .offset = 0 },
+		{ .gpa = RIG_HIGH, .size = RIG_HIGH_SIZE, .offset = RIG_RAM },
+	};
+
+	rig->fd = memfd_make("ram", RIG_RAM + RIG_HIGH_SIZE);
+	g_assert_cmpint(rig->fd, >=, 0);
+	rig->ram = memfd_map(rig->fd, RIG_RAM + RIG_HIGH_SIZE, true);
+	g_assert_nonnull(rig->ram);
+	rig->high = rig->ram + RIG_RAM;
+	regions[0].fd = regions[1].fd = rig->fd;
+	rig->mem = guestmem_create();
+	g_assert_cmpint(guestmem_set(rig->mem, regions, 2), ==, 0);
+}
+
+void rig_bare(struct rig *rig, const struct pci_class *cls)
+{
+	struct pci_host host = { .intx = intx, .opaque = rig };
+
+	memset(rig, 0, sizeof(*rig));
+	rig->loop = loop_create(-1);
+	make_memory(rig);
+	rig->buffers = buffers_create(rig->loop, 300, 65536);
+	disk_init(rig, 0, 0, 0);
+	disk_init(rig, 1, 1, 0);
+	disk_init(rig, 2, 0, 1);
+	rig->setup = (struct scsi_bus_setup){
+		.units = rig->units, .count = RIG_DISKS, .buffers = rig->buffers,
+	};
+	rig->state = g_new0(struct lsi_state, 1);
+	host.loop = rig->loop;
+	host.mem = rig->mem;
+	g_assert_cmpint(pci_dev_init(&rig->dev, cls, &rig->state->pci, &host, "lsi0", &rig->setup),
+			==, 0);
+	rig->l = rig->dev.priv;
+}
+
+void rig_place(struct rig *rig)
+{
+	pci_config_write(&rig->dev, PCI_BASE_ADDRESS_0, RIG_IO, 4);
+	pci_config_write(&rig->dev, PCI_BASE_ADDRESS_0 + 4, RIG_REGS, 4);
+	pci_config_write(&rig->dev, PCI_BASE_ADDRESS_0 + 8, RIG_SRAM, 4);
+	pci_config_write(&rig->dev, PCI_COMMAND,
+			 PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+}
+
+static void setup_chip(struct rig *rig)
+{
+	wr8(rig, R_SCID, SCID_RRE | 7);
+	wr8(rig, R_DCNTL, DCNTL_COM);
+	wr16(rig, R_SIEN0, 0x0486);
+	wr8(rig, R_DIEN, 0x7d);
+}
+
+void rig_up(struct rig *rig, const struct pci_class *cls)
+{
+	rig_bare(rig, cls);
+	rig_place(rig);
+	setup_chip(rig);
+	for (unsigned i = 0; i < RIG_DISKS; i++) {
+		struct cmd tur = { .target = rig->units[i].config.target,
+				   .lun = rig->units[i].config.lun, .tag = -1, .cdb_len = 6 };
+		struct cmd sense = tur;
+
+		sense.cdb[0] = 0x03;
+		sense.cdb[4] = 18;
+		sense.data_len = 18;
+		while (cmd_do(rig, &tur) != SCSI_GOOD)
+			g_assert_cmpuint(cmd_do(rig, &sense), ==, SCSI_GOOD);
+	}
+}
+
+void rig_down(struct rig *rig)
+{
+	for (unsigned i = 0; i < RIG_DISKS; i++) {
+		rig->disk[i].hold = false;
+		while (rig->disk[i].count)
+			rig_end(rig, i, 0);
+	}
+	pci_dev_reset(&rig->dev);
+	rig_settle(rig);
+	pci_dev_finish(&rig->dev);
+	for (unsigned i = 0; i < RIG_DISKS; i++) {
+		g_assert_true(block_idle(&rig->disk[i].block));
+		g_free(rig->disk[i].data);
+	}
+	buffers_destroy(rig->buffers);
+	guestmem_destroy(rig->mem);
+	loop_destroy(rig->loop);
+	munmap(rig->ram, RIG_RAM + RIG_HIGH_SIZE);
+	close(rig->fd);
+	g_free(rig->state);
+}
+
+void rig_pass(struct rig *rig, unsigned passes)
+{
+	while (passes--)
+		loop_step(rig->loop, 0);
+}
+
+/* Work queues work for the next pass; a few idle passes in a row are the end. */
+void rig_settle(struct rig *rig)
+{
+	unsigned quiet = 0;
+
+	for (unsigned i = 0; quiet < 8; i++) {
+		unsigned slices = rig->l->slices;
+
+		g_assert_cmpuint(i, <, 1000000);
+		loop_step(rig->loop, 0);
+		quiet = slices == rig->l->slices && rig->state->run != RUN_ACTIVE ? quiet + 1 : 0;
+	}
+}
+
+/* ---- register accesses, through the memory BAR as the bus makes them ---- */
+
+static uint64_t bus_read(struct rig *rig, unsigned reg, unsigned size)
+{
+	uint64_t val;
+
+	g_assert_true(pci_bus_read(&rig->dev, true, RIG_REGS + reg, size, &val));
+	return val;
+}
+
+uint8_t rd8(struct rig *rig, unsigned reg)
+{
+	return bus_read(rig, reg, 1);
+}
+
+uint16_t rd16(struct rig *rig, unsigned reg)
+{
+	return bus_read(rig, reg, 2);
+}
+
+uint32_t rd32(struct rig *rig, unsigned reg)
+{
+	return bus_read(rig, reg, 4);
+}
+
+void wr8(struct rig *rig, unsigned reg, uint8_t val)
+{
+	g_assert_true(pci_bus_write(&rig->dev, true, RIG_REGS + reg, 1, val));
+}
+
+void wr16(struct rig *rig, unsigned reg, uint16_t val)
+{
+	g_assert_true(pci_bus_write(&rig->dev, true, RIG_REGS + reg, 2, val));
+}
+
+void wr32(struct rig *rig, unsigned reg, uint32_t val)
+{
+	g_assert_true(pci_bus_write(&rig->dev, true, RIG_REGS + reg, 4, val));
+}
+
+struct irq take_irq(struct rig *rig)
+{
+	struct irq irq = { .sist = rd16(rig, R_SIST0) };
+
+	irq.dstat = rd8(rig, R_DSTAT) & 0x7f;
+	return irq;
+}
+
+/* ---- assembler ---- */
+
+struct prog prog_at(struct rig *rig, uint32_t addr)
+{
+	return (struct prog){ rig, addr, addr };
+}
+
+static uint8_t *script_byte(struct prog *p, uint32_t addr)
+{
+	if (addr >= RIG_SRAM && addr < RIG_SRAM + LSI_RAM_SIZE)
+		return p->rig->state->ram + (addr - RIG_SRAM);
+	g_assert_cmpuint(addr, <, RIG_RAM);
+	return p->rig->ram + addr;
+}
+
+void put1(struct prog *p, uint32_t w0)
+{
+	put_le32(script_byte(p, p->at), w0);
+	p->at += 4;
+}
+
+uint32_t put2(struct prog *p, uint32_t w0, uint32_t w1)
+{
+	uint32_t at = p->at;
+
+	put1(p, w0);
+	put1(p, w1);
+	return at;
+}
+
+uint32_t put3(struct prog *p, uint32_t w0, uint32_t w1, uint32_t w2)
+{
+	uint32_t at = put2(p, w0, w1);
+
+	put1(p, w2);
+	return at;
+}
+
+void patch(struct prog *p, uint32_t insn, uint32_t w1)
+{
+	put_le32(script_byte(p, insn + 4), w1);
+}
+
+void prog_run(struct prog *p)
+{
+	wr32(p->rig, R_DSP, p->start);
+	rig_settle(p->rig);
+}
