@@ -430,7 +430,7 @@ static void test_rmw_races(void)
 	struct fixture f;
 	char *model = g_malloc0(SIZE);
 
-	setup_host(&f, &direct, O_DIRECT);
+	setup(&f, &direct, O_DIRECT);
 	raw = (struct raw_block *)f.block;
 	raw->io.align = raw->io.mem_align = f.block->overlap_align = 4096;
 	for (unsigned round = 0; round < 100; round++) {
