@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan/remote.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plan/props.h"
+#include "plan/remoteopts.h"
+#include "plan/topo.h"
+
+/* The handlers of the option table: each takes one option into the parse. */
+
+bool remote_option_device(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+	auto_opt_set set = opt_set_parse_use(use, &opt_syntax_device, error);
+	const char *id;
+
+	if (!set || !opt_get_id(set, &id, error))
+		return false;
+	g_ptr_array_add(p->in.devices, g_steal_pointer(&set));
+	return true;
+}
+
+bool remote_option_object(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+	auto_opt_set set = opt_set_parse_use(use, &opt_syntax_object, error);
+
+	if (!set)
+		return false;
+	g_ptr_array_add(p->in.objects, g_steal_pointer(&set));
+	return true;
+}
+
+static bool add_backend(struct remote_parse *p, const struct option_use *use,
+			const struct opt_syntax *syntax, GPtrArray *to, GError **error)
+{
+	struct opt_set *set = opt_set_parse_use(use, syntax, error);
+	struct backend *backend;
+
+	if (!set)
+		return false;
+	backend = g_new0(struct backend, 1);
+	backend->set = set;
+	backend->image.fdset = -1;
+	g_ptr_array_add(to, backend);
+	return true;
+}
+
+bool remote_option_blockdev(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+
+	return add_backend(p, use, &opt_syntax_blockdev, p->nodes, error);
+}
+
+bool remote_option_drive(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+
+	return add_backend(p, use, &opt_syntax_drive, p->drives, error);
+}
+
+/* Fails at the first key of @set that is not in @known. */
+static bool check_keys(const struct opt_set *set, const char *const *known, const char *fmt,
+		       GError **error)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		g_autofree char *key = g_strndup(set->opt[i].key, 200);
+
+		if (g_strv_contains(known, set->opt[i].key))
+			continue;
+		return opt_fail(set, error, MPQ_ERROR_USAGE, "%s%s%s", fmt, key,
+				*fmt == 'P' ? "' not found" : "'");
+	}
+	return true;
+}
+
+bool remote_option_machine(void *opaque, const struct option_use *use, GError **error)
+{
+	static const char *const known[] = { "type", "vfio-user", "accel", NULL };
+	struct remote_parse *p = opaque;
+	auto_opt_set set = opt_set_parse_use(use, &opt_syntax_machine, error);
+	const char *type;
+	bool vfio_user = false;
+
+	if (!set)
+		return false;
+	type = opt_get(set, "type");
+	if (set->help && type && !strcmp(type, "help")) {
+		p->machine_help = true;
+		return true;
+	}
+	if (type && strcmp(type, "x-remote"))
+		return opt_fail(set, error, MPQ_ERROR_USAGE,
+				"unsupported machine type: mpqemu-remote has x-remote only");
+	if (!check_keys(set, known, "Property 'x-remote-machine.", error) ||
+	    !opt_get_bool(set, "vfio-user", &vfio_user, error))
+		return false;
+	if (vfio_user)
+		return opt_fail(set, error, MPQ_ERROR_REFUSED,
+				"vfio-user=on is not supported by mpqemu-remote");
+	return true;
+}
+
+bool remote_option_name(void *opaque, const struct option_use *use, GError **error)
+{
+	static const char *const known[] = { "guest", "process", "debug-threads", NULL };
+	struct remote_parse *p = opaque;
+	auto_opt_set set = opt_set_parse_use(use, &opt_syntax_name, error);
+	bool threads = false;
+
+	if (!set || !check_keys(set, known, "Invalid parameter '", error) ||
+	    !opt_get_bool(set, "debug-threads", &threads, error))
+		return false;
+	g_free(p->plan->name);
+	g_free(p->plan->process);
+	p->plan->name = g_strdup(opt_get(set, "guest"));
+	p->plan->process = g_strdup(opt_get(set, "process"));
+	return true;
+}
+
+bool remote_option_msg(void *opaque, const struct option_use *use, GError **error)
+{
+	static const char *const known[] = { "timestamp", "guest-name", NULL };
+	struct remote_parse *p = opaque;
+	auto_opt_set set = opt_set_parse_use(use, &opt_syntax_plain, error);
+
+	return set && check_keys(set, known, "Invalid parameter '", error) &&
+	       opt_get_bool(set, "timestamp", &p->plan->msg_timestamp, error) &&
+	       opt_get_bool(set, "guest-name", &p->plan->msg_guest_name, error);
+}
+
+/* QEMU's own check of -add-fd; *ret is -1 when the key is absent. */
+static bool get_fd_number(const struct opt_set *set, const char *key, int64_t *ret, GError **error)
+{
+	const char *text = opt_get(set, key);
+
+	*ret = -1;
+	if (!text)
+		return true;
+	if (!*text || text[strspn(text, "0123456789")] || strlen(text) > 9)
+		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects a number", key);
+	*ret = strtol(text, NULL, 10);
+	return true;
+}
+
+static bool check_add_fd(const struct opt_set *set, int64_t fd, int64_t number, GError **error)
+{
+	int flags;
+
+	if (fd < 0)
+		return opt_fail(set, error, MPQ_ERROR_USAGE,
+				"fd option is required and must be non-negative");
+	if (fd <= STDERR_FILENO)
+		return opt_fail(set, error, MPQ_ERROR_USAGE, "fd cannot be a standard I/O stream");
+	/* those with close-on-exec are our own, not the caller's */
+	flags = fcntl(fd, F_GETFD);
+	if (flags < 0 || (flags & FD_CLOEXEC))
+		return opt_fail(set, error, MPQ_ERROR_USAGE, "fd is not valid or already in use");
+	if (number < 0)
+		return opt_fail(set, error, MPQ_ERROR_USAGE,
+				"set option is required and must be non-negative");
+	return true;
+}
+
+bool remote_option_add_fd(void *opaque, const struct option_use *use, GError **error)
+{
+	static const char *const known[] = { "fd", "set", "opaque", NULL };
+	struct remote_parse *p = opaque;
+	auto_opt_set set = opt_set_parse_use(use, &opt_syntax_plain, error);
+	struct remote_plan *plan = p->plan;
+	int64_t fd, number;
+
+	if (!set || !check_keys(set, known, "Invalid parameter '", error) ||
+	    !get_fd_number(set, "fd", &fd, error) || !get_fd_number(set, "set", &number, error) ||
+	    !check_add_fd(set, fd, number, error))
+		return false;
+	plan->fd = g_renew(struct plan_fd, plan->fd, plan->fd_count + 1);
+	plan->fd[plan->fd_count++] = (struct plan_fd){
+		.fd = fd, .set = number, .opaque = g_strdup(opt_get(set, "opaque")),
+	};
+	return true;
+}
+
+bool remote_option_uuid(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+
+	if (!g_uuid_string_is_valid(use->arg))
+		return option_fail(use, error, MPQ_ERROR_USAGE,
+				   "failed to parse UUID string: wrong format");
+	g_free(p->plan->uuid);
+	p->plan->uuid = g_strdup(use->arg);
+	return true;
+}
+
+bool remote_option_string(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+	char **to = (char **)(void *)((char *)p->plan + use->def->data);
+
+	g_free(*to);
+	*to = g_strdup(use->arg);
+	return true;
+}
+
+bool remote_option_flag(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+
+	*((bool *)(void *)((char *)p->plan + use->def->data)) = true;
+	return true;
+}
+
+/* -d: QEMU's names of what a device may log; all of them turn the one debug level on. */
+bool remote_option_debug(void *opaque, const struct option_use *use, GError **error)
+{
+	static const char *const items[] = { "guest_errors", "unimp", "all", NULL };
+	struct remote_parse *p = opaque;
+	g_auto(GStrv) names = g_strsplit(use->arg, ",", -1);
+
+	for (size_t i = 0; names[i]; i++)
+		if (!g_strv_contains(items, names[i]))
+			return option_fail(use, error, MPQ_ERROR_USAGE, "'%.100s' is not a log item of "
+					   "mpqemu-remote (guest_errors, unimp, all)", names[i]);
+	p->plan->debug = true;
+	return true;
+}
+
+bool remote_option_help(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+
+	p->help = true;
+	return true;
+}
+
+bool remote_option_version(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+
+	p->version = true;
+	return true;
+}
+
+bool remote_option_ignore(void *opaque, const struct option_use *use, GError **error)
+{
+	return true;
+}
+
+/* There is nothing to display on or to talk to here, so "none" is what one gets. */
+bool remote_option_none(void *opaque, const struct option_use *use, GError **error)
+{
+	if (!strcmp(use->arg, "none"))
+		return true;
+	return option_fail(use, error, MPQ_ERROR_REFUSED,
+			   "not supported by mpqemu-remote (%s none is)", use->word);
+}
+
+bool remote_option_refuse(void *opaque, const struct option_use *use, GError **error)
+{
+	if (use->def->help)
+		return option_fail(use, error, MPQ_ERROR_REFUSED,
+				   "not supported by mpqemu-remote: %s", use->def->help);
+	return option_fail(use, error, MPQ_ERROR_REFUSED, "not supported by mpqemu-remote");
+}
+
+static bool stray(void *opaque, const struct option_use *use, GError **error)
+{
+	return mpq_fail(error, MPQ_ERROR_REFUSED, "%.200s: a disk image without an option is not "
+			"supported by mpqemu-remote; use -drive or -blockdev", use->arg);
+}
+
+/* ---- What is printed instead of a run ---- */
+
+static void print(struct remote_plan *plan, char *text)
+{
+	plan->action = PLAN_PRINT;
+	plan->output = text;
+}
+
+static bool print_driver(struct remote_plan *plan, const struct opt_set *set, GError **error)
+{
+	const char *name = opt_get(set, "driver");
+	const struct driver *driver;
+
+	if (!name || !strcmp(name, "help") || !strcmp(name, "?")) {
+		print(plan, drivers_help());
+		return true;
+	}
+	driver = driver_find(name);
+	if (!driver)
+		return opt_fail(set, error, MPQ_ERROR_USAGE,
+				"'%.100s' is not a valid device model name", name);
+	print(plan, driver_help(driver));
+	return true;
+}
+
+static const char object_help[] = "x-remote-object options:\n"
+				  "  devid=<string>\n"
+				  "  fd=<string>\n"
+				  "  path=<string>\n";
+
+/* Sets plan->action to PLAN_PRINT if anything asks for it; QEMU looks in this order. */
+static bool print_some(struct remote_parse *p, GError **error)
+{
+	if (p->help)
+		print(p->plan, remote_help());
+	else if (p->version)
+		print(p->plan, g_strdup("mpqemu-remote version " MPQEMU_VERSION
+					" (QEMU multi-process protocol)\n"));
+	else if (p->machine_help)
+		print(p->plan, g_strdup("Supported machines are:\n"
+					"x-remote             remote PCI devices of a VM\n"));
+	for (guint i = 0; i < p->in.devices->len && p->plan->action == PLAN_RUN; i++) {
+		const struct opt_set *set = p->in.devices->pdata[i];
+
+		if (set->help && !print_driver(p->plan, set, error))
+			return false;
+	}
+	for (guint i = 0; i < p->in.objects->len && p->plan->action == PLAN_RUN; i++) {
+		const struct opt_set *set = p->in.objects->pdata[i];
+		const char *type = opt_get(set, "qom-type");
+
+		if (set->help && type && !strcmp(type, "x-remote-object"))
+			print(p->plan, g_strdup(object_help));
+	}
+	return true;
+}
+
+/* ---- Drives and nodes ---- */
+
+static bool check_backend(const struct remote_parse *p, const struct backend *backend,
+			  GError **error)
+{
+	for (guint i = 0; i < p->in.backends->len; i++) {
+		const struct backend *other = p->in.backends->pdata[i];
+
+		if (!backend->id || !other->id || strcmp(backend->id, other->id))
+			continue;
+		if (backend->is_node)
+			return opt_fail(backend->set, error, MPQ_ERROR_USAGE,
+					"Duplicate nodes with node-name='%s'", backend->id);
+		if (other->is_node)
+			return opt_fail(backend->set, error, MPQ_ERROR_USAGE, "Device name '%s' "
+					"conflicts with an existing node name", backend->id);
+		return opt_fail(backend->set, error, MPQ_ERROR_USAGE, "Duplicate ID '%s' for drive",
+				backend->id);
+	}
+	return true;
+}
+
+/* Moves all of @from to the backends, each understood. */
+static bool read_backends(struct remote_parse *p, GPtrArray *from, bool nodes, GError **error)
+{
+	for (guint i = 0; i < from->len; i++) {
+		struct backend *backend = from->pdata[i];
+
+		if (!(nodes ? node_parse(backend, error) : drive_parse(backend, i, error)) ||
+		    !check_backend(p, backend, error))
+			return false;
+		g_ptr_array_add(p->in.backends, backend);
+	}
+	return true;
+}
+
+static void warn_unused(struct remote_parse *p)
+{
+	for (guint i = 0; i < p->drives->len; i++) {
+		const struct backend *drive = p->drives->pdata[i];
+
+		if (!drive->used)
+			g_ptr_array_add(p->plan->warnings,
+					g_strdup_printf("%s: no device uses it", drive->set->where));
+	}
+}
+
+/* ---- The whole ---- */
+
+static void backend_destroy(void *opaque)
+{
+	struct backend *backend = opaque;
+
+	image_finish(&backend->image);
+	opt_set_destroy(backend->set);
+	g_free(backend);
+}
+
+static void parse_init(struct remote_parse *p, struct remote_plan *plan)
+{
+	GDestroyNotify free_set = (GDestroyNotify)opt_set_destroy;
+
+	*p = (struct remote_parse){
+		.plan = plan,
+		.in = {
+			.devices = g_ptr_array_new_with_free_func(free_set),
+			.objects = g_ptr_array_new_with_free_func(free_set),
+			.backends = g_ptr_array_new(),
+		},
+		.nodes = g_ptr_array_new_with_free_func(backend_destroy),
+		.drives = g_ptr_array_new_with_free_func(backend_destroy),
+	};
+}
+
+static void parse_finish(struct remote_parse *p)
+{
+	g_ptr_array_unref(p->in.devices);
+	g_ptr_array_unref(p->in.objects);
+	g_ptr_array_unref(p->in.backends);
+	g_ptr_array_unref(p->nodes);
+	g_ptr_array_unref(p->drives);
+}
+
+static void plan_init(struct remote_plan *plan)
+{
+	*plan = (struct remote_plan){
+		.spec = g_new0(struct launch_spec, 1),
+		.object = g_ptr_array_new_with_free_func((GDestroyNotify)opt_set_destroy),
+		.warnings = g_ptr_array_new_with_free_func(g_free),
+	};
+	plan->spec->magic = SPEC_MAGIC;
+	plan->spec->version = SPEC_VERSION;
+	plan->spec->size = sizeof(*plan->spec);
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		plan->peer[i].fd = -1;
+	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
+		plan->image[i].fdset = -1;
+}
+
+bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **error)
+{
+	struct remote_parse p;
+	bool good;
+
+	plan_init(ret);
+	parse_init(&p, ret);
+	good = option_run(remote_options, argc, argv, &p, stray, error) && print_some(&p, error);
+	if (good && ret->action == PLAN_RUN) {
+		good = read_backends(&p, p.nodes, true, error) &&
+		       read_backends(&p, p.drives, false, error) &&
+		       topo_build(&p.in, ret, error);
+		if (good)
+			warn_unused(&p);
+	}
+	parse_finish(&p);
+	return good;
+}
+
+void remote_plan_finish(struct remote_plan *plan)
+{
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++) {
+		g_free(plan->peer[i].name);
+		g_free(plan->peer[i].id);
+		g_free(plan->peer[i].where);
+	}
+	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
+		image_finish(&plan->image[i]);
+	for (size_t i = 0; i < plan->fd_count; i++)
+		g_free(plan->fd[i].opaque);
+	g_free(plan->fd);
+	g_free(plan->output);
+	g_free(plan->spec);
+	g_free(plan->name);
+	g_free(plan->process);
+	g_free(plan->pidfile);
+	g_free(plan->logfile);
+	g_free(plan->uuid);
+	if (plan->object)
+		g_ptr_array_unref(plan->object);
+	if (plan->warnings)
+		g_ptr_array_unref(plan->warnings);
+	*plan = (struct remote_plan){ 0 };
+}
+
+int remote_plan_fdset(const struct remote_plan *plan, int64_t set, bool writable)
+{
+	for (size_t i = 0; i < plan->fd_count; i++) {
+		int mode;
+
+		if (plan->fd[i].set != set)
+			continue;
+		mode = fcntl(plan->fd[i].fd, F_GETFL);
+		if (mode < 0)
+			continue;
+		mode &= O_ACCMODE;
+		if (mode == O_RDWR || (!writable && mode == O_RDONLY))
+			return plan->fd[i].fd;
+	}
+	return -1;
+}

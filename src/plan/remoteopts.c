@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan/remoteopts.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Rows of options that take a word and those that do not. */
+#define WORD(name, handler, args, help) \
+	{ name, OPTION_HAS_ARG, remote_option_##handler, args, help, 0 }
+#define WORD_AT(name, member, args, help) \
+	{ name, OPTION_HAS_ARG, remote_option_string, args, help, \
+	  offsetof(struct remote_plan, member) }
+#define FLAG(name, handler, help) { name, 0, remote_option_##handler, NULL, help, 0 }
+#define FLAG_AT(name, member, help) \
+	{ name, 0, remote_option_flag, NULL, help, offsetof(struct remote_plan, member) }
+#define IGNORED(name) { name, OPTION_HIDDEN, remote_option_ignore, NULL, NULL, 0 }
+#define IGNORED_WORD(name) \
+	{ name, OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_ignore, NULL, NULL, 0 }
+#define NONE(name) { name, OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_none, NULL, NULL, 0 }
+#define REFUSED(name, why) { name, OPTION_HIDDEN, remote_option_refuse, NULL, why, 0 }
+#define REFUSED_WORD(name, why) \
+	{ name, OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_refuse, NULL, why, 0 }
+
+#define WHY_VM "RAM, CPUs and firmware are those of the QEMU at the other end"
+#define WHY_MONITOR "it has no monitor"
+#define WHY_DRIVE "use -drive with -device scsi-hd or scsi-cd"
+#define WHY_MIGRATE "a remote device cannot be migrated"
+
+const struct option_def remote_options[] = {
+	/* those of -help, in its order */
+	WORD("machine", machine, "x-remote", "accepted for QEMU's sake: there is no other"),
+	WORD("device", device, "DRIVER[,PROP=VALUE...]",
+	     "a device; \"help\" lists drivers, \"DRIVER,help\" properties"),
+	WORD("drive", drive, "[file=IMAGE][,id=ID][,format=F]...", "a disk image (if=none)"),
+	WORD("blockdev", blockdev, "[driver=]DRIVER,node-name=NODE...", "a node of a block graph"),
+	WORD("object", object, "x-remote-object,id=ID,devid=DEV,fd=N",
+	     "DEV is served on socket N (fd=NAME: of LISTEN_FDNAMES)"),
+	WORD("add-fd", add_fd, "fd=FD,set=SET[,opaque=TEXT]", "FD is /dev/fdset/SET"),
+	WORD("name", name, "[guest=]NAME[,process=NAME]", "the VM's name, the process's name"),
+	WORD("uuid", uuid, "UUID", "the VM's UUID"),
+	WORD_AT("pidfile", pidfile, "FILE", "the keeper's pid is written there"),
+	FLAG_AT("daemonize", daemonize, "go on in the background once the devices are served"),
+	WORD("msg", msg, "[timestamp=on|off][,guest-name=on|off]", "what stands before messages"),
+	WORD_AT("D", logfile, "FILE", "messages go to FILE instead of stderr"),
+	WORD("d", debug, "guest_errors|unimp|all", "log more"),
+	FLAG("version", version, "print the version and exit"),
+	FLAG("help", help, "print this and exit"),
+	/* the same under another name */
+	{ "h", OPTION_HIDDEN, remote_option_help, NULL, NULL, 0 },
+	{ "M", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_machine, NULL, NULL, 0 },
+	/* harmless: they ask for what is so anyway */
+	IGNORED("nodefaults"), IGNORED("no-user-config"), IGNORED("nographic"),
+	IGNORED("no-reboot"), IGNORED("no-shutdown"), IGNORED("S"), IGNORED_WORD("compat"),
+	NONE("display"), NONE("monitor"), NONE("serial"), NONE("parallel"), NONE("vga"),
+	NONE("net"), NONE("nic"),
+	/* what QEMU has and this program has not */
+	REFUSED_WORD("sandbox", "it has no sandbox yet; use the service manager's"),
+	REFUSED_WORD("runas", "start it as that user"),
+	REFUSED_WORD("chroot", "start it there"),
+	REFUSED_WORD("run-with", "start it as that user, or there"),
+	REFUSED_WORD("m", WHY_VM), REFUSED_WORD("smp", WHY_VM), REFUSED_WORD("cpu", WHY_VM),
+	REFUSED_WORD("accel", WHY_VM), REFUSED("enable-kvm", WHY_VM), REFUSED_WORD("numa", WHY_VM),
+	REFUSED_WORD("mem-path", WHY_VM), REFUSED("mem-prealloc", WHY_VM),
+	REFUSED_WORD("boot", WHY_VM), REFUSED_WORD("bios", WHY_VM), REFUSED_WORD("pflash", WHY_VM),
+	REFUSED_WORD("kernel", WHY_VM), REFUSED_WORD("append", WHY_VM),
+	REFUSED_WORD("initrd", WHY_VM), REFUSED_WORD("dtb", WHY_VM), REFUSED_WORD("smbios", WHY_VM),
+	REFUSED_WORD("acpitable", WHY_VM), REFUSED_WORD("fw_cfg", WHY_VM),
+	REFUSED_WORD("rtc", WHY_VM), REFUSED_WORD("icount", WHY_VM), REFUSED("no-acpi", WHY_VM),
+	REFUSED("no-hpet", WHY_VM), REFUSED_WORD("option-rom", WHY_VM),
+	REFUSED_WORD("overcommit", WHY_VM), REFUSED_WORD("action", WHY_VM),
+	REFUSED_WORD("gdb", WHY_VM), REFUSED("s", WHY_VM), REFUSED("singlestep", WHY_VM),
+	REFUSED_WORD("mon", WHY_MONITOR), REFUSED_WORD("qmp", WHY_MONITOR),
+	REFUSED_WORD("qmp-pretty", WHY_MONITOR), REFUSED_WORD("chardev", WHY_MONITOR),
+	REFUSED("preconfig", WHY_MONITOR), REFUSED_WORD("hda", WHY_DRIVE),
+	REFUSED_WORD("hdb", WHY_DRIVE), REFUSED_WORD("hdc", WHY_DRIVE),
+	REFUSED_WORD("hdd", WHY_DRIVE), REFUSED_WORD("cdrom", WHY_DRIVE),
+	REFUSED_WORD("fda", WHY_DRIVE), REFUSED_WORD("fdb", WHY_DRIVE),
+	REFUSED_WORD("sd", WHY_DRIVE), REFUSED_WORD("mtdblock", WHY_DRIVE),
+	REFUSED("snapshot", "use an overlay image (qemu-img create -b)"),
+	REFUSED_WORD("incoming", WHY_MIGRATE), REFUSED_WORD("loadvm", WHY_MIGRATE),
+	REFUSED("only-migratable", WHY_MIGRATE), REFUSED_WORD("dump-vmstate", WHY_MIGRATE),
+	REFUSED_WORD("readconfig", NULL), REFUSED_WORD("writeconfig", NULL),
+	REFUSED_WORD("set", NULL), REFUSED_WORD("global", NULL), REFUSED_WORD("trace", NULL),
+	REFUSED_WORD("dfilter", NULL), REFUSED_WORD("seed", NULL), REFUSED_WORD("plugin", NULL),
+	REFUSED_WORD("L", NULL), REFUSED_WORD("k", NULL), REFUSED_WORD("audio", NULL),
+	REFUSED_WORD("audiodev", NULL), REFUSED("usb", NULL), REFUSED_WORD("usbdevice", NULL),
+	REFUSED_WORD("netdev", NULL), REFUSED_WORD("fsdev", NULL), REFUSED_WORD("virtfs", NULL),
+	REFUSED_WORD("iscsi", NULL), REFUSED_WORD("spice", NULL), REFUSED_WORD("vnc", NULL),
+	REFUSED("full-screen", NULL), REFUSED_WORD("tpmdev", NULL), REFUSED_WORD("debugcon", NULL),
+	REFUSED_WORD("watchdog-action", NULL), REFUSED_WORD("echr", NULL),
+	REFUSED("async-teardown", NULL), REFUSED("enable-sync-profile", NULL),
+	{ NULL },
+};
+
+char *remote_help(void)
+{
+	GString *text = g_string_new("usage: mpqemu-remote [OPTIONS]\n"
+				     "Emulates PCI devices for a QEMU that has an x-pci-proxy-dev "
+				     "for each.\n\n");
+
+	for (const struct option_def *def = remote_options; def->name; def++) {
+		g_autofree char *head = NULL;
+
+		if (def->flags & OPTION_HIDDEN)
+			continue;
+		head = g_strconcat("-", def->name, def->args ? " " : "", def->args ? def->args : "",
+				   NULL);
+		if (strlen(head) > 24)
+			g_string_append_printf(text, "%s\n%-25s%s\n", head, "", def->help);
+		else
+			g_string_append_printf(text, "%-24s %s\n", head, def->help);
+	}
+	return g_string_free(text, FALSE);
+}
