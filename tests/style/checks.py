@@ -26,7 +26,7 @@ HOMES_ALLOWED = {}
 
 LEFTOVER = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX")) + r")\b")
 MACHINE = re.compile(
-    r"(?<![\w./-])/(?:wo" + r"rk|tmp/" + r"wt|ro" + r"ot|home/\w+)(?:/|\b(?!-))|\.lib" + r"rary\b")
+    r"(?<![\w./-])/(?:(?:wo" + r"rk|tmp/" + r"wt)\b|ro" + r"ot/|home/\w)|\.lib" + r"rary\b")
 
 
 def c_files(tree, *tops):
