@@ -2,6 +2,7 @@
 #include "applets/remote/serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/launch.h"
 #include "mem/guestmem.h"
 
 /*
@@ -31,6 +33,17 @@ static void irq_close(struct serve *serve)
 	fd_close(&serve->irqfd);
 }
 
+/*
+ * The peer sees the end now, though other sessions of the process go on, and what it has queued is
+ * dropped with its fds.  The slot stays taken, by /dev/null as the launch contract has it.
+ */
+static void hang_up(struct serve *serve)
+{
+	if (dup3(LAUNCH_SLOT_STDIN, serve->conn.fd, O_CLOEXEC) < 0)
+		log_error("%s: cannot close the connection: %s", serve->dev.id,
+			  log_errname(errno));
+}
+
 void serve_stop(struct serve *serve)
 {
 	if (!serve->open)
@@ -38,6 +51,7 @@ void serve_stop(struct serve *serve)
 	loop_fd_del(serve->loop, serve->conn.fd);
 	loop_timer_cancel(serve->loop, &serve->reraise);
 	irq_close(serve);
+	hang_up(serve);
 	serve->open = false;
 }
 
