@@ -62,6 +62,7 @@ static int bus_add_unit(struct scsi_bus *bus, const struct scsi_unit_setup *setu
 
 	if (!unit_config_ok(bus->setup, setup) || bus->map[c->target][c->lun])
 		return -EINVAL;
+	unit->bus = bus;
 	unit->config = c;
 	unit->block = setup->block;
 	unit->state = &bus->state->unit[bus->unit_count];

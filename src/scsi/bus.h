@@ -38,6 +38,7 @@ enum task_wait { TASK_WAIT_TURN, TASK_WAIT_BUFFER, TASK_WAIT_SUBMIT, TASK_WAIT_I
 		 TASK_WAIT_SENSE };
 
 struct unit {
+	struct scsi_bus *bus;
 	const struct scsi_unit_config *config;
 	struct scsi_unit_state *state;
 	struct block *block;		/* NULL: there is no medium, and there will be none */
@@ -58,6 +59,8 @@ struct task {
 	bool buf_pooled;
 	uint8_t *param;			/* SCSI_PARAM_SIZE bytes, always there */
 	struct io *io;			/* in flight */
+	uint64_t status_len;		/* what BLOCK_STATUS said, for done() */
+	bool status_allocated;
 	struct task *prev, *next;	/* by arrival */
 };
 
@@ -120,6 +123,7 @@ void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uin
 void bus_kick(struct scsi_bus *bus);
 void bus_run(void *opaque);
 
+/* Takes a slot and a place in the task set; NULL: there is none. */
 struct task *task_new(struct scsi_bus *bus, const struct scsi_command *cmd);
 /* Ends it, in whatever phase: the slot is free, its block request an orphan. */
 void task_free(struct task *t);
@@ -129,6 +133,7 @@ void task_enter_wait(struct task *t, enum task_wait wait);
 /* Calls ready() if it is due. */
 void task_notify(struct task *t);
 
+/* Makes the table of block requests. */
 void io_init(struct scsi_bus *bus);
 /* Tries again what task_io() left in WAIT(SUBMIT). */
 void io_submit(struct task *t);
@@ -138,8 +143,11 @@ void io_orphan(struct task *t);
 bool task_get_buffer(struct task *t);
 void task_put_buffer(struct task *t);
 
+/* The state after a reset, which @ua tells. */
 void unit_reset(struct unit *unit, uint16_t ua, bool power_on);
+/* Adds UA_... to what the initiator is to hear. */
 void unit_attention(struct unit *unit, uint16_t ua);
+/* The logical unit at this address, or NULL. */
 struct unit *bus_unit(struct scsi_bus *bus, unsigned target, unsigned lun);
 
 static inline const uint8_t *task_cdb(const struct task *t)
@@ -164,5 +172,11 @@ static inline uint64_t unit_blocks(const struct unit *unit)
 {
 	return unit_has_medium(unit) ? unit->block->size / unit->state->block_size : 0;
 }
+
+/*
+ * Which of DPO and FUA (10h, 08h) mean something: without DPOFUA in the mode parameter header
+ * neither does (SBC-3 6.4.1); MMC has no such rule.
+ */
+uint8_t unit_dpofua(const struct unit *unit);
 
 #endif

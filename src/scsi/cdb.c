@@ -7,8 +7,9 @@
 #define D CDB_DISK
 #define C CDB_CD
 #define ALWAYS (CDB_UA_OK | CDB_RESERVED_OK | CDB_HEAD)
-#define READS (CDB_MEDIUM | CDB_POOL)
-#define WRITES (CDB_MEDIUM | CDB_POOL | CDB_WRITE)
+#define READS (CDB_MEDIUM | CDB_POOL | CDB_DPOFUA)
+#define WRITES (CDB_MEDIUM | CDB_POOL | CDB_WRITE | CDB_DPOFUA)
+#define CHANGES (CDB_MEDIUM | CDB_POOL | CDB_WRITE)
 
 /*
  * By opcode.  The usage bytes leave out what we refuse: protection (RDPROTECT and the like), NACA
@@ -32,9 +33,22 @@ const struct cdb_row cdb_table[] = {
 	/* SPC-3 6.7 */
 	{ 0x15, -1, D | C, 6, 0, "MODE SELECT(6)", { 0x15, 0x10, 0, 0, 0xff, 0 },
 	  cmd_mode_select, mode_select_moved },
+	/* SPC-2 7.21, 7.17 */
+	{ 0x16, -1, D | C, 6, 0, "RESERVE(6)", { 0x16, 0, 0, 0, 0, 0 }, cmd_reserve },
+	{ 0x17, -1, D | C, 6, CDB_RESERVED_OK, "RELEASE(6)", { 0x17, 0, 0, 0, 0, 0 },
+	  cmd_release },
 	/* SPC-3 6.9 */
 	{ 0x1a, -1, D | C, 6, 0, "MODE SENSE(6)", { 0x1a, 0x08, 0xff, 0xff, 0xff, 0 },
 	  cmd_mode_sense },
+	/* SBC-3 5.19, MMC-6 6.43 */
+	{ 0x1b, -1, D | C, 6, 0, "START STOP UNIT", { 0x1b, 0x01, 0, 0, 0xf7, 0 },
+	  cmd_start_stop },
+	/* SPC-3 6.28 */
+	{ 0x1d, -1, D | C, 6, 0, "SEND DIAGNOSTIC", { 0x1d, 0x14, 0, 0, 0, 0 },
+	  cmd_send_diagnostic },
+	/* SPC-3 6.13 */
+	{ 0x1e, -1, D | C, 6, 0, "PREVENT ALLOW MEDIUM REMOVAL", { 0x1e, 0, 0, 0, 0x01, 0 },
+	  cmd_prevent_allow },
 	/* SBC-3 5.15, MMC-6 6.25 */
 	{ 0x25, -1, D | C, 10, CDB_MEDIUM, "READ CAPACITY(10)",
 	  { 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, cmd_read_capacity_10 },
@@ -45,33 +59,104 @@ const struct cdb_row cdb_table[] = {
 	{ 0x2a, -1, D, 10, WRITES, "WRITE(10)",
 	  { 0x2a, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
 	  cmd_write, write_moved, write_done },
+	/* SCSI-2 9.2.15 */
+	{ 0x2b, -1, D | C, 10, CDB_MEDIUM, "SEEK(10)",
+	  { 0x2b, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0 }, cmd_seek },
+	/* SBC-3 5.34 */
+	{ 0x2e, -1, D, 10, WRITES, "WRITE AND VERIFY(10)",
+	  { 0x2e, 0x12, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
+	  cmd_write_verify, write_verify_moved, write_verify_done },
+	/* SBC-3 5.22 */
+	{ 0x2f, -1, D, 10, READS, "VERIFY(10)",
+	  { 0x2f, 0x16, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
+	  cmd_verify, verify_moved, verify_done },
+	/* SBC-3 5.9 */
+	{ 0x34, -1, D, 10, CDB_MEDIUM, "PRE-FETCH(10)",
+	  { 0x34, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 }, cmd_prefetch },
 	/* SBC-3 5.20 */
 	{ 0x35, -1, D | C, 10, CDB_MEDIUM, "SYNCHRONIZE CACHE(10)",
 	  { 0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 }, cmd_sync_cache },
+	/* SBC-3 5.17 */
+	{ 0x37, -1, D, 10, CDB_MEDIUM, "READ DEFECT DATA(10)",
+	  { 0x37, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0 }, cmd_read_defect_data },
+	/* SBC-3 5.41 */
+	{ 0x41, -1, D, 10, CHANGES, "WRITE SAME(10)",
+	  { 0x41, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
+	  cmd_write_same, write_same_moved, write_same_done },
+	/* SBC-3 5.36 */
+	{ 0x42, -1, D, 10, CHANGES, "UNMAP", { 0x42, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0 },
+	  cmd_unmap, unmap_moved, unmap_done },
+	/* MMC-6 6.25, 6.6, 6.7, 6.22 */
+	{ 0x43, -1, C, 10, CDB_MEDIUM, "READ TOC/PMA/ATIP",
+	  { 0x43, 0x02, 0x0f, 0, 0, 0, 0xff, 0xff, 0xff, 0xc0 }, cmd_read_toc },
+	{ 0x46, -1, C, 10, CDB_UA_OK | CDB_RESERVED_OK, "GET CONFIGURATION",
+	  { 0x46, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0 }, cmd_get_configuration },
+	{ 0x4a, -1, C, 10, CDB_UA_OK | CDB_RESERVED_OK, "GET EVENT STATUS NOTIFICATION",
+	  { 0x4a, 0x01, 0, 0, 0xff, 0, 0, 0xff, 0xff, 0 }, cmd_get_event_status },
+	{ 0x51, -1, C, 10, CDB_MEDIUM, "READ DISC INFORMATION",
+	  { 0x51, 0x07, 0, 0, 0, 0, 0, 0xff, 0xff, 0 }, cmd_read_disc_information },
 	/* SPC-3 6.8 */
 	{ 0x55, -1, D | C, 10, 0, "MODE SELECT(10)",
 	  { 0x55, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0 }, cmd_mode_select, mode_select_moved },
+	/* SPC-2 7.22, 7.18 */
+	{ 0x56, -1, D | C, 10, 0, "RESERVE(10)", { 0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0 },
+	  cmd_reserve },
+	{ 0x57, -1, D | C, 10, CDB_RESERVED_OK, "RELEASE(10)",
+	  { 0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, cmd_release },
 	/* SPC-3 6.10 */
 	{ 0x5a, -1, D | C, 10, 0, "MODE SENSE(10)",
-	  { 0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0 }, cmd_mode_sense },
+	  { 0x5a, 0x08, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0 }, cmd_mode_sense },
 	/* SBC-3 5.13, 5.33 */
 	{ 0x88, -1, D | C, 16, READS, "READ(16)",
 	  { 0x88, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_read, read_moved, read_done },
+	/* SBC-3 5.2 */
+	{ 0x89, -1, D, 16, WRITES | CDB_ALONE, "COMPARE AND WRITE",
+	  { 0x89, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0 },
+	  cmd_compare_and_write, compare_and_write_moved, compare_and_write_done },
 	{ 0x8a, -1, D, 16, WRITES, "WRITE(16)",
 	  { 0x8a, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_write, write_moved, write_done },
+	/* SBC-3 5.8 */
+	{ 0x8b, -1, D, 16, WRITES | CDB_ALONE, "ORWRITE(16)",
+	  { 0x8b, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  cmd_orwrite, orwrite_moved, orwrite_done },
+	/* SBC-3 5.36, 5.24 */
+	{ 0x8e, -1, D, 16, WRITES, "WRITE AND VERIFY(16)",
+	  { 0x8e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  cmd_write_verify, write_verify_moved, write_verify_done },
+	{ 0x8f, -1, D, 16, READS, "VERIFY(16)",
+	  { 0x8f, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  cmd_verify, verify_moved, verify_done },
+	/* SBC-3 5.10 */
+	{ 0x90, -1, D, 16, CDB_MEDIUM, "PRE-FETCH(16)",
+	  { 0x90, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  cmd_prefetch },
 	/* SBC-3 5.21 */
 	{ 0x91, -1, D | C, 16, CDB_MEDIUM, "SYNCHRONIZE CACHE(16)",
 	  { 0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_sync_cache },
+	/* SBC-3 5.42 */
+	{ 0x93, -1, D, 16, CHANGES, "WRITE SAME(16)",
+	  { 0x93, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  cmd_write_same, write_same_moved, write_same_done },
 	/* SBC-3 5.16 */
 	{ 0x9e, 0x10, D, 16, CDB_MEDIUM, "READ CAPACITY(16)",
 	  { 0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff },
 	  cmd_read_capacity_16 },
+	/* SBC-3 5.4 */
+	{ 0x9e, 0x12, D, 16, CDB_MEDIUM, "GET LBA STATUS",
+	  { 0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  cmd_get_lba_status, NULL, get_lba_status_done },
 	/* SPC-3 6.21 */
 	{ 0xa0, -1, D | C, 12, ALWAYS | CDB_NO_LUN_OK, "REPORT LUNS",
 	  { 0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_report_luns },
+	/* SPC-4 6.29, 6.30 */
+	{ 0xa3, 0x0c, D | C, 12, CDB_RESERVED_OK, "REPORT SUPPORTED OPERATION CODES",
+	  { 0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
+	  cmd_report_opcodes },
+	{ 0xa3, 0x0d, D | C, 12, CDB_RESERVED_OK, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
+	  { 0xa3, 0x0d, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_report_tmf },
 	/* SBC-3 5.12, 5.32 */
 	{ 0xa8, -1, D | C, 12, READS, "READ(12)",
 	  { 0xa8, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
@@ -79,6 +164,27 @@ const struct cdb_row cdb_table[] = {
 	{ 0xaa, -1, D, 12, WRITES, "WRITE(12)",
 	  { 0xaa, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
 	  cmd_write, write_moved, write_done },
+	/* MMC-6 6.23 */
+	{ 0xad, -1, C, 12, CDB_MEDIUM | CDB_POOL, "READ DISC STRUCTURE",
+	  { 0xad, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_read_dvd_structure },
+	/* SBC-3 5.35, 5.23 */
+	{ 0xae, -1, D, 12, WRITES, "WRITE AND VERIFY(12)",
+	  { 0xae, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
+	  cmd_write_verify, write_verify_moved, write_verify_done },
+	{ 0xaf, -1, D, 12, READS, "VERIFY(12)",
+	  { 0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
+	  cmd_verify, verify_moved, verify_done },
+	/* SBC-3 5.18 */
+	{ 0xb7, -1, D, 12, CDB_MEDIUM, "READ DEFECT DATA(12)",
+	  { 0xb7, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_read_defect_data },
+	/* MMC-6 6.42, 6.11, 6.15 */
+	{ 0xbb, -1, C, 12, 0, "SET CD SPEED", { 0xbb, 0x03, 0xff, 0xff, 0xff, 0xff },
+	  cmd_set_cd_speed },
+	{ 0xbd, -1, C, 12, CDB_UA_OK | CDB_RESERVED_OK, "MECHANISM STATUS",
+	  { 0xbd, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0 }, cmd_mechanism_status },
+	{ 0xbe, -1, C, 12, CDB_MEDIUM | CDB_POOL, "READ CD",
+	  { 0xbe, 0x1c, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 0 },
+	  cmd_read_cd, read_moved, read_done },
 };
 const unsigned cdb_table_len = sizeof(cdb_table) / sizeof(cdb_table[0]);
 

@@ -14,7 +14,7 @@ struct task;
 #define CDB_DISK 1u
 #define CDB_CD 2u
 
-#define CDB_UA_OK	0x01u	/* runs, and leaves a unit attention pending (SAM-3 5.9.7) */
+#define CDB_UA_OK	0x01u	/* runs, and leaves a unit attention pending (SAM-3) */
 #define CDB_NO_LUN_OK	0x02u	/* answers for a missing logical unit too */
 #define CDB_RESERVED_OK	0x04u	/* runs against another initiator's reservation (SPC-2 5.5.1) */
 #define CDB_MEDIUM	0x08u	/* needs a medium that is ready */
@@ -22,7 +22,7 @@ struct task;
 #define CDB_HEAD	0x20u	/* implicit head of queue (SAM-4 8.9) */
 #define CDB_POOL	0x40u	/* works on a pool buffer; all others on SCSI_PARAM_SIZE bytes */
 #define CDB_ALONE	0x80u	/* nothing else happens on the medium meanwhile */
-#define CDB_START_OK	0x100u	/* needs a medium, but not a started one */
+#define CDB_DPOFUA	0x100u	/* byte 1 has DPO, and FUA perhaps, where the unit has them */
 
 struct cdb_row {
 	uint8_t opcode;
@@ -31,7 +31,7 @@ struct cdb_row {
 	uint8_t len;
 	uint16_t flags;
 	const char *name;
-	uint8_t usage[SCSI_MAX_CDB];	/* SPC-3 6.23.3: a bit of the CDB that means something is 1 */
+	uint8_t usage[SCSI_MAX_CDB];	/* SPC-3 6.23.3: 1 for each bit that means something */
 	void (*start)(struct task *t);
 	void (*moved)(struct task *t);	/* NULL: GOOD */
 	void (*done)(struct task *t);	/* NULL: GOOD */
@@ -77,5 +77,34 @@ void read_done(struct task *t);
 void cmd_write(struct task *t);
 void write_moved(struct task *t);
 void write_done(struct task *t);
+void cmd_verify(struct task *t);
+void verify_moved(struct task *t);
+void verify_done(struct task *t);
+void cmd_write_verify(struct task *t);
+void write_verify_moved(struct task *t);
+void write_verify_done(struct task *t);
+void cmd_orwrite(struct task *t);
+void orwrite_moved(struct task *t);
+void orwrite_done(struct task *t);
+void cmd_compare_and_write(struct task *t);
+void compare_and_write_moved(struct task *t);
+void compare_and_write_done(struct task *t);
+void cmd_write_same(struct task *t);
+void write_same_moved(struct task *t);
+void write_same_done(struct task *t);
+void cmd_unmap(struct task *t);
+void unmap_moved(struct task *t);
+void unmap_done(struct task *t);
+void cmd_get_lba_status(struct task *t);
+void get_lba_status_done(struct task *t);
+void cmd_read_defect_data(struct task *t);
+void cmd_read_disc_information(struct task *t);
+void cmd_get_configuration(struct task *t);
+void cmd_get_event_status(struct task *t);
+void cmd_mechanism_status(struct task *t);
+void cmd_set_cd_speed(struct task *t);
+void cmd_read_dvd_structure(struct task *t);
+void cmd_read_toc(struct task *t);
+void cmd_read_cd(struct task *t);
 
 #endif

@@ -58,3 +58,90 @@ void cmd_report_luns(struct task *t)
 	put_be32(t->buf, len - 8);
 	task_reply(t, len, alloc);
 }
+
+/* SPC-2 7.21: whole unit, for the initiator itself; task_start() has seen to conflicts. */
+void cmd_reserve(struct task *t)
+{
+	if (task_cdb(t)[1] & 0x11) {		/* 3RDPTY, EXTENT */
+		task_bad_cdb(t, 1, task_cdb(t)[1] & 0x10 ? 4 : 0);
+		return;
+	}
+	t->unit->state->reserved = 0x80 | t->s->initiator;
+	task_good(t);
+}
+
+/* SPC-2 7.17: who holds nothing releases nothing, and that is no error. */
+void cmd_release(struct task *t)
+{
+	if (task_cdb(t)[1] & 0x11) {
+		task_bad_cdb(t, 1, task_cdb(t)[1] & 0x10 ? 4 : 0);
+		return;
+	}
+	if (t->unit->state->reserved == (0x80 | t->s->initiator))
+		t->unit->state->reserved = 0;
+	task_good(t);
+}
+
+/* SPC-3 6.13 */
+void cmd_prevent_allow(struct task *t)
+{
+	t->unit->state->tray_locked = task_cdb(t)[4] & 1;
+	task_good(t);
+}
+
+/* SPC-3 6.28: the default self-test finds nothing; there are no diagnostic pages. */
+void cmd_send_diagnostic(struct task *t)
+{
+	const uint8_t *cdb = task_cdb(t);
+
+	if (cdb[1] & 0xe0)			/* SELF-TEST CODE */
+		task_bad_cdb(t, 1, 7);
+	else if (get_be16(&cdb[3]))
+		task_bad_cdb(t, 3, -1);
+	else
+		task_good(t);
+}
+
+/*
+ * Opens or closes the tray.  Returns false after ending the task.  What comes back is the same
+ * disc, so there is no unit attention, but the event of GET EVENT STATUS NOTIFICATION.
+ */
+static bool tray_move(struct task *t, bool open)
+{
+	struct scsi_unit_state *u = t->unit->state;
+
+	if (open == !!u->tray_open)
+		return true;
+	if (open && u->tray_locked) {
+		task_check(t, t->unit->block ? SENSE_REMOVAL_PREVENTED :
+			   SENSE_REMOVAL_PREVENTED_NO_MEDIUM);
+		return false;
+	}
+	u->tray_open = open;
+	u->medium_event = !open && t->unit->block;
+	return true;
+}
+
+/*
+ * SBC-3 5.19, MMC-6 6.43.  Stopping a disk writes its cache first, unless NO_FLUSH.  Power
+ * conditions are accepted and change nothing, as in QEMU.
+ */
+void cmd_start_stop(struct task *t)
+{
+	uint8_t byte4 = task_cdb(t)[4];
+	bool start = byte4 & 1, loej = byte4 & 2, no_flush = byte4 & 4;
+	bool had_medium = unit_has_medium(t->unit);
+
+	if (byte4 >> 4) {
+		task_good(t);
+		return;
+	}
+	if (loej && t->unit->config->removable && !tray_move(t, !start))
+		return;
+	/* A CD drive spins up by itself; a disk waits for START (SBC-3 4.20.4). */
+	t->unit->state->stopped = !start && !loej && !unit_is_cd(t->unit);
+	if (!start && !no_flush && had_medium && !unit_is_cd(t->unit))
+		task_io(t, BLOCK_FLUSH, 0, 0, 0, 0);
+	else
+		task_good(t);
+}

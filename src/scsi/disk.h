@@ -11,6 +11,8 @@
 
 /* The longest transfer of one command, in blocks (MAXIMUM TRANSFER LENGTH, SBC-3 6.5.3). */
 uint32_t unit_max_blocks(const struct unit *unit);
+/* The longest COMPARE AND WRITE, in blocks: all of it is in one buffer. */
+uint8_t unit_caw_max(const struct unit *unit);
 /* Do unmapped blocks read as zeroes?  Is there thin provisioning at all? */
 bool unit_reads_zeroes(const struct unit *unit);
 bool unit_is_thin(const struct unit *unit);
@@ -19,6 +21,13 @@ bool unit_is_thin(const struct unit *unit);
 bool disk_check_range(struct task *t, uint64_t lba, uint64_t blocks);
 /* Takes the CDB's LBA and length into s->lba and s->blocks; no more than @limit blocks. */
 bool disk_parse_range(struct task *t, uint32_t limit);
+/*
+ * Byte 1 of 10, 12 and 16 byte CDBs: refuses protection information (SBC-3 4.22), and DPO and FUA
+ * if the unit does not have them.  Ends the task and returns false.
+ */
+bool disk_check_byte1(struct task *t);
+/* Both, for READ and WRITE; a length of 0 ends the task as well (GOOD). */
+bool disk_start(struct task *t);
 /* How many of the blocks left fit into @space bytes. */
 uint32_t disk_window_blocks(const struct task *t, size_t space);
 /* A block request at s->lba. */

@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include "scsi/disk.h"
 
-/* READ CAPACITY, SYNCHRONIZE CACHE. */
+/* READ CAPACITY, SYNCHRONIZE CACHE, PRE-FETCH, READ DEFECT DATA, SEEK. */
 
 /* SBC-3 5.15: without PMI (obsolete) the LBA must be zero. */
 void cmd_read_capacity_10(struct task *t)
@@ -58,4 +58,30 @@ void cmd_sync_cache(struct task *t)
 {
 	if (disk_check_range(t, cdb_lba(task_cdb(t)), cdb_blocks(task_cdb(t))))
 		task_io(t, BLOCK_FLUSH, 0, 0, 0, 0);
+}
+
+/* SBC-3 5.9: nothing is read ahead, so GOOD and not CONDITION MET: it did not fit. */
+void cmd_prefetch(struct task *t)
+{
+	if (disk_check_range(t, cdb_lba(task_cdb(t)), cdb_blocks(task_cdb(t))))
+		task_good(t);
+}
+
+/* SBC-2: obsolete, and there is no head to move. */
+void cmd_seek(struct task *t)
+{
+	if (disk_check_range(t, cdb_lba(task_cdb(t)), 1))
+		task_good(t);
+}
+
+/* SBC-3 5.17, 5.18: both lists are empty, in whatever format. */
+void cmd_read_defect_data(struct task *t)
+{
+	bool twelve = t->row->len == 12;
+	const uint8_t *cdb = task_cdb(t);
+	uint8_t asked = twelve ? cdb[1] : cdb[2];
+
+	memset(t->buf, 0, 8);
+	t->buf[1] = asked & 0x1f;	/* PLISTV and GLISTV as asked, the format */
+	task_reply(t, twelve ? 8 : 4, cdb_list_len(cdb));
 }

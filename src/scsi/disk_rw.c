@@ -25,24 +25,22 @@ bool disk_check_range(struct task *t, uint64_t lba, uint64_t blocks)
 	return false;
 }
 
-/* Byte 1 of 10, 12 and 16 byte CDBs: protection information is not supported (SBC-3 4.22). */
-static bool disk_check_byte1(struct task *t)
+uint8_t unit_dpofua(const struct unit *unit)
+{
+	return unit->config->dpofua || unit_is_cd(unit) ? 0x18 : 0;
+}
+
+bool disk_check_byte1(struct task *t)
 {
 	const uint8_t *cdb = task_cdb(t);
-	uint8_t dpo_fua = t->unit->config->dpofua ? 0 : 0x10;
+	uint8_t refused;
 
 	if (t->row->len == 6)
 		return true;
-	if (cdb[1] & 0xe0) {
-		task_bad_cdb(t, 1, 7);
-		return false;
-	}
-	/* Without DPOFUA in the mode parameter header neither bit means anything (SBC-3 6.4.1). */
-	if (cdb[1] & dpo_fua) {
-		task_bad_cdb(t, 1, 4);
-		return false;
-	}
-	return true;
+	refused = cdb[1] & (0xe0 | (t->row->usage[1] & 0x18 & ~unit_dpofua(t->unit)));
+	if (refused)
+		task_bad_cdb(t, 1, 31 - __builtin_clz(refused));
+	return !refused;
 }
 
 bool disk_parse_range(struct task *t, uint32_t limit)
@@ -61,7 +59,7 @@ bool disk_parse_range(struct task *t, uint32_t limit)
 	return true;
 }
 
-static bool disk_start(struct task *t)
+bool disk_start(struct task *t)
 {
 	if (!disk_check_byte1(t) || !disk_parse_range(t, unit_max_blocks(t->unit)))
 		return false;

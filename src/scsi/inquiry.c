@@ -105,6 +105,7 @@ static uint32_t vpd_b0(struct unit *unit, uint8_t *p)
 
 	memset(p, 0, 60);
 	p[0] = 0x01;		/* WSNZ */
+	p[1] = unit_caw_max(unit);
 	put_be16(&p[2], min_u64(c->min_io_size / bs, UINT16_MAX));
 	put_be32(&p[4], unit_max_blocks(unit));
 	put_be32(&p[8], min_u64(c->opt_io_size / bs, unit_max_blocks(unit)));

@@ -61,7 +61,7 @@ static bool io_allowed(struct task *t)
 
 static bool io_is_write(const struct task *t)
 {
-	return t->s->io_op != BLOCK_READ;
+	return t->s->io_op != BLOCK_READ && t->s->io_op != BLOCK_STATUS;
 }
 
 /* The operator may retry (werror=stop, or enospc on a full disk)? */
@@ -130,6 +130,8 @@ static void io_done(struct block_req *req, int ret)
 	if (!t || t->s->generation != io->generation)
 		return;
 	t->io = NULL;
+	t->status_len = req->ret_len;
+	t->status_allocated = req->ret_allocated;
 	if (ret < 0)
 		io_failed(t, -ret);
 	else

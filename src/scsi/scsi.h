@@ -71,8 +71,8 @@ struct scsi_req_state {
 	uint64_t lba;			/* next block of the medium */
 	uint64_t blocks;		/* left to transfer on the medium */
 	uint64_t io_off, io_len;	/* bytes on the block device */
-	uint32_t io_flags, io_buf;	/* BLOCK_REQ_*; offset of the data in the command's buffer */
-	uint32_t win_base, win_len, win_off;	/* the open window, in the command's buffer */
+	uint32_t io_flags, io_buf;	/* BLOCK_REQ_*; where the data is in its buffer */
+	uint32_t win_base, win_len, win_off;	/* the open window, in its buffer */
 	uint32_t arg[2];
 	uint32_t pad;
 	struct scsi_sense sense;	/* of its CHECK CONDITION */
@@ -80,7 +80,7 @@ struct scsi_req_state {
 
 /* A logical unit's own state. */
 struct scsi_unit_state {
-	struct scsi_sense sense;	/* of the last CHECK CONDITION delivered, for REQUEST SENSE */
+	struct scsi_sense sense;	/* of the last CHECK CONDITION, for REQUEST SENSE */
 	uint8_t sense_valid;		/* bit 7 set, initiator id below */
 	uint8_t ua_count;
 	uint16_t ua[4];			/* pending unit attentions, asc << 8 | ascq, oldest first */

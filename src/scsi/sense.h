@@ -46,8 +46,8 @@ enum sense_key { KEY_NONE = 0x0, KEY_RECOVERED = 0x1, KEY_NOT_READY = 0x2, KEY_M
 #define UA_POWER_ON		0x2900
 #define UA_BUS_RESET		0x2902
 #define UA_TARGET_RESET		0x2903
-#define UA_MEDIUM_CHANGED	0x2800
 
+/* Sense data that says only @code (SENSE_...). */
 struct scsi_sense sense_make(uint32_t code);
 /* Names the field at fault (SPC-3 4.5.2.4.2): the byte, and its highest wrong bit or -1. */
 struct scsi_sense sense_field(uint32_t code, unsigned byte, int bit);
@@ -58,8 +58,10 @@ struct scsi_sense sense_info(uint32_t code, uint64_t info);
 struct scsi_sense sense_from_errno(int err);
 
 #define SENSE_MAX_LEN 32
-/* Writes current sense data, fixed or descriptor format, into @buf (SENSE_MAX_LEN bytes); returns
- * its length. */
+/*
+ * Writes current sense data, fixed or descriptor format, into @buf (SENSE_MAX_LEN bytes); returns
+ * its length.
+ */
 size_t sense_build(const struct scsi_sense *sense, bool descriptor, uint8_t *buf);
 
 #endif

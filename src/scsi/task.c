@@ -148,13 +148,13 @@ static uint32_t task_medium_fault(const struct task *t)
 	const struct unit *unit = t->unit;
 	unsigned flags = t->row->flags;
 
-	if (!(flags & (CDB_MEDIUM | CDB_START_OK)))
+	if (!(flags & CDB_MEDIUM))
 		return 0;
 	if (unit->state->tray_open)
 		return SENSE_NO_MEDIUM_TRAY_OPEN;
 	if (!unit->block)
 		return SENSE_NO_MEDIUM;
-	if (flags & CDB_MEDIUM && unit->state->stopped)
+	if (unit->state->stopped)
 		return SENSE_NEED_START;
 	if (!(flags & CDB_WRITE))
 		return 0;
