@@ -250,15 +250,10 @@ def wait_for(what, name):
     raise AssertionError(f"waited {TIMEOUT:.0f} s for {name}")
 
 
-def build_dir():
-    found = os.environ.get("MPQ_BUILD")
-    if not found:
-        raise SystemExit("MPQ_BUILD must name the build folder (meson test sets it)")
-    return found
-
-
 def program(name):
-    return os.path.join(build_dir(), name)
+    """The path of a built program: in MPQEMU_BUILD, or in build/ of this tree."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    return os.path.join(os.environ.get("MPQEMU_BUILD", os.path.join(here, "../../build")), name)
 
 
 def wrapper():
