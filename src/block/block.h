@@ -69,7 +69,12 @@ struct block_req {
 	union {				/* the backend's */
 		struct pool_job job;
 		struct loop_timer timer;
-		struct { struct block_req *next; int64_t cookie; } remote;
+		struct {
+			struct block_req *next;
+			uint64_t done, chunk;	/* bytes */
+			int err;
+			bool flushing;
+		} remote;
 	} u;
 };
 

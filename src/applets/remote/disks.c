@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "block/block.h"
 #include "block/buffers.h"
+#include "block/nbd.h"
 #include "block/null.h"
 #include "block/pool.h"
 #include "block/raw.h"
@@ -26,6 +27,8 @@
 
 /* How often the end looks whether the disks are quiet. */
 #define DRAIN_INTERVAL (2 * LOOP_MS)
+
+#define WHY_SIZE 256	/* bytes of an error line */
 
 struct disk {
 	struct disks *disks;
@@ -51,7 +54,8 @@ struct disks {
 	int flush_error;
 };
 
-static int open_raw(struct disks *d, const struct spec_image *image, struct block **ret_block)
+static int open_raw(struct disks *d, const struct spec_image *image, struct block **ret_block,
+		    char *why)
 {
 	struct block_raw_config config = {
 		.fd = image->slot, .size = image->size, .readonly = image->readonly,
@@ -62,33 +66,51 @@ static int open_raw(struct disks *d, const struct spec_image *image, struct bloc
 	return raw_create(d->loop, d->pool, &config, ret_block);
 }
 
-static int open_null(struct disks *d, const struct spec_image *image, struct block **ret_block)
+static int open_null(struct disks *d, const struct spec_image *image, struct block **ret_block,
+		     char *why)
 {
 	*ret_block = null_create(d->loop, image->size, image->latency_us * 1000LL);
 	return *ret_block ? 0 : -errno;
 }
 
-static int open_none(struct disks *d, const struct spec_image *image, struct block **ret_block)
+static int open_nbd(struct disks *d, const struct spec_image *image, struct block **ret_block,
+		    char *why)
+{
+	const struct block_nbd_config config = {
+		.fd = image->slot, .export_name = image->export_name, .readonly = image->readonly,
+		.no_flush = image->no_flush, .discard = image->discard,
+		.probed_raw = image->probed_raw,
+	};
+
+	return nbd_block_create(d->loop, &config, ret_block, why, WHY_SIZE);
+}
+
+static int open_none(struct disks *d, const struct spec_image *image, struct block **ret_block,
+		     char *why)
 {
 	*ret_block = NULL;
 	return 0;
 }
 
-static int (*const openers[])(struct disks *, const struct spec_image *, struct block **) = {
+/* They return 0 or -errno, and may put words of their own into @why. */
+static int (*const openers[])(struct disks *, const struct spec_image *, struct block **,
+			      char *why) = {
 	[SPEC_IMAGE_NONE] = open_none,
 	[SPEC_IMAGE_RAW] = open_raw,
+	[SPEC_IMAGE_NBD] = open_nbd,
 	[SPEC_IMAGE_NULL] = open_null,
 };
 
 static int open_disk(struct disks *d, unsigned i)
 {
 	const struct spec_disk *sd = &d->spec->disk[i];
+	char why[WHY_SIZE] = "";
 	int ret = -ENOTSUP;
 
 	if (sd->image.kind < sizeof(openers) / sizeof(openers[0]) && openers[sd->image.kind])
-		ret = openers[sd->image.kind](d, &sd->image, &d->disk[i].block);
+		ret = openers[sd->image.kind](d, &sd->image, &d->disk[i].block, why);
 	if (ret)
-		log_error("%s: %s", sd->unit.id, log_errname(ret));
+		log_error("%s: %s", sd->unit.id, why[0] ? why : log_errname(ret));
 	d->disk[i].disks = d;
 	return ret;
 }

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "block/nbd.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef NBD_MODULE
+
+/* Places of the module, the program's directory in front of those that are not absolute. */
+static const char *const places[] = {
+	NBD_MODULE, "src/block/" NBD_MODULE, NBD_MODULE_DIR "/" NBD_MODULE,
+};
+
+static void *load(const char *path, char *why, size_t why_size)
+{
+	void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	const char *error = module ? NULL : dlerror();
+
+	if (error)
+		snprintf(why, why_size, "NBD module: %s", error);
+	return module;
+}
+
+/* The module of the build tree goes before the installed one. */
+static void *find_and_load(char *why, size_t why_size)
+{
+	char exe[PATH_MAX], path[PATH_MAX + 64];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	void *module = NULL;
+
+	exe[len < 0 ? 0 : len] = 0;
+	if (strrchr(exe, '/'))
+		strrchr(exe, '/')[1] = 0;
+	for (size_t i = 0; !module && i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", places[i][0] == '/' ? "" : exe, places[i]);
+		/* The last one is tried in any case: its error is the one to tell. */
+		if (i == sizeof(places) / sizeof(places[0]) - 1 || access(path, R_OK) == 0)
+			module = load(path, why, why_size);
+	}
+	return module;
+}
+
+int nbd_block_load(const char *path, struct loop *loop, const struct block_nbd_config *config,
+		   struct block **ret_block, char *why, size_t why_size)
+{
+	void *module = path ? load(path, why, why_size) : find_and_load(why, why_size);
+	nbd_module_fn *create = NULL;
+
+	if (module)
+		*(void **)&create = dlsym(module, NBD_MODULE_SYMBOL);
+	if (module && !create)
+		snprintf(why, why_size, "NBD module: %s", dlerror());
+	if (create)
+		return create(loop, config, ret_block, why, why_size);	/* stays loaded */
+	close(config->fd);
+	return -ELIBACC;
+}
+
+#else
+
+int nbd_block_load(const char *path, struct loop *loop, const struct block_nbd_config *config,
+		   struct block **ret_block, char *why, size_t why_size)
+{
+	snprintf(why, why_size, "this mpqemu was built without libnbd: it serves raw images only");
+	close(config->fd);
+	return -ENOSYS;
+}
+
+#endif
+
+int nbd_block_create(struct loop *loop, const struct block_nbd_config *config,
+		     struct block **ret_block, char *why, size_t why_size)
+{
+	return nbd_block_load(NULL, loop, config, ret_block, why, why_size);
+}

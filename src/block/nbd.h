@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef BLOCK_NBD_H
+#define BLOCK_NBD_H
+
+/*
+ * A disk behind a connected NBD socket.  The client is libnbd, in a module of its own: it brings
+ * many libraries, so it is loaded only when a disk needs it, before the sandbox closes.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct block;
+struct loop;
+
+struct block_nbd_config {
+	int fd;			/* connected stream socket; nothing has been read from it */
+	const char *export_name;
+	bool readonly;
+	bool no_flush;		/* cache=unsafe: flush and FUA do nothing */
+	bool discard;		/* discard=unmap: else discards do nothing */
+	bool probed_raw;	/* block 0 may not become a format's header: -EPERM */
+};
+
+/*
+ * Loads the module, shakes hands with the server (this waits for it) and makes a block device,
+ * which owns config->fd; on failure it has been closed, too.  The size is the server's.  A server
+ * that dies later fails every request with -EIO from then on.  One more fd is used, to watch the
+ * socket.
+ *
+ * Returns 0, or -errno with one line in @why (@why_size bytes): -ENOSYS when mpqemu was built
+ * without libnbd, -ELIBACC when the module cannot be loaded.
+ */
+int nbd_block_create(struct loop *loop, const struct block_nbd_config *config,
+		     struct block **ret_block, char *why, size_t why_size);
+
+/*
+ * The same from the module at @path; for tests.  NULL: next to the program, below it where the
+ * build puts it, or where it was installed.
+ */
+int nbd_block_load(const char *path, struct loop *loop, const struct block_nbd_config *config,
+		   struct block **ret_block, char *why, size_t why_size);
+
+#define NBD_MODULE_SYMBOL "mpqemu_nbd_create"
+typedef int nbd_module_fn(struct loop *loop, const struct block_nbd_config *config,
+			  struct block **ret_block, char *why, size_t why_size);
+
+/* The module's one symbol; as nbd_block_create(). */
+int mpqemu_nbd_create(struct loop *loop, const struct block_nbd_config *config,
+		      struct block **ret_block, char *why, size_t why_size);
+
+#endif
