@@ -99,21 +99,29 @@ void guestmem_set_hook(struct guestmem *mem, guestmem_hook *hook, void *opaque)
 	mem->hook_opaque = opaque;
 }
 
-/* Is the announced region one that could be mapped?  Fills @ret but for its place. */
-static int region_check(const struct guestmem_region *in, struct region *ret)
+/*
+ * Is the announced region one that could be mapped?  Fills @ret_region but for its place.  The file
+ * is sealed before its size is looked at: what has been checked stays true.
+ */
+static int region_check(const struct guestmem_region *in, struct region *ret_region)
 {
 	struct stat st;
+	int ret;
 
 	if (!in->size || !is_aligned(in->gpa | in->size | in->offset, PAGE) ||
 	    in->gpa + in->size < in->gpa)
 		return -EINVAL;
+	ret = memfd_seal_size(in->fd);
+	/* A file that cannot be sealed (memory-backend-file) is taken as it is. */
+	if (ret && ret != -EPERM)
+		return ret;
 	if (fstat(in->fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENODEV;
 	if (!range_fits(in->offset, in->size, st.st_size))
 		return -ERANGE;
-	*ret = (struct region){
+	*ret_region = (struct region){
 		.gpa = in->gpa, .size = in->size, .offset = in->offset,
 		.dev = st.st_dev, .ino = st.st_ino,
 	};
@@ -161,23 +169,31 @@ static int arena_place(const struct guestmem *mem, const struct region *fresh, u
 	return -E2BIG;
 }
 
+/*
+ * Takes memory away and leaves the range reserved.  Should the kernel refuse (it has no memory for
+ * its own tables), the old mapping stays: unreachable, since no table names it, and replaced by the
+ * next region that gets its place.
+ */
 static void arena_unmap(struct guestmem *mem, const struct region *r)
 {
 	mmap(mem->arena + r->at, r->size, PROT_NONE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
+/*
+ * A mapping that fails late (a file sealed against writing) has taken the reservation away on
+ * kernels before 6.12: it is put back, or a later mmap by anybody could get into the arena.
+ */
 static int arena_map(struct guestmem *mem, const struct region *r, int fd)
 {
-	void *p;
-	int ret = memfd_seal_size(fd);
+	int ret = 0;
 
-	/* A file that cannot be sealed (memory-backend-file) is taken as it is. */
-	if (ret && ret != -EPERM)
-		return ret;
-	p = mmap(mem->arena + r->at, r->size, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, r->offset);
-	return p == MAP_FAILED ? -errno : 0;
+	if (mmap(mem->arena + r->at, r->size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, r->offset) == MAP_FAILED) {
+		ret = -errno;
+		arena_unmap(mem, r);
+	}
+	return ret;
 }
 
 /* An old region with the same contents that no earlier new one has taken over, or NULL. */

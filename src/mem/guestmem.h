@@ -45,11 +45,11 @@ void guestmem_destroy(struct guestmem *mem);
  * Replaces the whole table.  Regions that stay the same (file, offset, size) keep their mapping.
  * All or nothing: on failure the old table stands.  Returns 0, or -errno: -EINVAL for overlap,
  * wrap, zero or unaligned sizes; -ERANGE for a part outside the file; -E2BIG for too many regions
- * or bytes; -EBADF, -EACCES, -ENODEV for an fd that cannot be mapped shared and writable.
+ * or bytes; -EBADF, -EACCES, -EPERM, -ENODEV for an fd that cannot be mapped shared and writable.
  */
 int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, unsigned count);
 
-/* Counts up with each change of the table. */
+/* Counts up with each guestmem_set() that succeeds. */
 uint64_t guestmem_generation(const struct guestmem *mem);
 
 /* Number of regions now, and a copy of region @i without its fd (-1). */

@@ -44,7 +44,7 @@ int memfd_seal_size(int fd)
 		return errno == EINVAL ? -EPERM : -errno;
 	if (seals & F_SEAL_SHRINK)
 		return 0;
-	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0 ? -errno : 0;
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0 ? -errno : 0;
 }
 
 void *memfd_map(int fd, uint64_t size, bool writable)

@@ -19,8 +19,8 @@ int memfd_make(const char *name, uint64_t size);
 int memfd_make_sealed(const char *name, const void *data, uint64_t size);
 
 /*
- * Seals @fd against shrinking where it can be sealed.  Returns 0 when it can no longer shrink,
- * -EPERM when it may (sealing not offered), or -errno.
+ * Seals @fd against shrinking, and nothing else, where it can be sealed.  Returns 0 when it can no
+ * longer shrink, -EPERM when it may (sealing not offered), or -errno.
  */
 int memfd_seal_size(int fd);
 

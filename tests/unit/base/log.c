@@ -64,7 +64,7 @@ static void test_cut(void)
 		{ 1 << 20, LINE_MAX_BYTES, LOG_LEVEL_ERROR },
 		{ 1021, LINE_MAX_BYTES, LOG_LEVEL_ERROR },
 		{ 1020, LINE_MAX_BYTES, LOG_LEVEL_ERROR },
-		{ 1019, 1023, LOG_LEVEL_ERROR },	/* "p: ", text, newline: the last that fits */
+		{ 1019, 1023, LOG_LEVEL_ERROR },	/* the last that fits */
 		{ 1018, 1022, LOG_LEVEL_ERROR },
 		{ 1011, LINE_MAX_BYTES, LOG_LEVEL_WARNING },
 		{ 1010, 1023, LOG_LEVEL_WARNING },

@@ -74,7 +74,8 @@ static void test_powers(void)
 	} rows[] = {
 		{ 0, false }, { 3, false }, { 6, false }, { TOP, false },
 		{ (1ULL << 63) + 1, false },
-		{ 1, true }, { 2, true }, { 4096, true }, { 1ULL << 32, true }, { 1ULL << 63, true },
+		{ 1, true }, { 2, true }, { 4096, true }, { 1ULL << 32, true },
+		{ 1ULL << 63, true },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)

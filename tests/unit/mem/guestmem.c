@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <glib.h>
@@ -44,6 +46,19 @@ enum kind {
 };
 
 static int files[KINDS];
+
+/* A peer that cuts its file short as soon as this process has looked at its size. */
+static int shrink_after_stat = -1;
+
+/* Stands before libc's. */
+int fstat(int fd, struct stat *st)
+{
+	int ret = syscall(SYS_fstat, fd, st);
+
+	if (shrink_after_stat >= 0 && fd == shrink_after_stat && ftruncate(fd, 0) < 0)
+		g_test_message("the file could not be cut: errno %d", errno);
+	return ret;
+}
 
 static int reopen(int fd, int flags)
 {
@@ -194,6 +209,10 @@ static const struct {
 	{ "path only", -EBADF, 1, { { 0, PAGE, 0, PATH } } },
 	{ "read only", -EACCES, 1, { { 0, PAGE, 0, READ_ONLY } } },
 	{ "write only", -EACCES, 1, { { 0, PAGE, 0, WRITE_ONLY } } },
+	{ "write sealed", -EPERM, 1, { { 0, PAGE, 0, WRITE_SEALED } } },
+	{ "the last of three is write sealed", -EPERM, 3,
+	  { { 0, PAGE, PAGE, MEM }, { 16 * PAGE, PAGE, 0, MEM2 },
+	    { 32 * PAGE, PAGE, 0, WRITE_SEALED } } },
 	{ "directory", -ENODEV, 1, { { 0, PAGE, 0, DIRECTORY } } },
 	{ "/dev/null", -ENODEV, 1, { { 0, PAGE, 0, NULL_DEVICE } } },
 	{ "/dev/zero", -ENODEV, 1, { { 0, PAGE, 0, ZERO_DEVICE } } },
@@ -234,6 +253,22 @@ static void test_refused(void)
 		g_assert_cmpuint(open_fds(), ==, fds);
 		g_assert_cmpuint(mapped_from(host), >=, ARENA_AT_LEAST);
 	}
+	guestmem_destroy(mem);
+}
+
+/* What has been checked stays true: RAM that goes away under its mapping would be a SIGBUS. */
+static void test_shrink_behind_our_back(void)
+{
+	struct guestmem *mem = make_mem();
+	autofd fd = make_memfd(4);
+	struct guestmem_region r = { .fd = fd, .size = 4 * PAGE };
+	char byte = 1;
+
+	shrink_after_stat = fd;
+	g_assert_cmpint(guestmem_set(mem, &r, 1), ==, 0);
+	shrink_after_stat = -1;
+	g_assert_cmpint(guestmem_write(mem, 4 * PAGE - 1, &byte, 1), ==, 0);
+	g_assert_cmpint(ftruncate(fd, PAGE), ==, -1);
 	guestmem_destroy(mem);
 }
 
@@ -579,6 +614,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	files_open();
 	g_test_add_func("/guestmem/refused", test_refused);
+	g_test_add_func("/guestmem/shrink-behind-our-back", test_shrink_behind_our_back);
 	g_test_add_func("/guestmem/too-many-bytes", test_too_many_bytes);
 	g_test_add_func("/guestmem/access-limits", test_access_limits);
 	g_test_add_func("/guestmem/access-all-or-nothing", test_access_all_or_nothing);
