@@ -25,13 +25,16 @@ int regs_check(const struct reg_file *file)
 
 	for (unsigned i = 0; i < file->count; i++) {
 		const struct reg_def *reg = &file->regs[i];
-		uint64_t all = (1ULL << (8 * reg->width)) - 1;
+		uint64_t all;
 
 		if (reg->width != 1 && reg->width != 2 && reg->width != 4)
 			return -EINVAL;
+		all = (1ULL << (8 * reg->width)) - 1;
 		if (reg->off < end || reg->off + reg->width > file->size || !reg->name)
 			return -EINVAL;
 		if (((uint64_t)reg->reset | reg->wmask | reg->w1c) & ~all)
+			return -EINVAL;
+		if (reg->wmask & reg->w1c)
 			return -EINVAL;
 		end = reg->off + reg->width;
 	}

@@ -37,7 +37,10 @@ struct reg_file {
 	uint16_t size;			/* bytes; a gap reads as zero and drops writes */
 };
 
-/* Checks the table itself (sorted, no overlap, inside size): for a unit test.  0 or -EINVAL. */
+/*
+ * Checks the table itself: sorted, no overlap, inside size, masks inside the width, no bit both
+ * written and cleared by ones.  For a unit test.  0 or -EINVAL.
+ */
 int regs_check(const struct reg_file *file);
 
 /* Every register to its reset value, gaps to zero. */

@@ -36,6 +36,8 @@ static void test_check(void)
 		{ "wide reset", -EINVAL, { TABLE({ 0, 1, "A", .reset = 0x100 }), 16 } },
 		{ "wide mask", -EINVAL, { TABLE({ 0, 2, "A", .wmask = 0x10000 }), 16 } },
 		{ "wide w1c", -EINVAL, { TABLE({ 0, 1, "A", .w1c = 0x80000000 }), 16 } },
+		{ "written and cleared", -EINVAL,
+		  { TABLE({ 0, 1, "A", .wmask = 0x0f, .w1c = 0x18 }), 16 } },
 		{ "empty", 0, { NULL, 0, 0 } },
 		{ "gap and neighbours", 0,
 		  { TABLE({ 0, 1, "A", .reset = 0xff }, { 1, 2, "B", .wmask = 0xffff },
@@ -226,7 +228,7 @@ static void test_write(void)
 		{ 1, 1, 0xff, 0, { 0xc3c2bfa0, 0xd7d6d5d4 } },
 		{ 0, 4, 0x44332211, 0, { 0x4433b211, 0xd7d6d5d4 } },
 		{ 3, 2, 0x2211, 0, { 0x11c2b1a0, 0xd7d6d522 } },
-		{ 0, 1, 0xffffff01, 0, { 0xc3c2b101, 0xd7d6d5d4 } },	/* what is beyond the size */
+		{ 0, 1, 0xffffff01, 0, { 0xc3c2b101, 0xd7d6d5d4 } },	/* beyond the size */
 		/* E32: bits 8..15 writable, the even bytes cleared by ones, the top byte fixed */
 		{ 12, 4, 0x00000000, 8, { 0, 0xffff00ff } },
 		{ 12, 4, 0xffffffff, 8, { 0, 0xff00ff00 } },
