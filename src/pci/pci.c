@@ -109,19 +109,45 @@ bool pci_bus_master(const struct pci_dev *dev)
 	return command(dev) & PCI_COMMAND_MASTER;
 }
 
+static bool access_size_ok(unsigned size)
+{
+	return size == 1 || size == 2 || size == 4 || size == 8;
+}
+
+static bool bar_ok(const struct pci_bar *bar)
+{
+	return bar->kind == PCI_BAR_NONE ||
+	       (is_power_of_2(bar->size) && bar->size >= (bar->kind == PCI_BAR_IO ? 4 : 16));
+}
+
+/* Checked here once, so that no access has to: an access size of 0, for one, would never end. */
+static bool class_ok(const struct pci_class *cls)
+{
+	for (unsigned i = 0; i < PCI_NUM_BARS; i++)
+		if (!bar_ok(&cls->bar[i]))
+			return false;
+	return cls->state_size >= sizeof(struct pci_state) && cls->state_size <= PCI_STATE_MAX &&
+	       access_size_ok(cls->max_access);
+}
+
 int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_state *state,
 		 const struct pci_host *host, const char *id, void *scsi_config)
 {
-	*dev = (struct pci_dev){
-		.cls = cls, .state = state, .host = *host, .id = id, .scsi_config = scsi_config,
-	};
-	if (cls->state_size > PCI_STATE_MAX || cls->state_size < sizeof(*state))
+	int ret;
+
+	*dev = (struct pci_dev){ .host = *host, .id = id, .scsi_config = scsi_config };
+	if (!class_ok(cls))
 		return -EINVAL;
+	dev->cls = cls;
+	dev->state = state;
 	state->magic = PCI_STATE_MAGIC;
 	state->version = cls->state_version;
 	state->size = cls->state_size;
 	config_defaults(dev);
-	return cls->realize ? cls->realize(dev) : 0;
+	ret = cls->realize ? cls->realize(dev) : 0;
+	if (ret)
+		dev->cls = NULL;	/* pci_dev_finish() has nothing to undo */
+	return ret;
 }
 
 void pci_dev_finish(struct pci_dev *dev)
@@ -133,13 +159,12 @@ void pci_dev_finish(struct pci_dev *dev)
 
 void pci_dev_reset(struct pci_dev *dev)
 {
-	bool before = pci_intx_pin(dev);
-
+	/* The line goes down first: with the INTx disable bit gone, a hidden one would show. */
+	pci_set_intx(dev, false);
 	config_defaults(dev);
 	if (dev->cls->reset)
 		dev->cls->reset(dev);
-	dev->state->line = 0;
-	pin_update(dev, before);
+	pci_set_intx(dev, false);
 }
 
 static bool config_access_ok(uint32_t off, int32_t len)
@@ -213,11 +238,6 @@ int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t l
 		return i;
 	}
 	return -ENXIO;
-}
-
-static bool access_size_ok(unsigned size)
-{
-	return size == 1 || size == 2 || size == 4 || size == 8;
 }
 
 static uint64_t size_mask(unsigned size)

@@ -101,7 +101,8 @@ struct pci_dev {
 
 /*
  * Prepares a fresh @state (zeroed memory of cls->state_size bytes) with config space at power-on
- * and realizes the model.  Returns 0 or -errno.
+ * and realizes the model.  Returns 0; -EINVAL for a class that cannot be; or what realize returns.
+ * pci_dev_finish() does nothing after a failure.
  */
 int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_state *state,
 		 const struct pci_host *host, const char *id, void *scsi_config);

@@ -293,74 +293,73 @@ static void bars_place(struct world *w, uint16_t command)
 	pci_config_write(&w->dev, PCI_COMMAND, command, 2);
 }
 
+static const struct {
+	uint16_t command;
+	bool memory;
+	uint64_t addr;
+	unsigned size;
+	int bar;		/* -1: nobody answers */
+	uint64_t off;
+} decode_rows[] = {
+	{ 3, true, 0xfebefffc, 4, -1 },
+	{ 3, true, 0xfebeffff, 2, -1 },		/* begins before it */
+	{ 3, true, 0xfebf03fd, 4, -1 },		/* ends behind it */
+	{ 3, true, 0xfebf03fc, 8, -1 },
+	{ 3, true, 0xfebf0400, 1, -1 },
+	{ 3, true, 0x1febf0000, 4, -1 },	/* the low half is right */
+	{ 3, true, UINT64_MAX, 1, -1 },
+	{ 3, true, UINT64_MAX - 1, 8, -1 },
+	{ 3, true, 0xfffffffd, 4, -1 },		/* over 4 GiB */
+	{ 3, true, 0x100000000, 1, -1 },
+	{ 3, true, 0, 4, -1 },			/* BAR 5 is not placed */
+	{ 3, true, 0xc000, 4, -1 },		/* the other space */
+	{ 3, false, 0xfebf0000, 4, -1 },
+	{ 3, false, 0xbfff, 2, -1 },
+	{ 3, false, 0xc0fd, 4, -1 },
+	{ 3, false, 0xc100, 1, -1 },
+	{ 3, false, 0xfffd, 4, -1 },
+	{ 3, false, 0x1c000, 4, -1 },
+	{ 3, false, 0, 1, -1 },
+	{ 3, true, 0xfebf0000, 0, -1 },		/* sizes that no bus makes */
+	{ 3, true, 0xfebf0000, 3, -1 },
+	{ 3, true, 0xfebf0000, 16, -1 },
+	{ 3, true, 0xfebf0000, UINT32_MAX, -1 },
+	{ 0, true, 0xfebf0000, 4, -1 },		/* not enabled */
+	{ 1, true, 0xfebf0000, 4, -1 },
+	{ 2, false, 0xc000, 4, -1 },
+	{ 0x504, false, 0xc000, 4, -1 },
+	{ 2, true, 0xfebf0000, 4, 1, 0 },
+	{ 1, false, 0xc000, 4, 0, 0 },
+	{ 3, true, 0xfebf03ff, 1, 1, 0x3ff },
+	{ 3, true, 0xfebf03fc, 4, 1, 0x3fc },
+	{ 3, true, 0xfebf0001, 4, 1, 1 },
+	{ 3, true, 0xffffe000, 2, 2, 0 },
+	{ 3, true, 0xffffffff, 1, 2, 0x1fff },
+	{ 3, false, 0xc0ff, 1, 0, 0xff },
+	{ 3, false, 0xfffc, 4, 4, 0 },
+	{ 3, false, 0xffff, 1, 4, 3 },
+};
+
 static void test_bar_decode(void)
 {
-	static const struct {
-		uint16_t command;
-		bool memory;
-		uint64_t addr;
-		unsigned size;
-		int bar;		/* -1: nobody answers */
-		uint64_t off;
-	} rows[] = {
-		{ 3, true, 0xfebefffc, 4, -1 },
-		{ 3, true, 0xfebeffff, 2, -1 },		/* begins before it */
-		{ 3, true, 0xfebf03fd, 4, -1 },		/* ends behind it */
-		{ 3, true, 0xfebf03fc, 8, -1 },
-		{ 3, true, 0xfebf0400, 1, -1 },
-		{ 3, true, 0x1febf0000, 4, -1 },	/* the low half is right */
-		{ 3, true, UINT64_MAX, 1, -1 },
-		{ 3, true, UINT64_MAX - 1, 8, -1 },
-		{ 3, true, 0xfffffffd, 4, -1 },		/* over 4 GiB */
-		{ 3, true, 0x100000000, 1, -1 },
-		{ 3, true, 0, 4, -1 },			/* BAR 5 is not placed */
-		{ 3, true, 0xc000, 4, -1 },		/* the other space */
-		{ 3, false, 0xfebf0000, 4, -1 },
-		{ 3, false, 0xbfff, 2, -1 },
-		{ 3, false, 0xc0fd, 4, -1 },
-		{ 3, false, 0xc100, 1, -1 },
-		{ 3, false, 0xfffd, 4, -1 },
-		{ 3, false, 0x1c000, 4, -1 },
-		{ 3, false, 0, 1, -1 },
-		{ 3, true, 0xfebf0000, 0, -1 },		/* sizes that no bus makes */
-		{ 3, true, 0xfebf0000, 3, -1 },
-		{ 3, true, 0xfebf0000, 16, -1 },
-		{ 3, true, 0xfebf0000, UINT32_MAX, -1 },
-		{ 0, true, 0xfebf0000, 4, -1 },		/* not enabled */
-		{ 1, true, 0xfebf0000, 4, -1 },
-		{ 2, false, 0xc000, 4, -1 },
-		{ 0x504, false, 0xc000, 4, -1 },
-		{ 2, true, 0xfebf0000, 4, 1, 0 },
-		{ 1, false, 0xc000, 4, 0, 0 },
-		{ 3, true, 0xfebf03ff, 1, 1, 0x3ff },
-		{ 3, true, 0xfebf03fc, 4, 1, 0x3fc },
-		{ 3, true, 0xfebf0001, 4, 1, 1 },
-		{ 3, true, 0xffffe000, 2, 2, 0 },
-		{ 3, true, 0xffffffff, 1, 2, 0x1fff },
-		{ 3, false, 0xc0ff, 1, 0, 0xff },
-		{ 3, false, 0xfffc, 4, 4, 0 },
-		{ 3, false, 0xffff, 1, 4, 3 },
-	};
-
-	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-		bool ok = rows[i].bar >= 0;
-		uint64_t val = 0, off;
+	for (unsigned i = 0; i < G_N_ELEMENTS(decode_rows); i++) {
+		bool ok = decode_rows[i].bar >= 0, memory = decode_rows[i].memory;
+		uint64_t addr = decode_rows[i].addr, val = 0, off;
+		unsigned size = decode_rows[i].size;
 		struct world w;
 
 		g_test_message("row %u", i);
 		world_init(&w);
-		bars_place(&w, rows[i].command);
-		g_assert_cmpint(pci_bus_read(&w.dev, rows[i].memory, rows[i].addr, rows[i].size,
-					     &val), ==, ok);
-		g_assert_cmpint(pci_bus_write(&w.dev, rows[i].memory, rows[i].addr, rows[i].size,
-					      0), ==, ok);
+		bars_place(&w, decode_rows[i].command);
+		g_assert_cmpint(pci_bus_read(&w.dev, memory, addr, size, &val), ==, ok);
+		g_assert_cmpint(pci_bus_write(&w.dev, memory, addr, size, 0), ==, ok);
 		g_assert_cmpuint(w.ncalls, ==, 2 * ok);
 		if (ok) {
-			g_assert_cmpint(pci_bar_at(&w.dev, rows[i].memory, rows[i].addr,
-						   rows[i].size, &off), ==, rows[i].bar);
-			g_assert_cmphex(off, ==, rows[i].off);
-			g_assert_cmpuint(w.calls[0].bar, ==, rows[i].bar);
-			g_assert_cmphex(w.calls[0].off, ==, rows[i].off);
+			g_assert_cmpint(pci_bar_at(&w.dev, memory, addr, size, &off), ==,
+					decode_rows[i].bar);
+			g_assert_cmphex(off, ==, decode_rows[i].off);
+			g_assert_cmpuint(w.calls[0].bar, ==, decode_rows[i].bar);
+			g_assert_cmphex(w.calls[0].off, ==, decode_rows[i].off);
 		} else {
 			g_assert_cmphex(val, ==, UINT64_MAX);
 		}
@@ -504,6 +503,97 @@ static void test_reset(void)
 	world_finish(&w);
 }
 
+/* The host hears of a reset once, and only if the pin was up, whatever the model does to it. */
+static void test_reset_edges(void)
+{
+	static const struct {
+		bool line;
+		uint16_t command;
+		int in_reset;
+		unsigned calls;
+	} rows[] = {
+		{ true, 0x400, -1, 0 },		/* hidden from the host: it hears nothing */
+		{ true, 0x400, 0, 0 },
+		{ true, 0x400, 1, 2 },		/* raised in reset: up and down */
+		{ false, 0, 0, 0 },
+		{ false, 0, 1, 2 },
+		{ true, 0, -1, 1 },
+		{ true, 0, 0, 1 },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct world w;
+
+		g_test_message("row %u", i);
+		world_init(&w);
+		pci_set_intx(&w.dev, rows[i].line);
+		pci_config_write(&w.dev, PCI_COMMAND, rows[i].command, 2);
+		w.intx_calls = 0;
+		w.line_in_reset = rows[i].in_reset;
+		pci_dev_reset(&w.dev);
+		g_assert_false(w.intx);
+		g_assert_false(pci_intx_pin(&w.dev));
+		g_assert_cmphex(pci_config_read(&w.dev, PCI_STATUS, 2), ==, 0);
+		g_assert_cmpuint(w.intx_calls, ==, rows[i].calls);
+		world_finish(&w);
+	}
+}
+
+/* Models that cannot be */
+
+static void test_bad_class(void)
+{
+	static const struct {
+		const char *name;
+		int ret;
+		size_t state_size;
+		unsigned max_access;
+		struct pci_bar bar;
+	} rows[] = {
+		{ "state too small", -EINVAL, sizeof(struct pci_state) - 1, 4 },
+		{ "state too large", -EINVAL, PCI_STATE_MAX + 1, 4 },
+		{ "no access size", -EINVAL, sizeof(struct model_state), 0 },
+		{ "odd access size", -EINVAL, sizeof(struct model_state), 3 },
+		{ "wide access size", -EINVAL, sizeof(struct model_state), 16 },
+		{ "BAR of no size", -EINVAL, sizeof(struct model_state), 4, { PCI_BAR_MEM, 0 } },
+		{ "BAR of odd size", -EINVAL, sizeof(struct model_state), 4, { PCI_BAR_MEM, 48 } },
+		{ "memory below 16", -EINVAL, sizeof(struct model_state), 4, { PCI_BAR_MEM, 8 } },
+		{ "I/O below 4", -EINVAL, sizeof(struct model_state), 4, { PCI_BAR_IO, 2 } },
+		{ "smallest memory", 0, sizeof(struct model_state), 1, { PCI_BAR_MEM, 16 } },
+		{ "smallest I/O", 0, sizeof(struct model_state), 8, { PCI_BAR_IO, 4 } },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct pci_class cls = model;
+		struct pci_host host = { 0 };
+		struct world w = { .line_in_reset = -1 };
+
+		g_test_message("%s", rows[i].name);
+		host.opaque = &w;
+		cls.state_size = rows[i].state_size;
+		cls.max_access = rows[i].max_access;
+		if (rows[i].bar.kind)
+			cls.bar[3] = rows[i].bar;
+		g_assert_cmpint(pci_dev_init(&w.dev, &cls, &w.state.pci, &host, "m", NULL), ==,
+				rows[i].ret);
+		pci_dev_finish(&w.dev);
+		g_assert_cmpuint(w.unrealized, ==, rows[i].ret == 0);
+		pci_dev_finish(&w.dev);		/* twice is once */
+		g_assert_cmpuint(w.unrealized, ==, rows[i].ret == 0);
+	}
+}
+
+/* What was not realized is not unrealized. */
+static void test_realize_fails(void)
+{
+	struct world w = { .line_in_reset = -1, .realize_ret = -ENOMEM };
+	struct pci_host host = { .opaque = &w };
+
+	g_assert_cmpint(pci_dev_init(&w.dev, &model, &w.state.pci, &host, "m", NULL), ==, -ENOMEM);
+	pci_dev_finish(&w.dev);
+	g_assert_cmpuint(w.unrealized, ==, 0);
+}
+
 /* DMA */
 
 static void test_dma(void)
@@ -551,6 +641,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/pci/bar-io-above", test_bar_io_above);
 	g_test_add_func("/pci/bar-at-length", test_bar_at_length);
 	g_test_add_func("/pci/dma", test_dma);
+	g_test_add_func("/pci/bad-class", test_bad_class);
+	g_test_add_func("/pci/realize-fails", test_realize_fails);
+	g_test_add_func("/pci/reset-edges", test_reset_edges);
 	g_test_add_func("/pci/power-on", test_power_on);
 	g_test_add_func("/pci/config-masks", test_config_masks);
 	g_test_add_func("/pci/config-written", test_config_written);
