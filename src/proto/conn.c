@@ -20,9 +20,16 @@ union fd_buffer {
 	struct cmsghdr align;
 };
 
+static void set_peek_offset(int fd, int off)
+{
+	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
+}
+
 void conn_init(struct conn *conn, int fd, enum mpq_sender peer)
 {
 	*conn = (struct conn){ .fd = fd, .peer = peer };
+	/* A process that died inside conn_peek() has left its offset on the socket. */
+	set_peek_offset(fd, -1);
 }
 
 static int protocol_error(struct conn *conn, const char *fmt, ...)
@@ -70,11 +77,6 @@ struct incoming {
 	struct mpq_header header;
 	uint8_t payload[MPQ_MAX_PAYLOAD];
 };
-
-static void set_peek_offset(int fd, int off)
-{
-	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
-}
 
 /*
  * A plain peek ends with the segment that carries fds.  Peeking on from an offset goes beyond it:
@@ -270,12 +272,19 @@ static int send_head(struct conn *conn, const int *fds, unsigned fd_count)
 		memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
 	}
 	do
-		n = sendmsg(conn->fd, &mh, MSG_NOSIGNAL);
+		n = sendmsg(conn->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return -errno;
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	conn->out_off = n;
 	return 0;
+}
+
+static int wait_for_room(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
 }
 
 int conn_send_fds(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t size,
@@ -293,12 +302,13 @@ int conn_send_fds(struct conn *conn, enum mpq_cmd cmd, const void *payload, size
 		memcpy(conn->out + HEADER, payload, size);
 	conn->out_len = HEADER + size;
 	conn->out_off = 0;
-	ret = send_head(conn, fds, fd_count);
-	while (!ret && (ret = conn_flush(conn)) == -EAGAIN) {
-		struct pollfd p = { .fd = conn->fd, .events = POLLOUT };
-
-		ret = poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+	while ((ret = send_head(conn, fds, fd_count)) == -EAGAIN) {
+		ret = wait_for_room(conn->fd);
+		if (ret)
+			break;
 	}
+	while (!ret && (ret = conn_flush(conn)) == -EAGAIN)
+		ret = wait_for_room(conn->fd);
 	if (ret)
 		conn->out_len = conn->out_off = 0;
 	return ret;

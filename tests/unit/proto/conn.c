@@ -452,6 +452,20 @@ static void test_whole_and_part(void)
 	}
 }
 
+/* A process that died inside conn_peek() leaves its peek offset on the socket to its successor. */
+static void test_peek_offset(void)
+{
+	struct link l;
+	int off = 5;
+
+	link_make(&l, MPQ_FROM_PROXY);
+	must(setsockopt(l.conn.fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)));
+	conn_init(&l.conn, l.conn.fd, MPQ_FROM_PROXY);
+	peer_message(&l, MPQ_BAR_READ, 24, 0);
+	assert_message(&l, MPQ_BAR_READ, 24, 0);
+	link_finish(&l);
+}
+
 /* Sending */
 
 static void test_send_limits(void)
@@ -536,6 +550,35 @@ static void test_full_socket(void)
 	link_finish(&l);
 }
 
+/* conn_send_fds() waits for room, also on a socket that somebody made non-blocking. */
+static void test_send_fds_waits(void)
+{
+	int fd = STDERR_FILENO, status;
+	uint64_t sent = 0;
+	struct link l;
+	pid_t reader;
+
+	link_make(&l, MPQ_FROM_PROXY);
+	must(fcntl(l.conn.fd, F_SETFL, O_NONBLOCK));
+	while (send(l.conn.fd, &sent, sizeof(sent), MSG_DONTWAIT) == sizeof(sent))
+		sent++;
+	reader = must(fork());
+	if (!reader) {
+		uint64_t val;
+
+		usleep(20000);
+		for (uint64_t i = 0; i < sent; i++)
+			if (fd_read_all(l.peer, &val, sizeof(val)) || val != i)
+				_exit(1);
+		_exit(0);
+	}
+	g_assert_cmpint(conn_send_fds(&l.conn, MPQ_SET_IRQFD, NULL, 0, &fd, 1), ==, 0);
+	must(waitpid(reader, &status, 0));
+	g_assert_cmpint(status, ==, 0);
+	g_assert_cmpint(must(recv(l.peer, &sent, sizeof(sent), MSG_DONTWAIT)), ==, 8);
+	link_finish(&l);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -548,6 +591,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/conn/end-unread", test_end_unread);
 	g_test_add_func("/conn/half-close", test_half_close);
 	g_test_add_func("/conn/not-a-socket", test_not_a_socket);
+	g_test_add_func("/conn/peek-offset", test_peek_offset);
+	g_test_add_func("/conn/send-fds-waits", test_send_fds_waits);
 	g_test_add_func("/conn/split", test_split);
 	g_test_add_func("/conn/trickle", test_trickle);
 	g_test_add_func("/conn/two-in-one", test_two_in_one);
