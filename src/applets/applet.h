@@ -11,4 +11,10 @@ int orchestrate_main(int argc, char **argv);
 int proxy_main(int argc, char **argv);
 int remote_main(int argc, char **argv);
 
+/*
+ * mpqemu --install [-s] DIRECTORY: hard links, or with -s symbolic ones, for each of @names (NULL at
+ * the end) with @prefix, as busybox does.
+ */
+int install_main(int argc, char **argv, const char *prefix, const char *const *names);
+
 #endif

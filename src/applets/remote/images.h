@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_IMAGES_H
+#define APPLETS_REMOTE_IMAGES_H
+
+/* The keeper's side of the disks: opens and locks each image before the device process exists. */
+
+#include "plan/remote.h"
+
+struct images;
+
+/*
+ * Opens every image of @plan and completes its struct spec_image (kind, size, readonly, ...).
+ * False with @error set; nothing stays open then.
+ */
+bool images_open(struct remote_plan *plan, struct images **ret_images, GError **error);
+
+/* One fd a disk of the spec, -1 for a disk without one; the images'. */
+const int *images_fds(const struct images *images);
+
+/* Closes them, which drops the locks, and ends the storage daemons.  NULL-safe. */
+void images_close(struct images *images);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "applets/applet.h"
+#include "applets/remote/device.h"
+#include "applets/remote/images.h"
+#include "applets/remote/keeper.h"
+#include "applets/remote/peers.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "plan/remote.h"
+
+/* What lasts as long as the keeper. */
+struct remote {
+	const char *prog;
+	struct remote_plan plan;
+	struct images *images;
+	int peer[SPEC_MAX_DEVICES];
+	int pid_fd;			/* the locked pid file; owned */
+	bool pid_written;
+	int parent_fd;			/* -daemonize: the parent waits for a byte; owned */
+};
+
+static bool set_up_log(struct remote *r, GError **error)
+{
+	const struct remote_plan *plan = &r->plan;
+	g_autofree char *prog = NULL;
+	int fd = STDERR_FILENO;
+
+	if (plan->logfile) {
+		fd = open(plan->logfile, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		if (fd < 0)
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "-D %s: %s", plan->logfile,
+					log_errname(errno));
+	}
+	if (plan->msg_guest_name && plan->name)
+		prog = g_strdup_printf("%s %s", plan->name, r->prog);
+	log_init(fd, prog ? prog : r->prog);
+	log_set_timestamp(plan->msg_timestamp);
+	if (plan->debug)
+		log_set_level(LOG_LEVEL_DEBUG);
+	return true;
+}
+
+static bool open_pidfile(struct remote *r, GError **error)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (!r->plan.pidfile)
+		return true;
+	r->pid_fd = open(r->plan.pidfile, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (r->pid_fd < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot open pid file: "
+				"%s", log_errname(errno));
+	if (fcntl(r->pid_fd, F_OFD_SETLK, &lock) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot lock pid file: "
+				"%s", log_errname(errno));
+	return true;
+}
+
+static int write_pidfile(struct remote *r)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%d\n", getpid());
+
+	if (r->pid_fd < 0)
+		return 0;
+	if (ftruncate(r->pid_fd, 0) < 0)
+		return -errno;
+	r->pid_written = true;
+	return fd_write_all(r->pid_fd, text, len);
+}
+
+/*
+ * -daemonize: the caller's process waits until the devices are served, or ends with the status of
+ * what failed before; ours goes on in a session of its own.  Returns 0 in ours, or -errno.
+ */
+static int daemonize(struct remote *r)
+{
+	int pipe_fd[2], null_fd;
+	uint8_t status = DEVICE_EXIT_START;
+	pid_t pid;
+
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		close(pipe_fd[1]);
+		if (read(pipe_fd[0], &status, 1) != 1)
+			status = DEVICE_EXIT_START;
+		_exit(status);
+	}
+	close(pipe_fd[0]);
+	r->parent_fd = pipe_fd[1];
+	setsid();
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
+		return -errno;
+	close(null_fd);
+	return 0;
+}
+
+/* The devices are served: stderr stays the caller's until here, so that errors are seen. */
+static void release_parent(struct remote *r)
+{
+	uint8_t ok = DEVICE_EXIT_OK;
+	autofd null_fd = -1;
+
+	if (r->parent_fd < 0)
+		return;
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd >= 0)
+		dup2(null_fd, STDERR_FILENO);
+	if (write(r->parent_fd, &ok, 1) != 1)
+		log_warning("-daemonize: the caller is gone");
+	fd_close(&r->parent_fd);
+}
+
+static int on_ready(void *opaque)
+{
+	struct remote *r = opaque;
+	int ret = write_pidfile(r);
+
+	if (ret) {
+		log_error("cannot create PID file: %s", log_errname(ret));
+		return ret;
+	}
+	release_parent(r);
+	return 0;
+}
+
+static bool prepare(struct remote *r, GError **error)
+{
+	if (!set_up_log(r, error))
+		return false;
+	for (guint i = 0; r->plan.warnings && i < r->plan.warnings->len; i++)
+		log_warning("%s", (const char *)g_ptr_array_index(r->plan.warnings, i));
+	if (r->plan.process)
+		prctl(PR_SET_NAME, r->plan.process);
+	return open_pidfile(r, error) && images_open(&r->plan, &r->images, error) &&
+	       peers_open(&r->plan, r->peer, error);
+}
+
+static int run(struct remote *r)
+{
+	struct keeper keeper = {
+		.prog = r->prog, .spec = r->plan.spec, .peer = r->peer,
+		.image = images_fds(r->images), .ready = on_ready, .opaque = r,
+	};
+	int ret = r->plan.daemonize ? daemonize(r) : 0;
+
+	if (ret) {
+		log_error("-daemonize: %s", log_errname(ret));
+		return DEVICE_EXIT_START;
+	}
+	return keeper_run(&keeper);
+}
+
+static void finish(struct remote *r)
+{
+	images_close(r->images);
+	if (r->pid_written)
+		unlink(r->plan.pidfile);
+	fd_close(&r->pid_fd);
+	fd_close(&r->parent_fd);
+	remote_plan_finish(&r->plan);
+}
+
+int remote_main(int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+	struct remote r = {
+		.prog = slash ? slash + 1 : argv[0], .pid_fd = -1, .parent_fd = -1,
+	};
+	g_autoptr(GError) error = NULL;
+	int status = DEVICE_EXIT_OK;
+	bool ok;
+
+	log_init(STDERR_FILENO, r.prog);
+	ok = remote_plan_parse(argc, argv, &r.plan, &error);
+	if (ok && r.plan.action == PLAN_PRINT)
+		fputs(r.plan.output, stdout);
+	else if (ok && (ok = prepare(&r, &error)))
+		status = run(&r);
+	if (!ok) {
+		log_error("%s", error->message);
+		status = DEVICE_EXIT_START;
+	}
+	finish(&r);
+	return status;
+}
