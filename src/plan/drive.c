@@ -51,7 +51,7 @@ static bool read_cache(struct drive *d, GError **error)
 		while (i < G_N_ELEMENTS(cache_modes) && strcmp(cache_modes[i].name, name))
 			i++;
 		if (i == G_N_ELEMENTS(cache_modes))
-			return opt_fail(d->set, error, MPQ_ERROR_USAGE, "invalid cache option");
+			return opt_bad(d->set, error, "invalid cache option");
 		d->image->writeback = cache_modes[i].writeback;
 		d->level.direct = cache_modes[i].direct;
 		d->level.no_flush = cache_modes[i].no_flush;
@@ -93,16 +93,15 @@ static bool read_words(struct drive *d, GError **error)
 	int value = 0;
 
 	if (aio && !read_word(aio, aios, &value))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "invalid aio option");
+		return opt_bad(d->set, error, "invalid aio option");
 	d->image->aio = value;
 	value = false;
 	if (discard && !read_word(discard, discards, &value))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "Invalid discard option");
+		return opt_bad(d->set, error, "Invalid discard option");
 	d->level.discard = value;
 	value = 0;
 	if (zero && !read_word(zero, zeroes, &value))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "invalid parameter value: %.100s",
-				zero);
+		return opt_bad(d->set, error, "invalid parameter value: %.100s", zero);
 	d->level.detect_zeroes = value;
 	return true;
 }
@@ -114,8 +113,8 @@ static bool read_readonly(struct drive *d, GError **error)
 
 	if (alias) {
 		if (opt_find(d->set, "read-only"))
-			return opt_fail(d->set, error, MPQ_ERROR_USAGE, "'read-only' and its alias "
-					"'readonly' can't be used at the same time");
+			return opt_bad(d->set, error, "'read-only' and its alias 'readonly' can't "
+				       "be used at the same time");
 		opt_remove(d->set, "readonly");
 		opt_put(d->set, "read-only", alias);
 	}
@@ -126,7 +125,7 @@ static bool read_readonly(struct drive *d, GError **error)
 	if (media && !strcmp(media, "cdrom"))
 		d->level.readonly = true;
 	else if (media && strcmp(media, "disk"))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "'%.100s' invalid media", media);
+		return opt_bad(d->set, error, "'%.100s' invalid media", media);
 	return true;
 }
 
@@ -142,11 +141,9 @@ static bool read_on_error(struct drive *d, struct backend *ret, GError **error)
 	if (werror && !strcmp(werror, "enospc"))
 		ret->werror = PROP_ERROR_ENOSPC;
 	else if (werror && !read_word(werror, actions, &ret->werror))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "'%.100s' invalid write error action",
-				werror);
+		return opt_bad(d->set, error, "'%.100s' invalid write error action", werror);
 	if (rerror && !read_word(rerror, actions, &ret->rerror))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "'%.100s' invalid read error action",
-				rerror);
+		return opt_bad(d->set, error, "'%.100s' invalid read error action", rerror);
 	return true;
 }
 
@@ -162,10 +159,9 @@ static bool refuse_some(struct drive *d, GError **error)
 						     "virtio", "xen", NULL };
 
 		if (!g_strv_contains(buses, bus))
-			return opt_fail(d->set, error, MPQ_ERROR_USAGE, "unsupported bus type '%.100s'",
-					bus);
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE,
-				"machine type does not support if=%s,bus=0,unit=0", bus);
+			return opt_bad(d->set, error, "unsupported bus type '%.100s'", bus);
+		return opt_bad(d->set, error, "machine type does not support if=%s,bus=0,unit=0",
+			       bus);
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(flags); i++) {
 		bool on = false;
@@ -179,7 +175,7 @@ static bool refuse_some(struct drive *d, GError **error)
 	for (size_t i = 0; i < G_N_ELEMENTS(throttles); i++)
 		if (opt_has_prefix(d->set, throttles[i]))
 			return opt_fail(d->set, error, MPQ_ERROR_REFUSED,
-					"I/O throttling is not supported by mpqemu-remote in a -drive; "
+					"throttling by -drive is not supported by mpqemu-remote; "
 					"use -object throttle-group and -blockdev throttle");
 	return true;
 }
@@ -202,8 +198,7 @@ static bool nbd_old_name(struct drive *d, const char *text, GError **error)
 	}
 	port = strrchr(where, ':');
 	if (!port)
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "error parsing address '%.100s'",
-				where);
+		return opt_bad(d->set, error, "error parsing address '%.100s'", where);
 	*port++ = '\0';
 	opt_put(d->graph, "file.server.type", "inet");
 	opt_put(d->graph, "file.server.host", where);
@@ -233,7 +228,7 @@ static bool nbd_uri(struct drive *d, const char *text, GError **error)
 		opt_put(d->graph, "file.server.host", g_uri_get_host(uri));
 		opt_put(d->graph, "file.server.port", port);
 	} else {
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "Invalid URI");
+		return opt_bad(d->set, error, "Invalid URI");
 	}
 	path = g_uri_get_path(uri);
 	path += *path == '/';
@@ -255,8 +250,8 @@ static bool name_null(struct drive *d, const char *text, GError **error)
 	g_autofree char *protocol = g_strndup(text, strcspn(text, ":"));
 
 	if (strcmp(text + strlen(protocol), "://"))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE,
-				"The only allowed filename for this driver is '%s://'", protocol);
+		return opt_bad(d->set, error,
+			       "The only allowed filename for this driver is '%s://'", protocol);
 	opt_put(d->graph, "file.driver", protocol);
 	return true;
 }
@@ -299,9 +294,10 @@ static bool read_filename(struct drive *d, const char *text, GError **error)
 		if (!strcmp(rows[i].protocol, protocol))
 			return rows[i].read(d, text, error);
 	if (block_driver_is_protocol(protocol))
-		return opt_fail(d->set, error, MPQ_ERROR_REFUSED, "protocol '%s' is not supported by "
-				"mpqemu-remote as a file name; use -blockdev", protocol);
-	return opt_fail(d->set, error, MPQ_ERROR_USAGE, "Unknown protocol '%.100s'", protocol);
+		return opt_fail(d->set, error, MPQ_ERROR_REFUSED, "protocol '%s' is not "
+				"supported by mpqemu-remote as a file name; use -blockdev",
+				protocol);
+	return opt_bad(d->set, error, "Unknown protocol '%.100s'", protocol);
 }
 
 /* file=json:{...}: the options of the whole graph.  Those written outside count more. */
@@ -314,8 +310,7 @@ static bool merge_json(struct drive *d, GError **error)
 	if (!text || !g_str_has_prefix(text, "json:"))
 		return true;
 	if (text[strlen("json:")] != '{')
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE,
-				"Could not parse the JSON options: JSON parse error");
+		return opt_bad(d->set, error, "Could not parse the JSON options: JSON parse error");
 	inner = opt_set_parse(d->set->where, text + strlen("json:"), &json, error);
 	if (!inner)
 		return false;
@@ -341,7 +336,7 @@ static bool set_node_name(struct drive *d, const char *id, unsigned index, GErro
 	const char *given = opt_get(d->set, "node-name");
 
 	if (given && !node_name_wellformed(given))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "Invalid node-name: '%.100s'", given);
+		return opt_bad(d->set, error, "Invalid node-name: '%.100s'", given);
 	if (given)
 		d->image->node = g_strdup(given);
 	else if (id && node_name_wellformed(id))
@@ -386,8 +381,8 @@ static bool put_rest(struct drive *d, GError **error)
 	}
 	if (!top && !opt_find(d->graph, "file.driver")) {
 		if (!protocol && !opt_find(d->set, "file.filename"))
-			return opt_fail(d->set, error, MPQ_ERROR_USAGE,
-					"A block device must be specified for \"file\"");
+			return opt_bad(d->set, error,
+				       "A block device must be specified for \"file\"");
 		opt_put(d->graph, "file.driver", protocol ? protocol : "file");
 	}
 	protocol = opt_get(d->graph, "file.driver");
@@ -403,18 +398,19 @@ static bool check_drivers(struct drive *d, GError **error)
 	const char *unknown;
 
 	if (below && !block_driver_known(below))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "Unknown driver '%.100s'", below);
+		return opt_bad(d->set, error, "Unknown driver '%.100s'", below);
 	unknown = d->image->probe ? NULL : level_unknown(d->graph, "", driver);
 	if (unknown)
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, block_driver_is_protocol(driver) ?
-				"Block protocol '%s' doesn't support the option '%.200s'" :
-				"Block format '%s' does not support the option '%.200s'", driver,
-				unknown);
+		return opt_bad(d->set, error,
+			       block_driver_is_protocol(driver) ?
+			       "Block protocol '%s' doesn't support the option '%.200s'" :
+			       "Block format '%s' does not support the option '%.200s'",
+			       driver, unknown);
 	unknown = below ? level_unknown(d->graph, "file.", below) : NULL;
 	if (unknown)
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE,
-				"Block protocol '%s' doesn't support the option '%.200s'", below,
-				unknown);
+		return opt_bad(d->set, error,
+			       "Block protocol '%s' doesn't support the option '%.200s'", below,
+			       unknown);
 	return true;
 }
 
@@ -423,11 +419,10 @@ static bool read_driver(struct drive *d, GError **error)
 	const char *format = opt_get(d->set, "format"), *driver = opt_get(d->set, "driver");
 
 	if (format && driver)
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE,
-				"Cannot specify both 'driver' and 'format'");
+		return opt_bad(d->set, error, "Cannot specify both 'driver' and 'format'");
 	format = format ? format : driver;
 	if (format && !block_driver_known(format))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "Unknown driver '%.100s'", format);
+		return opt_bad(d->set, error, "Unknown driver '%.100s'", format);
 	d->image->probe = !format;
 	opt_put(d->graph, "driver", format ? format : "raw");
 	return true;
@@ -474,15 +469,17 @@ static bool make_graph(struct drive *d, GError **error)
 /* Is there nothing that says where the data is? */
 static bool no_medium(const struct drive *d)
 {
+	static const char *const place_keys[] = { "driver", "format", "node-name", NULL };
 	const char *file = opt_get(d->set, "file");
 
 	if (file && *file)
 		return false;
-	for (size_t i = 0; i < d->set->count; i++)
-		if (!g_strv_contains(own_keys, d->set->opt[i].key) ||
-		    !strcmp(d->set->opt[i].key, "driver") || !strcmp(d->set->opt[i].key, "format") ||
-		    !strcmp(d->set->opt[i].key, "node-name"))
+	for (size_t i = 0; i < d->set->count; i++) {
+		const char *key = d->set->opt[i].key;
+
+		if (!g_strv_contains(own_keys, key) || g_strv_contains(place_keys, key))
 			return false;
+	}
 	return true;
 }
 
@@ -503,14 +500,13 @@ static bool read_all(struct drive *d, struct backend *ret, unsigned index, GErro
 	ret->id = opt_get(d->set, "id");
 	d->image->id = g_strdup(id);
 	if (d->image->aio == PLAN_AIO_NATIVE && !d->level.direct)
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE,
-				"aio=native was specified, but it requires cache.direct=on, which was "
-				"not specified.");
+		return opt_bad(d->set, error, "aio=native was specified, but it requires "
+			       "cache.direct=on, which was not specified.");
 	ret->empty = no_medium(d);
 	if (ret->empty)
 		return true;
 	if (!has_place(d))
-		return opt_fail(d->set, error, MPQ_ERROR_USAGE, "Must specify either driver or file");
+		return opt_bad(d->set, error, "Must specify either driver or file");
 	return set_node_name(d, id, index, error) && make_graph(d, error);
 }
 

@@ -13,8 +13,8 @@
 static const char *const formats[] = {
 	"blkdebug", "blklogwrites", "blkreplay", "blkverify", "bochs", "cloop", "compress",
 	"copy-before-write", "copy-on-read", "dmg", "luks", "parallels", "preallocate", "qcow",
-	"qcow2", "qed", "quorum", "raw", "replication", "snapshot-access", "throttle", "vdi", "vhdx",
-	"vmdk", "vpc", NULL,
+	"qcow2", "qed", "quorum", "raw", "replication", "snapshot-access", "throttle", "vdi",
+	"vhdx", "vmdk", "vpc", NULL,
 };
 static const char *const protocols[] = {
 	"file", "ftp", "ftps", "gluster", "host_cdrom", "host_device", "http", "https", "iscsi",
@@ -203,8 +203,7 @@ static bool read_file_keys(struct plan_image *image, const struct opt_set *set, 
 	    !GET(opt_get_enum, "locking", lockings, &locking))
 		return false;
 	if (!filename)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%sfilename' is missing",
-				prefix);
+		return opt_bad(set, error, "Parameter '%sfilename' is missing", prefix);
 	image->aio = aio;
 	image->locking = locking != 2;
 	image->filename = g_strdup(filename);
@@ -212,8 +211,7 @@ static bool read_file_keys(struct plan_image *image, const struct opt_set *set, 
 		const char *number = filename + strlen(fdset);
 
 		if (!*number || number[strspn(number, "0123456789")] || strlen(number) > 9)
-			return opt_fail(set, error, MPQ_ERROR_USAGE, "Could not parse fdset %.100s",
-					filename);
+			return opt_bad(set, error, "Could not parse fdset %.100s", filename);
 		image->fdset = atoi(number);
 	}
 	return true;

@@ -35,6 +35,7 @@ bool node_parse(struct backend *ret, GError **error);
 bool node_image(struct backend *const *backends, size_t index, struct plan_image *ret,
 		GError **error);
 
+/* Frees what it points to and empties it. */
 void image_finish(struct plan_image *image);
 
 /* Sets image->native: the options of the graph are such that the device process can do it all. */
@@ -56,6 +57,7 @@ bool protocol_read(struct plan_image *image, const struct opt_set *set, const ch
 /* The name of the first option below @prefix that @driver (raw, file, ...) has not, or NULL. */
 const char *level_unknown(const struct opt_set *set, const char *prefix, const char *driver);
 
+/* Is it a driver of QEMU's block layer? */
 bool block_driver_known(const char *name);
 
 /* Is it a driver that stands at the bottom of a graph? */

@@ -15,23 +15,21 @@ bool node_parse(struct backend *ret, GError **error)
 	ret->werror = ret->rerror = PROP_ERROR_AUTO;
 	ret->image.fdset = -1;
 	if (set->help)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Help is not available for this option");
+		return opt_bad(set, error, "Help is not available for this option");
 	if (!opt_get_string(set, "driver", &driver, error) ||
 	    !opt_get_string(set, "node-name", &name, error))
 		return false;
 	if (!driver)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter 'driver' is missing");
+		return opt_bad(set, error, "Parameter 'driver' is missing");
 	if (!block_driver_known(driver))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Parameter 'driver' does not accept value '%.100s'", driver);
+		return opt_bad(set, error, "Parameter 'driver' does not accept value '%.100s'",
+			       driver);
 	if (!name)
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"'node-name' must be specified for the root node");
+		return opt_bad(set, error, "'node-name' must be specified for the root node");
 	if (!node_name_wellformed(name))
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Invalid node-name: '%.100s'", name);
+		return opt_bad(set, error, "Invalid node-name: '%.100s'", name);
 	if (opt_find(set, "cache"))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Invalid parameter type for 'cache', expected: object");
+		return opt_bad(set, error, "Invalid parameter type for 'cache', expected: object");
 	ret->id = name;
 	return true;
 }
@@ -67,7 +65,8 @@ static bool must_refer(const struct opt_set *set, const struct opt *opt)
 
 static bool may_refer(const struct opt *opt)
 {
-	static const char *const never[] = { "driver", "node-name", "filename", "id", "path", NULL };
+	static const char *const never[] = { "driver", "node-name", "filename", "id", "path",
+					     NULL };
 
 	return opt->type == OPT_STRING && !g_strv_contains(never, last_name(opt->key));
 }
@@ -90,7 +89,7 @@ static bool collect(struct backend *const *backends, size_t index, GPtrArray *gr
 	const struct opt_set *set = backends[index]->set;
 
 	if (depth > 256)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "the graph is nested too deeply");
+		return opt_bad(set, error, "the graph is nested too deeply");
 	for (size_t i = 0; i < set->count; i++) {
 		const struct opt *opt = &set->opt[i];
 		size_t at = index;
@@ -104,9 +103,9 @@ static bool collect(struct backend *const *backends, size_t index, GPtrArray *gr
 		    !collect(backends, at, graph, depth + 1, error))
 			return false;
 		if (at >= index && must_refer(set, opt))
-			return opt_fail(set, error, MPQ_ERROR_USAGE,
-					"Cannot find device='%.100s' nor node-name='%.100s'",
-					opt->value, opt->value);
+			return opt_bad(set, error,
+				       "Cannot find device='%.100s' nor node-name='%.100s'",
+				       opt->value, opt->value);
 	}
 	g_ptr_array_add(graph, opt_set_copy(set));
 	return true;
@@ -119,8 +118,7 @@ static bool check_keys(const struct opt_set *set, const char *prefix, const char
 
 	if (!unknown)
 		return true;
-	return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s%.200s' is unexpected", prefix,
-			unknown);
+	return opt_bad(set, error, "Parameter '%s%.200s' is unexpected", prefix, unknown);
 }
 
 /* The node below, written as nested options or by name. */
@@ -142,18 +140,17 @@ static bool find_child(struct backend *const *backends, size_t index, struct chi
 		if (!opt_get_string(set, "file.driver", &ret->driver, error))
 			return false;
 		if (!ret->driver)
-			return opt_fail(set, error, MPQ_ERROR_USAGE,
-					"Parameter 'file.driver' is missing");
+			return opt_bad(set, error, "Parameter 'file.driver' is missing");
 		if (!block_driver_known(ret->driver))
-			return opt_fail(set, error, MPQ_ERROR_USAGE,
-					"Parameter 'file.driver' does not accept value '%.100s'",
-					ret->driver);
+			return opt_bad(set, error,
+				       "Parameter 'file.driver' does not accept value '%.100s'",
+				       ret->driver);
 		return true;
 	}
 	if (!opt_get_string(set, "file", &name, error))
 		return false;
 	if (!name)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter 'file' is missing");
+		return opt_bad(set, error, "Parameter 'file' is missing");
 	node = node_before(backends, index, name);
 	*ret = (struct child){ node->set, "", opt_get(node->set, "driver") };
 	return true;
@@ -238,9 +235,8 @@ bool node_image(struct backend *const *backends, size_t index, struct plan_image
 	else
 		good = false;
 	if (good && ret->aio == PLAN_AIO_NATIVE && !ret->direct)
-		good = opt_fail(node->set, error, MPQ_ERROR_USAGE,
-				"aio=native was specified, but it requires cache.direct=on, which was "
-				"not specified.");
+		good = opt_bad(node->set, error, "aio=native was specified, but it requires "
+			       "cache.direct=on, which was not specified.");
 	if (good)
 		image_judge(ret);
 	else

@@ -6,8 +6,8 @@
 #include "plan/opts-priv.h"
 
 /*
- * Limits that no real option comes near.  They bound what a hostile argument costs: a key is written
- * out in full for each leaf below it.
+ * Limits that no real option comes near.  They bound what a hostile argument costs: a key is
+ * written out in full for each leaf below it.
  */
 #define DEPTH_MAX 32
 #define KEY_MAX 255
@@ -40,8 +40,7 @@ static bool flatten_object(struct opt_set *set, const char *key, json_t *json, i
 
 		/* such a name could not be told from a path or an index when it is written back */
 		if (!*name || all_digits(name) || strchr(name, '.') || strlen(path) > KEY_MAX)
-			return opt_fail(set, error, MPQ_ERROR_USAGE,
-					"Parameter '%.*s' is unexpected", KEY_MAX, path);
+			return opt_bad(set, error, "Parameter '%.*s' is unexpected", KEY_MAX, path);
 		if (!flatten(set, path, value, depth + 1, error))
 			return false;
 	}
@@ -82,8 +81,7 @@ static char *number_text(const json_t *json)
 static bool flatten(struct opt_set *set, const char *key, json_t *json, int depth, GError **error)
 {
 	if (depth > DEPTH_MAX)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' is nested too deeply",
-				key);
+		return opt_bad(set, error, "Parameter '%s' is nested too deeply", key);
 	switch (json_typeof(json)) {
 	case JSON_OBJECT:
 		return flatten_object(set, key, json, depth, error);
@@ -117,13 +115,13 @@ bool opt_json_parse(struct opt_set *set, const char *text, GError **error)
 		return flatten(set, "", json, 0, error);
 	switch (json_error_code(&fault)) {
 	case json_error_premature_end_of_input:
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "JSON parse error, premature EOI");
+		return opt_bad(set, error, "JSON parse error, premature EOI");
 	case json_error_duplicate_key:
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "JSON parse error, duplicate key");
+		return opt_bad(set, error, "JSON parse error, duplicate key");
 	case json_error_end_of_input_expected:
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Expecting at most one JSON value");
+		return opt_bad(set, error, "Expecting at most one JSON value");
 	default:
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "JSON parse error, %s", fault.text);
+		return opt_bad(set, error, "JSON parse error, %s", fault.text);
 	}
 }
 
@@ -176,18 +174,17 @@ static bool insert(const struct opt_set *set, json_t *root, const struct opt *op
 	char *name;
 
 	if (!names[0])
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Invalid parameter ''");
+		return opt_bad(set, error, "Invalid parameter ''");
 	if (g_strv_length(names) > DEPTH_MAX)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%.*s' is nested too deeply",
-				KEY_MAX, opt->key);
+		return opt_bad(set, error, "Parameter '%.*s' is nested too deeply", KEY_MAX,
+			       opt->key);
 	at = descend(root, names, &name);
 	old = at ? json_object_get(at, name) : NULL;
 	if (!at || (json_is_object(old) && json_object_size(old)))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Parameters '%.*s.*' used inconsistently", KEY_MAX, opt->key);
+		return opt_bad(set, error, "Parameters '%.*s.*' used inconsistently", KEY_MAX,
+			       opt->key);
 	if (json_object_set_new(at, name, leaf(opt)))
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%.*s' cannot be JSON",
-				KEY_MAX, opt->key);
+		return opt_bad(set, error, "Parameter '%.*s' cannot be JSON", KEY_MAX, opt->key);
 	return true;
 }
 
@@ -202,7 +199,7 @@ static bool is_list(const struct opt_set *set, json_t *json, bool *ret_list, GEr
 		numbers += all_digits(name);
 	*ret_list = numbers && numbers == json_object_size(json);
 	if (numbers && !*ret_list)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameters used inconsistently");
+		return opt_bad(set, error, "Parameters used inconsistently");
 	return true;
 }
 
@@ -227,16 +224,16 @@ static json_t *listify(const struct opt_set *set, json_t *json, GError **error)
 			g_snprintf(index, sizeof(index), "%zu", json_array_size(out));
 			value = json_object_get(json, index);
 			if (!value) {
-				opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' missing",
-					 index);
+				opt_bad(set, error, "Parameter '%s' missing", index);
 				return NULL;
 			}
 		}
 		done = listify(set, value, error);
 		if (!done)
 			return NULL;
-		if (list ? json_array_append_new(out, done) : json_object_set_new(out, name, done)) {
-			opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' cannot be JSON", name);
+		if (list ? json_array_append_new(out, done) :
+			   json_object_set_new(out, name, done)) {
+			opt_bad(set, error, "Parameter '%s' cannot be JSON", name);
 			return NULL;
 		}
 	}
@@ -262,6 +259,6 @@ char *opt_set_to_json_text(const struct opt_set *set, GError **error)
 		return NULL;
 	text = json_dumps(json, JSON_COMPACT);
 	if (!text)
-		opt_fail(set, error, MPQ_ERROR_USAGE, "cannot be written as JSON");
+		opt_bad(set, error, "cannot be written as JSON");
 	return g_steal_pointer(&text);
 }

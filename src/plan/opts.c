@@ -335,16 +335,15 @@ static bool check_key(const struct opt_set *set, const char *key, GError **error
 		if (!fragment_wellformed(name, len))
 			goto invalid;
 		if (len > KEY_FRAGMENT_MAX)
-			return opt_fail(set, error, MPQ_ERROR_USAGE,
-					"Parameter%s '%.*s' is too long",
-					name != key || name[len] ? " fragment" : "",
-					(int)MIN(len, WHERE_MAX), name);
+			return opt_bad(set, error, "Parameter%s '%.*s' is too long",
+				       name != key || name[len] ? " fragment" : "",
+				       (int)MIN(len, WHERE_MAX), name);
 		if (!name[len])
 			return true;
 		name += len + 1;
 	}
 invalid:
-	return opt_fail(set, error, MPQ_ERROR_USAGE, "Invalid parameter '%.*s'", WHERE_MAX, key);
+	return opt_bad(set, error, "Invalid parameter '%.*s'", WHERE_MAX, key);
 }
 
 /* A word without '=': the implied key's value, or a flag. */
@@ -364,8 +363,7 @@ static bool parse_bare(struct opt_set *set, const char **p, const char *implied,
 	if (dialect == OPT_DIALECT_KEYVAL && !is_help(name)) {
 		if (!check_key(set, name, error))
 			return false;
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Expected '=' after parameter '%.*s'", WHERE_MAX, name);
+		return opt_bad(set, error, "Expected '=' after parameter '%.*s'", WHERE_MAX, name);
 	}
 	*p += len;
 	add_flag(set, g_steal_pointer(&name));

@@ -44,7 +44,7 @@ struct option_def {
 struct option_use {
 	const struct option_def *def;	/* NULL: a word that is not an option */
 	const char *word;		/* the option as it was written: "--device" */
-	const char *arg;		/* its argument, or the word that is not an option; else NULL */
+	const char *arg;		/* its argument, or the word that is no option; or NULL */
 	int index, count;		/* argv[index], and how many words were taken (1 or 2) */
 };
 
@@ -93,7 +93,7 @@ struct opt {
 };
 
 struct opt_set {
-	char *where;		/* stands before every error: "-device foo,bar=1" (cut when very long) */
+	char *where;		/* stands before every error: "-device foo,bar=1", cut when long */
 	bool json;		/* was JSON: values have types, and it is written back as JSON */
 	bool help;		/* "help" or "?" is among the options */
 	size_t count;
@@ -139,8 +139,8 @@ struct opt_set *opt_set_sub(const struct opt_set *set, const char *prefix);
 
 /*
  * Typed getters.  An absent key leaves *ret as it is and is no error.  Errors carry set->where and
- * QEMU's words ("Parameter 'lun' expects uint32_t").  Integers are decimal, 0x hex or 0 octal, as in
- * QEMU; sizes take a fraction and B K M G T P E (powers of 1024, either case).
+ * QEMU's words ("Parameter 'lun' expects uint32_t").  Integers are decimal, 0x hex or 0 octal, as
+ * in QEMU; sizes take a fraction and B K M G T P E (powers of 1024, either case).
  */
 bool opt_get_string(const struct opt_set *set, const char *key, const char **ret, GError **error);
 bool opt_get_bool(const struct opt_set *set, const char *key, bool *ret, GError **error);
@@ -165,6 +165,7 @@ bool opt_id_wellformed(const char *text);
 /* mpq_fail() with set->where in front. */
 bool opt_fail(const struct opt_set *set, GError **error, enum mpq_error code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+#define opt_bad(set, error, ...) opt_fail(set, error, MPQ_ERROR_USAGE, __VA_ARGS__)
 
 /* ---- Rewriting ---- */
 

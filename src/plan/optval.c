@@ -20,8 +20,8 @@ bool opt_get_string(const struct opt_set *set, const char *key, const char **ret
 	if (!opt)
 		return true;
 	if (!type_is(set, opt, OPT_STRING))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Invalid parameter type for '%s', expected: string", key);
+		return opt_bad(set, error, "Invalid parameter type for '%s', expected: string",
+			       key);
 	*ret = opt->value;
 	return true;
 }
@@ -40,15 +40,15 @@ bool opt_get_bool(const struct opt_set *set, const char *key, bool *ret, GError 
 	if (!opt)
 		return true;
 	if (!type_is(set, opt, OPT_BOOL))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Invalid parameter type for '%s', expected: boolean", key);
+		return opt_bad(set, error, "Invalid parameter type for '%s', expected: boolean",
+			       key);
 	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
 		if (!strcmp(opt->value, words[i].text)) {
 			*ret = words[i].value;
 			return true;
 		}
 	}
-	return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects 'on' or 'off'", key);
+	return opt_bad(set, error, "Parameter '%s' expects 'on' or 'off'", key);
 }
 
 /*
@@ -89,12 +89,10 @@ static bool fail_number(const struct opt_set *set, const char *key, const char *
 			int err, GError **error)
 {
 	if (set->json)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects %sint64", key,
-				sign);
+		return opt_bad(set, error, "Parameter '%s' expects %sint64", key, sign);
 	if (err)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects integer", key);
-	return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects %sint%u_t", key, sign,
-			bits);
+		return opt_bad(set, error, "Parameter '%s' expects integer", key);
+	return opt_bad(set, error, "Parameter '%s' expects %sint%u_t", key, sign, bits);
 }
 
 bool opt_get_uint(const struct opt_set *set, const char *key, unsigned bits, uint64_t *ret,
@@ -110,8 +108,7 @@ bool opt_get_uint(const struct opt_set *set, const char *key, unsigned bits, uin
 	if (err)
 		return fail_number(set, key, "u", bits, err, error);
 	if (bits < 64 && value >> bits)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects uint%u_t", key,
-				bits);
+		return opt_bad(set, error, "Parameter '%s' expects uint%u_t", key, bits);
 	*ret = value;
 	return true;
 }
@@ -129,8 +126,7 @@ bool opt_get_int(const struct opt_set *set, const char *key, unsigned bits, int6
 	if (err)
 		return fail_number(set, key, "", bits, err, error);
 	if (top && (value < -top || value >= top))
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects int%u_t", key,
-				bits);
+		return opt_bad(set, error, "Parameter '%s' expects int%u_t", key, bits);
 	*ret = value;
 	return true;
 }
@@ -193,7 +189,7 @@ bool opt_get_size(const struct opt_set *set, const char *key, uint64_t *ret, GEr
 	if (set->json)
 		return opt_get_uint(set, key, 64, ret, error);
 	if (!parse_size(opt->value, &value))
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects size", key);
+		return opt_bad(set, error, "Parameter '%s' expects size", key);
 	*ret = value;
 	return true;
 }
@@ -213,8 +209,7 @@ bool opt_get_enum(const struct opt_set *set, const char *key, const char *const 
 			return true;
 		}
 	}
-	return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' does not accept value '%.200s'",
-			key, value);
+	return opt_bad(set, error, "Parameter '%s' does not accept value '%.200s'", key, value);
 }
 
 bool opt_id_wellformed(const char *text)
@@ -234,7 +229,7 @@ bool opt_get_id(const struct opt_set *set, const char **ret, GError **error)
 	if (!opt_get_string(set, "id", &id, error))
 		return false;
 	if (id && !opt_id_wellformed(id))
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter 'id' expects an identifier");
+		return opt_bad(set, error, "Parameter 'id' expects an identifier");
 	*ret = id;
 	return true;
 }

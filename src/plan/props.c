@@ -198,9 +198,9 @@ static bool parse_size(const struct opt_set *set, const struct prop *prop, uint6
 		return false;
 	if (*ret <= UINT32_MAX)
 		return true;
-	return opt_fail(set, error, MPQ_ERROR_USAGE,
-			"Property .%s doesn't take value %" G_GUINT64_FORMAT " (maximum: %u)",
-			prop->name, *ret, UINT32_MAX);
+	return opt_bad(set, error,
+		       "Property .%s doesn't take value %" G_GUINT64_FORMAT " (maximum: %u)",
+		       prop->name, *ret, UINT32_MAX);
 }
 
 static bool parse_block_size(const struct opt_set *set, const struct prop *prop, uint64_t *ret,
@@ -210,14 +210,15 @@ static bool parse_block_size(const struct opt_set *set, const struct prop *prop,
 		return false;
 	/* 0 means the default */
 	if (*ret && (*ret < BLOCK_SIZE_MIN || *ret > BLOCK_SIZE_MAX))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Property .%s doesn't take value %" G_GUINT64_FORMAT
-				" (minimum: %u, maximum: %u)",
-				prop->name, *ret, BLOCK_SIZE_MIN, BLOCK_SIZE_MAX);
+		return opt_bad(set, error,
+			       "Property .%s doesn't take value %" G_GUINT64_FORMAT
+			       " (minimum: %u, maximum: %u)",
+			       prop->name, *ret, BLOCK_SIZE_MIN, BLOCK_SIZE_MAX);
 	if (*ret & (*ret - 1))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"Property .%s doesn't take value '%" G_GUINT64_FORMAT
-				"', it's not a power of 2", prop->name, *ret);
+		return opt_bad(set, error,
+			       "Property .%s doesn't take value '%" G_GUINT64_FORMAT
+			       "', it's not a power of 2",
+			       prop->name, *ret);
 	return true;
 }
 
@@ -271,9 +272,8 @@ static bool parse_devfn(const struct opt_set *set, const struct prop *prop, uint
 	*ret = slot << 3 | function;
 	return true;
 bad:
-	return opt_fail(set, error, MPQ_ERROR_USAGE,
-			"Property '%s.%s' doesn't take value '%.100s'", opt_get(set, "driver"),
-			prop->name, opt->value);
+	return opt_bad(set, error, "Property '%s.%s' doesn't take value '%.100s'",
+		       opt_get(set, "driver"), prop->name, opt->value);
 }
 
 static bool (*const parsers[])(const struct opt_set *, const struct prop *, uint64_t *,
@@ -359,8 +359,8 @@ bool props_parse(const struct driver *driver, const struct opt_set *set, struct 
 			continue;
 		prop = prop_find(driver, set->opt[i].key);
 		if (!prop)
-			return opt_fail(set, error, MPQ_ERROR_USAGE, "Property '%s.%.200s' not found",
-					driver->name, set->opt[i].key);
+			return opt_bad(set, error, "Property '%s.%.200s' not found", driver->name,
+				       set->opt[i].key);
 		if (!parse_one(driver, set, prop, &values, error))
 			return false;
 	}

@@ -59,7 +59,7 @@ struct prop {
 	const char *name;
 	uint8_t type;			/* enum prop_type */
 	uint8_t id;			/* enum prop_id */
-	bool fixed;			/* no value but the default (or an empty string) works here */
+	bool fixed;			/* only the default (or an empty string) works here */
 	const char *deflt;		/* as QEMU prints it; NULL: none */
 	const char *help;		/* NULL: none, "": printed as an empty one */
 };
@@ -80,7 +80,7 @@ extern const struct driver drivers[];	/* ends with a NULL name */
 /* Values of one -device.  Strings point into its opt_set. */
 struct prop_values {
 	bool given[PROP_COUNT];
-	uint64_t num[PROP_COUNT];	/* numbers (negative ones as int64_t), bools, enums, devfn */
+	uint64_t num[PROP_COUNT];	/* numbers (signed ones as int64_t), bools, enums */
 	const char *str[PROP_COUNT];
 };
 
@@ -91,8 +91,8 @@ const struct driver *driver_find(const char *name);
 const char *driver_bus_type(const struct driver *driver);
 
 /*
- * Fills *ret with the defaults, then with the options of @set, but for driver, id and bus, which are
- * the caller's.
+ * Fills *ret with the defaults, then with the options of @set, but for driver, id and bus, which
+ * are the caller's.
  */
 bool props_parse(const struct driver *driver, const struct opt_set *set, struct prop_values *ret,
 		 GError **error);

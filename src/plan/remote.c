@@ -73,8 +73,7 @@ static bool check_keys(const struct opt_set *set, const char *const *known, cons
 
 		if (g_strv_contains(known, set->opt[i].key))
 			continue;
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "%s%s%s", fmt, key,
-				*fmt == 'P' ? "' not found" : "'");
+		return opt_bad(set, error, "%s%s%s", fmt, key, *fmt == 'P' ? "' not found" : "'");
 	}
 	return true;
 }
@@ -95,8 +94,8 @@ bool remote_option_machine(void *opaque, const struct option_use *use, GError **
 		return true;
 	}
 	if (type && strcmp(type, "x-remote"))
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"unsupported machine type: mpqemu-remote has x-remote only");
+		return opt_bad(set, error,
+			       "unsupported machine type: mpqemu-remote has x-remote only");
 	if (!check_keys(set, known, "Property 'x-remote-machine.", error) ||
 	    !opt_get_bool(set, "vfio-user", &vfio_user, error))
 		return false;
@@ -143,7 +142,7 @@ static bool get_fd_number(const struct opt_set *set, const char *key, int64_t *r
 	if (!text)
 		return true;
 	if (!*text || text[strspn(text, "0123456789")] || strlen(text) > 9)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "Parameter '%s' expects a number", key);
+		return opt_bad(set, error, "Parameter '%s' expects a number", key);
 	*ret = strtol(text, NULL, 10);
 	return true;
 }
@@ -153,17 +152,15 @@ static bool check_add_fd(const struct opt_set *set, int64_t fd, int64_t number, 
 	int flags;
 
 	if (fd < 0)
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"fd option is required and must be non-negative");
+		return opt_bad(set, error, "fd option is required and must be non-negative");
 	if (fd <= STDERR_FILENO)
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "fd cannot be a standard I/O stream");
+		return opt_bad(set, error, "fd cannot be a standard I/O stream");
 	/* those with close-on-exec are our own, not the caller's */
 	flags = fcntl(fd, F_GETFD);
 	if (flags < 0 || (flags & FD_CLOEXEC))
-		return opt_fail(set, error, MPQ_ERROR_USAGE, "fd is not valid or already in use");
+		return opt_bad(set, error, "fd is not valid or already in use");
 	if (number < 0)
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"set option is required and must be non-negative");
+		return opt_bad(set, error, "set option is required and must be non-negative");
 	return true;
 }
 
@@ -225,8 +222,9 @@ bool remote_option_debug(void *opaque, const struct option_use *use, GError **er
 
 	for (size_t i = 0; names[i]; i++)
 		if (!g_strv_contains(items, names[i]))
-			return option_fail(use, error, MPQ_ERROR_USAGE, "'%.100s' is not a log item of "
-					   "mpqemu-remote (guest_errors, unimp, all)", names[i]);
+			return option_fail(use, error, MPQ_ERROR_USAGE, "'%.100s' is not a log "
+					   "item of mpqemu-remote (guest_errors, unimp, all)",
+					   names[i]);
 	p->plan->debug = true;
 	return true;
 }
@@ -294,8 +292,7 @@ static bool print_driver(struct remote_plan *plan, const struct opt_set *set, GE
 	}
 	driver = driver_find(name);
 	if (!driver)
-		return opt_fail(set, error, MPQ_ERROR_USAGE,
-				"'%.100s' is not a valid device model name", name);
+		return opt_bad(set, error, "'%.100s' is not a valid device model name", name);
 	print(plan, driver_help(driver));
 	return true;
 }
@@ -343,13 +340,13 @@ static bool check_backend(const struct remote_parse *p, const struct backend *ba
 		if (!backend->id || !other->id || strcmp(backend->id, other->id))
 			continue;
 		if (backend->is_node)
-			return opt_fail(backend->set, error, MPQ_ERROR_USAGE,
-					"Duplicate nodes with node-name='%s'", backend->id);
+			return opt_bad(backend->set, error, "Duplicate nodes with node-name='%s'",
+				       backend->id);
 		if (other->is_node)
-			return opt_fail(backend->set, error, MPQ_ERROR_USAGE, "Device name '%s' "
-					"conflicts with an existing node name", backend->id);
-		return opt_fail(backend->set, error, MPQ_ERROR_USAGE, "Duplicate ID '%s' for drive",
-				backend->id);
+			return opt_bad(backend->set, error,
+				       "Device name '%s' conflicts with an existing node name",
+				       backend->id);
+		return opt_bad(backend->set, error, "Duplicate ID '%s' for drive", backend->id);
 	}
 	return true;
 }
@@ -374,8 +371,8 @@ static void warn_unused(struct remote_parse *p)
 		const struct backend *drive = p->drives->pdata[i];
 
 		if (!drive->used)
-			g_ptr_array_add(p->plan->warnings,
-					g_strdup_printf("%s: no device uses it", drive->set->where));
+			g_ptr_array_add(p->plan->warnings, g_strconcat(drive->set->where,
+					": no device uses it", NULL));
 	}
 }
 

@@ -20,7 +20,7 @@
 enum plan_peer_kind {
 	PLAN_PEER_NONE,		/* the device has no x-remote-object: nobody reaches it */
 	PLAN_PEER_FD,		/* fd=N: an inherited, connected socket */
-	PLAN_PEER_LISTEN,	/* fd=NAME: inherited by LISTEN_FDS under that LISTEN_FDNAMES name */
+	PLAN_PEER_LISTEN,	/* fd=NAME: inherited, of that name in LISTEN_FDNAMES */
 	PLAN_PEER_PATH,		/* path=P: a UNIX socket to connect to; "@P" is abstract */
 };
 
@@ -56,7 +56,7 @@ struct plan_image {
 	 */
 	bool native;
 
-	char *filename;		/* "file" and "host_device": the path, /dev/fdset/N too; else NULL */
+	char *filename;		/* of "file" and "host_device", /dev/fdset/N too; or NULL */
 	int fdset;		/* N of such a filename (see remote_plan_fdset), else -1 */
 	bool readonly, auto_readonly;	/* QEMU's read-only= and auto-read-only= */
 	bool direct, no_flush;		/* cache.direct, cache.no-flush */
@@ -119,7 +119,7 @@ struct remote_plan {
 	bool msg_guest_name;
 	bool debug;			/* -d: log more */
 
-	GPtrArray *warnings;		/* char *: lines to log with log_warning() before the start */
+	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
 };
 
 /*
