@@ -353,7 +353,7 @@ static bool parse_bare(struct opt_set *set, const char **p, const char *implied,
 	size_t len = strcspn(*p, ",");
 	g_autofree char *name = g_strndup(*p, len);
 
-	if (implied && !(dialect == OPT_DIALECT_KEYVAL && is_help(name))) {
+	if (implied && (dialect == OPT_DIALECT_QEMUOPTS || (len && !is_help(name)))) {
 		char *value = take_value(p);
 
 		set->help |= is_help(value);
