@@ -31,7 +31,7 @@ bool disk_start(struct task *t);
 /* How many of the blocks left fit into @space bytes. */
 uint32_t disk_window_blocks(const struct task *t, size_t space);
 /* A block request at s->lba. */
-void disk_io(struct task *t, enum block_op op, uint32_t flags, uint32_t bytes, uint32_t buf_off);
+void disk_io(struct task *t, enum block_op op, uint32_t flags, uint64_t bytes, uint32_t buf_off);
 /* @bytes at s->lba are done. */
 void disk_advance(struct task *t, uint64_t bytes);
 /* BLOCK_REQ_FUA as the CDB and the caching mode page say. */

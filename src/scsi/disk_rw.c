@@ -80,7 +80,7 @@ static uint32_t disk_window(const struct task *t)
 	return disk_window_blocks(t, t->buf_size) * t->unit->state->block_size;
 }
 
-void disk_io(struct task *t, enum block_op op, uint32_t flags, uint32_t bytes, uint32_t buf_off)
+void disk_io(struct task *t, enum block_op op, uint32_t flags, uint64_t bytes, uint32_t buf_off)
 {
 	task_io(t, op, flags, t->s->lba * t->unit->state->block_size, bytes, buf_off);
 }

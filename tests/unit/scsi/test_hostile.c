@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "rig.h"
+#include "scsi/bus.h"
+
+/* What guests did to other targets, one test a bug; then everything else that a CDB can say. */
+
+/* CVE-2011-3346: READ CAPACITY(16) with any allocation length. */
+static void test_read_capacity_alloc(void)
+{
+	static const struct { const char *cdb; size_t want; } rows[] = {
+		{ "9e 10 00 00 00 00 00 00 00 00 00 00 00 00 00 00", 0 },
+		{ "9e 10 00 00 00 00 00 00 00 00 00 00 00 01 00 00", 1 },
+		{ "9e 10 00 00 00 00 00 00 00 00 00 00 00 1f 00 00", 31 },
+		{ "9e 10 00 00 00 00 00 00 00 00 00 00 01 00 00 00", 32 },
+		{ "9e 10 00 00 00 00 00 00 00 00 ff ff ff ff 00 00", 32 },
+	};
+	struct rig rig;
+	uint8_t buf[32];
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		rig_good(&rig, rows[i].cdb, buf, sizeof(buf), rows[i].want);
+	rig_down(&rig);
+}
+
+/* CVE-2013-4344: REPORT LUNS with as many logical units as fit, and any allocation length. */
+static void test_report_luns(void)
+{
+	struct rig rig;
+	struct scsi_unit_setup units[SCSI_MAX_LUNS];
+	uint8_t buf[128] = { 0 };
+
+	rig_init(&rig, 1);
+	for (unsigned lun = 0; lun < SCSI_MAX_LUNS; lun++) {
+		units[lun] = rig.units[0];
+		units[lun].config.lun = lun;
+	}
+	rig.setup.units = units;
+	rig.setup.count = SCSI_MAX_LUNS;
+	rig_start(&rig);
+	rig_good(&rig, "a0 00 00 00 00 00 ff ff ff ff 00 00", buf, sizeof(buf), 72);
+	g_assert_cmpuint(get_be32(buf), ==, 64);
+	rig_good(&rig, "a0 00 00 00 00 00 00 00 00 11 00 00", buf, sizeof(buf), 17);
+	rig_fails(&rig, "a0 00 00 00 00 00 00 00 00 0f 00 00", buf, sizeof(buf), 0x052400);
+	rig_fails(&rig, "a0 00 03 00 00 00 00 00 00 40 00 00", buf, sizeof(buf), 0x052400);
+	rig.setup.count = 1;
+	rig_down(&rig);
+}
+
+/* CVE-2015-5158: opcodes of reserved and vendor groups have no length. */
+static void test_reserved_groups(void)
+{
+	struct scsi_command cmd = { .initiator = 7, .cdb_len = 16 };
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned op = 0; op < 256; op++) {
+		unsigned group = op >> 5;
+
+		g_assert_cmpint(scsi_cdb_len(op) == 0, ==, group == 3 || group >= 6);
+		if (scsi_cdb_len(op))
+			continue;
+		memset(cmd.cdb, 0xff, sizeof(cmd.cdb));
+		cmd.cdb[0] = op;
+		rig_assert_sense(&rig, rig_do_cmd(&rig, &cmd, NULL, 0), 0x052000, "reserved", op);
+	}
+	rig_down(&rig);
+}
+
+/* CVE-2021-3930: MODE SELECT of page 3Fh, which is for MODE SENSE. */
+static void test_mode_select_all_pages(void)
+{
+	uint8_t list[4 + 64] = { 0 };
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned len = 0; len < 64; len++) {
+		list[4] = 0x3f;
+		list[5] = len;
+		rig_fails(&rig, "15 10 00 00 44 00", list, sizeof(list), 0x052600);
+	}
+	list[4] = 0x7f;
+	rig_fails(&rig, "15 10 00 00 44 00", list, sizeof(list), 0x052600);
+	rig_down(&rig);
+}
+
+/* CVE-2023-42467 and its kin: block lengths that nobody can divide by. */
+static void test_mode_select_block_length(void)
+{
+	static const uint32_t lengths[] = { 1, 256, 511, 513, 768, 1024, 2048, 4096, 0x10000,
+					    0x800000, 0xffffff };
+	uint8_t list[12] = { [3] = 8 };
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
+		put_be24(list + 9, lengths[i]);
+		rig_fails(&rig, "15 10 00 00 0c 00", list, sizeof(list), 0x052600);
+		g_assert_cmpuint(rig.state->unit[0].block_size, ==, 512);
+	}
+	/* 0 keeps what there is, and so does what there is. */
+	put_be24(list + 9, 0);
+	rig_good(&rig, "15 10 00 00 0c 00", list, sizeof(list), 12);
+	put_be24(list + 9, 512);
+	rig_good(&rig, "15 10 00 00 0c 00", list, sizeof(list), 12);
+	g_assert_cmpuint(rig.state->unit[0].block_size, ==, 512);
+	/* A descriptor length that is none. */
+	for (unsigned len = 1; len < 256; len++) {
+		if (len == 8)
+			continue;
+		list[3] = len;
+		rig_fails(&rig, "15 10 00 00 0c 00", list, sizeof(list), 0x052600);
+	}
+	rig_down(&rig);
+}
+
+/* Parameter lists cut anywhere, and longer than any buffer. */
+static void test_mode_select_lengths(void)
+{
+	uint8_t list[4 + 20] = { [4] = 0x08, 18, 0x04 };
+	struct scsi_command cmd = rig_cdb("15 10 00 00 00 00");
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned len = 1; len < sizeof(list); len++) {
+		cmd.cdb[4] = len;
+		if (len == 4)
+			continue;		/* a header alone is a list */
+		rig_assert_sense(&rig, rig_do_cmd(&rig, &cmd, list, len), 0x051a00, "cut", len);
+	}
+	cmd.cdb[4] = sizeof(list);
+	g_assert_cmpuint(rig_do_cmd(&rig, &cmd, list, sizeof(list)), ==, SCSI_GOOD);
+	rig_fails(&rig, "55 10 00 00 00 00 00 ff ff 00", NULL, 0, 0x051a00);
+	rig_good(&rig, "15 10 00 00 00 00", NULL, 0, 0);
+	rig_down(&rig);
+}
+
+/* 6d1511cea0: a CDB shorter than its opcode's is not parsed past its end. */
+static void test_short_cdb(void)
+{
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < cdb_table_len; i++) {
+		const struct cdb_row *row = &cdb_table[i];
+
+		if (!(row->types & CDB_DISK))
+			continue;
+		for (unsigned len = 1; len < row->len; len++) {
+			struct scsi_command cmd = { .initiator = 7, .cdb_len = len };
+
+			memset(cmd.cdb, 0xff, sizeof(cmd.cdb));
+			cmd.cdb[0] = row->opcode;
+			cmd.cdb[1] = row->action < 0 || len < 2 ? 0 : row->action;
+			g_assert_cmpuint(rig_do_cmd(&rig, &cmd, NULL, 0), ==,
+					 SCSI_CHECK_CONDITION);
+			g_assert_cmpuint(rig.sense[2], ==, 5);
+			g_assert_cmpuint(rig.moved, ==, 0);
+		}
+	}
+	/* None at all is TEST UNIT READY without its bytes. */
+	rig_fails(&rig, "", NULL, 0, 0x052400);
+	rig_down(&rig);
+}
+
+/* 12ca76fc48: no blocks, anywhere. */
+static void test_zero_blocks(void)
+{
+	static const char *const cdbs[] = {
+		"28 00 00 00 00 00 00 00 00 00", "2a 00 00 00 00 00 00 00 00 00",
+		"a8 00 00 00 00 00 00 00 00 00 00 00", "aa 00 00 00 00 00 00 00 00 00 00 00",
+		"88 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
+		"8a 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
+		"2e 02 00 00 00 00 00 00 00 00", "2f 02 00 00 00 00 00 00 00 00",
+		"2f 06 00 00 00 00 00 00 00 00", "89 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
+		"8b 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00", "42 00 00 00 00 00 00 00 00 00",
+		/* at the very end of the medium */
+		"28 00 00 00 08 00 00 00 00 00", "2f 00 00 00 08 00 00 00 00 00",
+	};
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < G_N_ELEMENTS(cdbs); i++)
+		rig_good(&rig, cdbs[i], NULL, 0, 0);
+	rig_fails(&rig, "28 00 00 00 08 01 00 00 00 00", NULL, 0, 0x052100);
+	/* WSNZ: for WRITE SAME 0 is refused, not "to the end". */
+	rig_fails(&rig, "41 00 00 00 00 00 00 00 00 00", NULL, 0, 0x052400);
+	rig_fails(&rig, "93 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00", NULL, 0, 0x052400);
+	rig_down(&rig);
+}
+
+/* LBA + length past 2^32 and 2^64, in all forms. */
+static void test_lba_overflow(void)
+{
+	static const char *const cdbs[] = {
+		"08 1f ff ff 01 00", "08 00 07 ff 02 00", "0a 1f ff ff 00 00",
+		"28 00 ff ff ff ff 00 ff ff 00", "28 00 00 00 07 ff 00 00 02 00",
+		"a8 00 ff ff ff ff ff ff ff ff 00 00", "aa 00 00 00 00 01 ff ff ff ff 00 00",
+		"88 00 ff ff ff ff ff ff ff ff 00 00 00 01 00 00",
+		"88 00 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+		"8a 00 ff ff ff ff ff ff f8 00 00 00 08 00 00 00",
+		"8a 00 80 00 00 00 00 00 00 00 00 00 00 01 00 00",
+		"8f 00 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+		"89 00 ff ff ff ff ff ff ff ff 00 00 00 01 00 00",
+		"93 01 ff ff ff ff ff ff ff ff 00 00 00 01 00 00",
+		"93 09 00 00 00 00 00 00 00 01 ff ff ff ff 00 00",
+		"91 00 ff ff ff ff ff ff ff ff 00 00 00 01 00 00",
+		"9e 12 ff ff ff ff ff ff ff ff 00 00 00 18 00 00",
+		"9e 12 00 00 00 00 00 00 08 00 00 00 00 18 00 00",
+		"2b 00 00 00 08 00 00 00 00 00",
+	};
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < G_N_ELEMENTS(cdbs); i++)
+		rig_fails(&rig, cdbs[i], NULL, 0, 0x052100);
+	for (unsigned op = 0; op <= BLOCK_STATUS; op++)
+		g_assert_cmpuint(rig.disk[0].ops[op], ==, 0);
+	rig_down(&rig);
+}
+
+/* 12a08998fe: a transfer that does not fit into 31 or 32 bits, on a disk that has the blocks. */
+static void test_huge_transfer(void)
+{
+	struct rig rig;
+
+	rig_init(&rig, 1);
+	rig.disk[0].block.size = 1ull << 50;
+	rig.disk[0].hold = true;
+	rig_start(&rig);
+	rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+	rig_fails(&rig, "88 00 00 00 00 00 00 00 00 00 00 40 00 00 00 00", NULL, 0, 0x052400);
+	rig_fails(&rig, "88 00 00 00 00 00 00 00 00 00 00 80 00 01 00 00", NULL, 0, 0x052400);
+	rig_fails(&rig, "88 00 00 00 00 00 00 00 00 00 ff ff ff ff 00 00", NULL, 0, 0x052400);
+	rig_fails(&rig, "8a 00 00 00 00 00 00 00 00 00 ff ff ff ff 00 00", NULL, 0, 0x052400);
+	rig_fails(&rig, "aa 00 00 00 00 00 ff ff ff ff 00 00", NULL, 0, 0x052400);
+	/* No data phase, no limit: zeroes of 2 TiB are one request. */
+	g_assert_cmpint(rig_command(&rig, &(struct scsi_command){ .initiator = 7, .cdb_len = 16,
+		.cdb = { 0x93, 0x01, [10] = 0xff, 0xff, 0xff, 0xff } }), ==, 0);
+	g_assert_cmpuint(rig.disk[0].count, ==, 1);
+	g_assert_cmpuint(rig.disk[0].pending[0]->len, ==, 0xffffffffull * 512);
+	memdisk_end(&rig.disk[0], 0, -EIO);
+	rig_down(&rig);
+}
+
+/* 0369f06f74: a disk of no bytes, and a drive without a disc. */
+static void test_empty_disk(void)
+{
+	static const struct { const char *cdb; uint32_t sense; } rows[] = {
+		{ "25 00 00 00 00 00 00 00 00 00", 0x020400 },
+		{ "9e 10 00 00 00 00 00 00 00 00 00 00 00 20 00 00", 0x020400 },
+		{ "28 00 00 00 00 00 00 00 01 00", 0x052100 },
+		{ "2a 00 00 00 00 00 00 00 01 00", 0x052100 },
+		{ "2f 00 00 00 00 00 00 00 01 00", 0x052100 },
+		{ "08 00 00 00 01 00", 0x052100 },
+	};
+	struct rig rig;
+
+	rig_init(&rig, 1);
+	rig.disk[0].block.size = 0;
+	rig_start(&rig);
+	rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		rig_fails(&rig, rows[i].cdb, NULL, 0, rows[i].sense);
+	rig_down(&rig);
+}
+
+/* 1505421a48: every command of the table on a unit without a medium ends, once. */
+static void test_no_medium(void)
+{
+	for (unsigned type = 0; type < 2; type++) {
+		struct rig rig;
+
+		rig_init(&rig, 1);
+		rig.units[0].block = NULL;
+		rig.units[0].config.type = type ? SCSI_UNIT_CDROM : SCSI_UNIT_DISK;
+		rig.units[0].config.removable = 1;
+		rig_start(&rig);
+		rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+		for (unsigned i = 0; i < cdb_table_len; i++) {
+			const struct cdb_row *row = &cdb_table[i];
+			struct scsi_command cmd = { .initiator = 7, .cdb_len = row->len };
+			uint8_t buf[512] = { 0 };
+
+			if (!(row->types & (type ? CDB_CD : CDB_DISK)))
+				continue;
+			cmd.cdb[0] = row->opcode;
+			cmd.cdb[1] = row->action < 0 ? 0 : row->action;
+			cmd.cdb[row->len - 2] = row->len == 6 ? 1 : 0;
+			rig_do_cmd(&rig, &cmd, buf, sizeof(buf));
+			if (row->flags & CDB_MEDIUM)
+				rig_assert_sense(&rig, rig.status, 0x023a00, row->name, i);
+		}
+		g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
+		rig_down(&rig);
+	}
+}
+
+/* abfcd2760b, 7b7fc3d010: abort and completion in both orders; the command ends once. */
+static void test_abort_races_completion(void)
+{
+	struct scsi_command cmd = rig_cdb("28 00 00 00 00 00 00 00 01 00");
+	struct rig rig;
+
+	rig_up(&rig);
+	rig.disk[0].hold = true;
+	for (unsigned order = 0; order < 2; order++) {
+		int req = rig_command(&rig, &cmd);
+		uint32_t generation = scsi_generation(rig.bus, req);
+
+		if (order)
+			memdisk_end(&rig.disk[0], 0, 0);
+		scsi_abort(rig.bus, req);
+		g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
+		/* The slot has a new owner before the old request ends. */
+		g_assert_cmpint(rig_command(&rig, &cmd), ==, req);
+		g_assert_cmpuint(scsi_generation(rig.bus, req), !=, generation);
+		rig.ready_total = 0;
+		if (!order)
+			memdisk_end(&rig.disk[0], 0, 0);
+		rig_settle(&rig);
+		g_assert_cmpuint(rig.ready_total, ==, 0);
+		g_assert_cmpint(scsi_phase(rig.bus, req), ==, SCSI_PHASE_WAIT);
+		scsi_abort(rig.bus, req);
+		scsi_abort(rig.bus, req);
+		memdisk_end(&rig.disk[0], 0, -EIO);
+	}
+	rig_down(&rig);
+}
+
+/* Allocation lengths: no byte more than asked for, and 0 is no error (SPC-3 4.3.4.6). */
+static void test_allocation_lengths(void)
+{
+	static const char *const cdbs[] = {
+		"12 00 00 00 00 00", "12 01 00 00 00 00", "12 01 83 00 00 00",
+		"12 01 b0 00 00 00", "03 00 00 00 00 00", "1a 00 3f 00 00 00",
+	};
+	uint8_t buf[300];
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < G_N_ELEMENTS(cdbs); i++) {
+		struct scsi_command cmd = rig_cdb(cdbs[i]);
+
+		for (unsigned alloc = 0; alloc < 256; alloc++) {
+			cmd.cdb[4] = alloc;
+			memset(buf, 0xa5, sizeof(buf));
+			g_assert_cmpuint(rig_do_cmd(&rig, &cmd, buf, sizeof(buf)), ==, SCSI_GOOD);
+			g_assert_cmpuint(rig.moved, <=, alloc);
+			for (unsigned b = rig.moved; b < sizeof(buf); b++)
+				g_assert_cmpuint(buf[b], ==, 0xa5);
+		}
+	}
+	rig_down(&rig);
+}
+
+/* UNMAP lists that say more than they have. */
+static void test_unmap_lists(void)
+{
+	static const struct { uint16_t len, data, desc; uint32_t sense; } rows[] = {
+		{ 7, 0, 0, 0x051a00 },		{ 8, 0xffff, 0, 0x051a00 },
+		{ 8, 6, 16, 0x051a00 },		{ 24, 22, 32, 0x051a00 },
+		{ 24, 22, 15, 0x051a00 },	{ 24, 22, 0xfff0, 0x051a00 },
+		{ 8 + 16 * 256, 6 + 16 * 256, 16 * 256, 0x052600 },
+	};
+	struct scsi_command cmd = rig_cdb("42 00 00 00 00 00 00 00 00 00");
+	uint8_t list[8 + 16 * 256] = { 0 };
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		put_be16(&cmd.cdb[7], rows[i].len);
+		put_be16(&list[0], rows[i].data);
+		put_be16(&list[2], rows[i].desc);
+		rig_do_cmd(&rig, &cmd, list, rows[i].len);
+		rig_assert_sense(&rig, rig.status, rows[i].sense, "UNMAP", i);
+	}
+	/* One bad range of two: nothing is unmapped. */
+	put_be16(&cmd.cdb[7], 40);
+	put_be16(&list[0], 38);
+	put_be16(&list[2], 32);
+	put_be32(&list[16], 8);
+	put_be64(&list[24], UINT64_MAX);
+	put_be32(&list[32], 1);
+	rig_do_cmd(&rig, &cmd, list, 40);
+	rig_assert_sense(&rig, rig.status, 0x052100, "UNMAP", 99);
+	g_assert_cmpuint(rig.disk[0].ops[BLOCK_DISCARD], ==, 0);
+	rig_down(&rig);
+}
+
+/* SAM-3 5.2: NACA and LINK. */
+static void test_control_byte(void)
+{
+	struct rig rig;
+
+	rig_up(&rig);
+	rig_fails(&rig, "00 00 00 00 00 04", NULL, 0, 0x052400);
+	rig_fails(&rig, "12 00 00 00 24 01", NULL, 0, 0x052400);
+	rig_fails(&rig, "28 00 00 00 00 00 00 00 01 04", NULL, 0, 0x052400);
+	g_assert_cmpuint(rig.sense[15], ==, 0xca);
+	g_assert_cmpuint(get_be16(rig.sense + 16), ==, 9);
+	rig_down(&rig);
+}
+
+/* Random commands, lengths, aborts and resets: everything ends, nothing is lost. */
+static void test_random(void)
+{
+	struct rig rig;
+	g_autofree uint8_t *buf = g_malloc0(1 << 20);
+
+	rig_init(&rig, 2);
+	rig.units[1].config.type = SCSI_UNIT_CDROM;
+	rig.units[1].config.logical_block_size = 2048;
+	rig.units[1].config.physical_block_size = 2048;
+	rig_start(&rig);
+	for (unsigned round = 0; round < 20000; round++) {
+		const struct cdb_row *row = &cdb_table[g_test_rand_int_range(0, cdb_table_len)];
+		struct scsi_command cmd = {
+			.initiator = g_test_rand_int_range(0, 9) ? 7 : 6,
+			.target = g_test_rand_int_range(0, 2),
+			.lun = g_test_rand_int_range(0, 20) ? 0 : 1,
+			.cdb_len = g_test_rand_int_range(0, 10) ? row->len : 16,
+		};
+		int req;
+
+		for (unsigned i = 1; i < SCSI_MAX_CDB; i++)
+			cmd.cdb[i] = g_test_rand_bit() ? 0 : g_test_rand_int();
+		cmd.cdb[0] = g_test_rand_int_range(0, 10) ? row->opcode : g_test_rand_int();
+		if (row->action >= 0)
+			cmd.cdb[1] = row->action;
+		if (row->flags & CDB_MEDIUM && row->len >= 10)	/* often inside the medium */
+			memset(&cmd.cdb[2], 0, row->len == 16 ? 6 : 2);
+		req = rig_command(&rig, &cmd);
+		g_assert_cmpint(req, >=, 0);
+		rig.moved = 0;
+		if (g_test_rand_int_range(0, 4))
+			g_assert_true(rig_pump(&rig, req, buf, 1 << 20, SIZE_MAX));
+		if (g_test_rand_bit())
+			scsi_release(rig.bus, req);
+		else
+			scsi_abort(rig.bus, req);
+		if (!g_test_rand_int_range(0, 500))
+			scsi_bus_reset(rig.bus, g_test_rand_bit());
+	}
+	g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
+	rig_down(&rig);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/scsi/hostile/read-capacity-alloc", test_read_capacity_alloc);
+	g_test_add_func("/scsi/hostile/report-luns", test_report_luns);
+	g_test_add_func("/scsi/hostile/reserved-groups", test_reserved_groups);
+	g_test_add_func("/scsi/hostile/mode-select-3f", test_mode_select_all_pages);
+	g_test_add_func("/scsi/hostile/mode-select-block-length", test_mode_select_block_length);
+	g_test_add_func("/scsi/hostile/mode-select-lengths", test_mode_select_lengths);
+	g_test_add_func("/scsi/hostile/short-cdb", test_short_cdb);
+	g_test_add_func("/scsi/hostile/zero-blocks", test_zero_blocks);
+	g_test_add_func("/scsi/hostile/lba-overflow", test_lba_overflow);
+	g_test_add_func("/scsi/hostile/huge-transfer", test_huge_transfer);
+	g_test_add_func("/scsi/hostile/empty-disk", test_empty_disk);
+	g_test_add_func("/scsi/hostile/no-medium", test_no_medium);
+	g_test_add_func("/scsi/hostile/abort-races-completion", test_abort_races_completion);
+	g_test_add_func("/scsi/hostile/allocation-lengths", test_allocation_lengths);
+	g_test_add_func("/scsi/hostile/unmap-lists", test_unmap_lists);
+	g_test_add_func("/scsi/hostile/control-byte", test_control_byte);
+	g_test_add_func("/scsi/hostile/random", test_random);
+	return g_test_run();
+}
