@@ -2,6 +2,7 @@
 #include "control/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
@@ -24,19 +25,30 @@ int ctl_send(int fd, enum ctl_type type, uint32_t arg)
 	return 0;
 }
 
+/* Nothing was received: is the other end gone, or was it a packet without a byte? */
+static int nothing(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP) ? -ENODATA : -EPROTO;
+}
+
 int ctl_recv(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg)
 {
 	struct ctl_msg msg;
 	ssize_t n;
 
-	/* MSG_TRUNC: the packet's real length, so that a longer one is seen. */
+	/*
+	 * MSG_TRUNC: the packet's real length, so that a longer one is seen.  ECONNRESET (it closed
+	 * with something of ours unread) comes once, before what it had still sent.
+	 */
 	do
 		n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == EWOULDBLOCK ? -EAGAIN : errno == ECONNRESET ? -ENODATA : -errno;
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	if (n == 0)
-		return -ENODATA;
+		return nothing(fd);
 	if (n != sizeof(msg) || msg.type >= CTL_TYPE_COUNT || senders[msg.type] != sender)
 		return -EPROTO;
 	*ret_msg = msg;

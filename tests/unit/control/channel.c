@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The keeper's channel against a device process that has been taken over. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+#include "base/fd.h"
+#include "control/channel.h"
+#include "../util.h"
+
+struct pair {
+	int keeper, device;
+	unsigned fds;
+};
+
+static void pair_make(struct pair *p)
+{
+	int s[2];
+
+	p->fds = open_fds();
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s));
+	p->keeper = s[0];
+	p->device = s[1];
+}
+
+static void pair_finish(struct pair *p)
+{
+	fd_close(&p->keeper);
+	fd_close(&p->device);
+	g_assert_cmpuint(open_fds(), ==, p->fds);
+}
+
+static const struct ctl_msg untouched = { 0x55aa, 0xaa55 };
+
+static void assert_recv(int fd, enum ctl_sender sender, int ret)
+{
+	struct ctl_msg msg = untouched;
+
+	g_assert_cmpint(ctl_recv(fd, sender, &msg), ==, ret);
+	if (ret)
+		g_assert_cmpmem(&msg, sizeof(msg), &untouched, sizeof(untouched));
+}
+
+/* Packets of every length but the right one, each followed by a good one that is still taken. */
+static void test_wrong_length(void)
+{
+	uint8_t packet[256] = { CTL_READY };
+	struct pair p;
+
+	pair_make(&p);
+	for (unsigned len = 1; len <= sizeof(packet); len++) {
+		if (len == sizeof(struct ctl_msg))
+			continue;
+		g_assert_cmpint(send(p.device, packet, len, 0), ==, len);
+		g_assert_cmpint(ctl_send(p.device, CTL_READY, len), ==, 0);
+		assert_recv(p.keeper, CTL_FROM_DEVICE, -EPROTO);
+		assert_recv(p.keeper, CTL_FROM_DEVICE, 0);
+	}
+	assert_recv(p.keeper, CTL_FROM_DEVICE, -EAGAIN);
+	pair_finish(&p);
+}
+
+static void test_types(void)
+{
+	static const struct {
+		uint32_t type;
+		int from_device, from_keeper;
+	} rows[] = {
+		{ CTL_TYPE_COUNT, -EPROTO, -EPROTO },
+		{ 0x80000000, -EPROTO, -EPROTO },
+		{ UINT32_MAX, -EPROTO, -EPROTO },
+		{ CTL_READY, 0, -EPROTO },
+		{ CTL_STOP, -EPROTO, 0 },
+		{ CTL_HELD, 0, -EPROTO },
+		{ CTL_RETRY, -EPROTO, 0 },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct ctl_msg msg;
+		struct pair p;
+
+		g_test_message("row %u", i);
+		pair_make(&p);
+		g_assert_cmpint(ctl_send(p.device, rows[i].type, 0xdeadbeef), ==, 0);
+		assert_recv(p.keeper, CTL_FROM_DEVICE, rows[i].from_device);
+		g_assert_cmpint(ctl_send(p.keeper, rows[i].type, 0xdeadbeef), ==, 0);
+		assert_recv(p.device, CTL_FROM_KEEPER, rows[i].from_keeper);
+		g_assert_cmpint(ctl_send(p.device, rows[i].type, 0xdeadbeef), ==, 0);
+		if (!ctl_recv(p.keeper, CTL_FROM_DEVICE, &msg)) {
+			g_assert_cmpuint(msg.type, ==, rows[i].type);
+			g_assert_cmphex(msg.arg, ==, 0xdeadbeef);
+		}
+		pair_finish(&p);
+	}
+}
+
+/* fds that come with a packet stay outside. */
+static void test_fds(void)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct ctl_msg msg = { .type = CTL_READY };
+	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
+	struct msghdr mh = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = &control.align;
+	int fd = STDERR_FILENO;
+	struct pair p;
+
+	pair_make(&p);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	must(sendmsg(p.device, &mh, 0));
+	assert_recv(p.keeper, CTL_FROM_DEVICE, 0);
+	g_assert_cmpuint(open_fds(), ==, p.fds + 2);
+	pair_finish(&p);
+}
+
+/* A channel that nobody reads neither waits nor loses what it has taken. */
+static void test_full(void)
+{
+	unsigned sent = 0;
+	struct ctl_msg msg;
+	struct pair p;
+	int ret;
+
+	pair_make(&p);
+	do
+		ret = ctl_send(p.device, CTL_HELD, sent);
+	while (!ret && ++sent < 1000000);
+	g_assert_cmpint(ret, ==, -EAGAIN);
+	for (unsigned i = 0; i < sent; i++) {
+		g_assert_cmpint(ctl_recv(p.keeper, CTL_FROM_DEVICE, &msg), ==, 0);
+		g_assert_cmpuint(msg.arg, ==, i);
+	}
+	assert_recv(p.keeper, CTL_FROM_DEVICE, -EAGAIN);
+	pair_finish(&p);
+}
+
+static void test_end(void)
+{
+	struct pair p;
+
+	pair_make(&p);
+	assert_recv(p.keeper, CTL_FROM_DEVICE, -EAGAIN);
+	g_assert_cmpint(ctl_send(p.device, CTL_READY, 0), ==, 0);
+	g_assert_cmpint(ctl_send(p.keeper, CTL_STOP, 0), ==, 0);
+	fd_close(&p.device);	/* with a message unread */
+	assert_recv(p.keeper, CTL_FROM_DEVICE, 0);
+	assert_recv(p.keeper, CTL_FROM_DEVICE, -ENODATA);
+	assert_recv(p.keeper, CTL_FROM_DEVICE, -ENODATA);
+	g_assert_cmpint(ctl_send(p.keeper, CTL_STOP, 0), ==, -EPIPE);
+	assert_recv(-1, CTL_FROM_DEVICE, -EBADF);
+	g_assert_cmpint(ctl_send(-1, CTL_STOP, 0), ==, -EBADF);
+	pair_finish(&p);
+}
+
+/* A packet without a byte is not the end of the channel. */
+static void test_empty_packet(void)
+{
+	struct pair p;
+
+	pair_make(&p);
+	must(send(p.device, "", 0, 0));
+	g_assert_cmpint(ctl_send(p.device, CTL_READY, 0), ==, 0);
+	assert_recv(p.keeper, CTL_FROM_DEVICE, -EPROTO);
+	assert_recv(p.keeper, CTL_FROM_DEVICE, 0);
+	pair_finish(&p);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/channel/wrong-length", test_wrong_length);
+	g_test_add_func("/channel/empty-packet", test_empty_packet);
+	g_test_add_func("/channel/types", test_types);
+	g_test_add_func("/channel/fds", test_fds);
+	g_test_add_func("/channel/full", test_full);
+	g_test_add_func("/channel/end", test_end);
+	return g_test_run();
+}
