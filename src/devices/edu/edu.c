@@ -96,12 +96,26 @@ static void irq_ack_written(void *chip, const struct reg_def *reg, uint32_t old,
 	pci_set_intx(edu->dev, reg_get(edu, R_IRQ_STATUS) != 0);
 }
 
+/* While a transfer is under way its parameters stay as they were. */
+static void dma_param_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
+			      unsigned bytes)
+{
+	struct edu *edu = chip;
+
+	if (edu->s->dma_deadline)
+		reg_set(edu, reg->off, old);
+}
+
 static void dma_cmd_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
 			    unsigned bytes)
 {
 	struct edu *edu = chip;
 
-	if (!(raw & EDU_DMA_START) || edu->s->dma_deadline)
+	if (edu->s->dma_deadline) {
+		reg_set(edu, reg->off, old);
+		return;
+	}
+	if (!(raw & EDU_DMA_START))
 		return;
 	edu->s->dma_deadline = loop_now() + EDU_DMA_DELAY;
 	loop_timer_set(edu->dev->host.loop, &edu->dma, edu->s->dma_deadline);
@@ -117,12 +131,12 @@ static const struct reg_def edu_regs[] = {
 	{ R_IRQ_STATUS, 4, "IRQ_STATUS" },
 	{ 0x60, 4, "IRQ_RAISE", .write = irq_raise_written },
 	{ 0x64, 4, "IRQ_ACK", .write = irq_ack_written },
-	{ R_DMA_SRC, 4, "DMA_SRC", .wmask = ALL },
-	{ R_DMA_SRC + 4, 4, "DMA_SRC_HI", .wmask = ALL },
-	{ R_DMA_DST, 4, "DMA_DST", .wmask = ALL },
-	{ R_DMA_DST + 4, 4, "DMA_DST_HI", .wmask = ALL },
-	{ R_DMA_COUNT, 4, "DMA_COUNT", .wmask = ALL },
-	{ R_DMA_COUNT + 4, 4, "DMA_COUNT_HI", .wmask = ALL },
+	{ R_DMA_SRC, 4, "DMA_SRC", .wmask = ALL, .write = dma_param_written },
+	{ R_DMA_SRC + 4, 4, "DMA_SRC_HI", .wmask = ALL, .write = dma_param_written },
+	{ R_DMA_DST, 4, "DMA_DST", .wmask = ALL, .write = dma_param_written },
+	{ R_DMA_DST + 4, 4, "DMA_DST_HI", .wmask = ALL, .write = dma_param_written },
+	{ R_DMA_COUNT, 4, "DMA_COUNT", .wmask = ALL, .write = dma_param_written },
+	{ R_DMA_COUNT + 4, 4, "DMA_COUNT_HI", .wmask = ALL, .write = dma_param_written },
 	{ R_DMA_CMD, 4, "DMA_CMD", .wmask = EDU_DMA_START | EDU_DMA_TO_RAM | EDU_DMA_IRQ,
 	  .write = dma_cmd_written },
 };
