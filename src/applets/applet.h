@@ -7,13 +7,16 @@
  * are its arguments; the return value is the exit status.
  */
 
+/* mpqemu-orchestrate(1) */
 int orchestrate_main(int argc, char **argv);
+/* mpqemu-proxy(1) */
 int proxy_main(int argc, char **argv);
+/* mpqemu-remote(1) */
 int remote_main(int argc, char **argv);
 
 /*
- * mpqemu --install [-s] DIRECTORY: hard links, or with -s symbolic ones, for each of @names (NULL at
- * the end) with @prefix, as busybox does.
+ * mpqemu --install [-s] DIRECTORY: hard links, or with -s symbolic ones, for each of @names (NULL
+ * at the end) with @prefix, as busybox does.
  */
 int install_main(int argc, char **argv, const char *prefix, const char *const *names);
 

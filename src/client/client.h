@@ -18,7 +18,7 @@ struct client {
 	int mem_fd;			/* guest RAM; owned */
 	uint8_t *mem;			/* mapped; mem_size bytes */
 	uint64_t mem_size;
-	int irqfd, resamplefd;		/* owned: read irqfd for interrupts, write resamplefd as EOI */
+	int irqfd, resamplefd;		/* owned: read the one, write the other as EOI */
 	int timeout_ms;			/* for one reply */
 };
 

@@ -18,9 +18,9 @@ enum { EXIT_USAGE = 1, EXIT_REMOTE = 2 };
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: mpqemu-proxy info -- REMOTE-COMMAND [ARGUMENTS]\n\n"
-		"Starts the remote with a socket at each fd that its -object x-remote-object,fd=N names,\n"
-		"and prints identity, interrupt pin and BARs of each device. It works with mpqemu-remote\n"
-		"and with QEMU's own -machine x-remote.\n");
+		"Starts the remote with a socket at each fd that its -object\n"
+		"x-remote-object,fd=N names, and prints identity, interrupt pin and BARs of\n"
+		"each device. It works with mpqemu-remote and with QEMU's -machine x-remote.\n");
 }
 
 /* Asks each device in turn. */
@@ -55,7 +55,9 @@ static int info_main(char **command)
 	status = remote_process_finish(&rp);
 	if (!ok) {
 		log_error("%s", error->message);
-		return g_error_matches(error, MPQ_ERROR, MPQ_ERROR_USAGE) ? EXIT_USAGE : EXIT_REMOTE;
+		if (g_error_matches(error, MPQ_ERROR, MPQ_ERROR_USAGE))
+			return EXIT_USAGE;
+		return EXIT_REMOTE;
 	}
 	if (status) {
 		log_error("the remote ended with status %d", status);

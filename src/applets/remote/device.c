@@ -43,7 +43,7 @@ static void after_event(void *opaque)
 		serve_flush(&p->serve[i]);
 }
 
-/* The end: no more messages; when the disks have nothing under way and are flushed, the loop ends. */
+/* The disks have nothing under way any more and are flushed. */
 static void on_drained(void *opaque, int flush_error)
 {
 	struct device_process *p = opaque;
@@ -63,7 +63,7 @@ static void stop(struct device_process *p)
 	for (unsigned i = 0; i < p->spec->device_count; i++)
 		if (p->spec->device[i].peer_slot >= 0) {
 			serve_stop(&p->serve[i]);
-			/* Nobody is left to talk to: no engine goes on, what the disks do they end. */
+			/* Nobody is left to talk to: no engine goes on, the disks end theirs. */
 			pci_dev_reset(&p->serve[i].dev);
 		}
 	disks_drain(p->disks, on_drained, p);

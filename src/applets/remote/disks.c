@@ -135,7 +135,8 @@ static void make_buses(struct disks *d)
 		struct scsi_bus_setup *bus = &d->bus[dev];
 
 		*bus = (struct scsi_bus_setup){
-			.units = &d->unit[n], .buffers = d->buffers, .report = on_report, .opaque = d,
+			.units = &d->unit[n], .buffers = d->buffers,
+			.report = on_report, .opaque = d,
 		};
 		for (unsigned i = 0; i < d->spec->disk_count; i++) {
 			if (d->spec->disk[i].device != dev)

@@ -93,7 +93,9 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 		ok = open_image(plan, i, &images->fd[i], error);
 		if (plan->spec->disk[i].image.kind == SPEC_IMAGE_RAW)
 			plan->spec->threads = POOL_THREADS;
-		plan->spec->disk[i].image.slot = images->fd[i] >= 0 ? (int)(LAUNCH_SLOT_IMAGE + i) : -1;
+		plan->spec->disk[i].image.slot = -1;
+		if (images->fd[i] >= 0)
+			plan->spec->disk[i].image.slot = LAUNCH_SLOT_IMAGE + i;
 	}
 	if (!ok) {
 		images_close(images);

@@ -173,8 +173,8 @@ static void on_signal(struct launch *l)
 static void on_held(const struct keeper *k, unsigned disk)
 {
 	if (disk < k->spec->disk_count)
-		log_warning("%s: a request is held back after an error; SIGUSR1 to pid %d tries again",
-			    k->spec->disk[disk].unit.id, getpid());
+		log_warning("%s: a request is held back after an error; SIGUSR1 to pid %d tries "
+			    "again", k->spec->disk[disk].unit.id, getpid());
 }
 
 /* Returns false when the channel is of no more use. */

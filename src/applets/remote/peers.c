@@ -89,8 +89,8 @@ static bool open_listen(const struct plan_peer *peer, int *ret_fd, GError **erro
 	g_auto(GStrv) name = g_strsplit(names ? names : "", ":", -1);
 
 	if (count <= 0 || env_number("LISTEN_PID") != getpid())
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: no fd named '%s': LISTEN_FDS is not set "
-				"for this process", peer->where, peer->name);
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: no fd named '%s': LISTEN_FDS is not "
+				"set for this process", peer->where, peer->name);
 	for (long i = 0; i < count && name[i]; i++)
 		if (!strcmp(name[i], peer->name))
 			return take_fd(peer, LISTEN_FDS_START + i, ret_fd, error);

@@ -8,8 +8,8 @@
 
 /*
  * Gets the connected stream socket of every device that has a peer: ret_fd[i] is owned by the
- * caller, -1 for a device without one; its slot stands in the spec.  Waits for a connection on a listening socket of LISTEN_FDS.
- * False with @error set; every fd that was made is closed then.
+ * caller, -1 for a device without one; its slot stands in the spec.  Waits for a connection on a
+ * listening socket of LISTEN_FDS.  False with @error set; every fd that was made is closed then.
  */
 bool peers_open(const struct remote_plan *plan, int ret_fd[SPEC_MAX_DEVICES], GError **error);
 

@@ -57,11 +57,11 @@ static bool open_pidfile(struct remote *r, GError **error)
 		return true;
 	r->pid_fd = open(r->plan.pidfile, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (r->pid_fd < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot open pid file: "
-				"%s", log_errname(errno));
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot open "
+				"pid file: %s", log_errname(errno));
 	if (fcntl(r->pid_fd, F_OFD_SETLK, &lock) < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot lock pid file: "
-				"%s", log_errname(errno));
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot lock "
+				"pid file: %s", log_errname(errno));
 	return true;
 }
 

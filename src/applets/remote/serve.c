@@ -15,8 +15,8 @@
 #include "mem/guestmem.h"
 
 /*
- * While the line is up irqfd is written again this often: when the guest re-routes the interrupt, the
- * new one is raised only by a new write, and resamplefd stays silent until then.
+ * While the line is up irqfd is written again this often: when the guest re-routes the interrupt,
+ * the new one is raised only by a new write, and resamplefd stays silent until then.
  */
 #define RERAISE_INTERVAL (100 * LOOP_MS)
 
@@ -115,7 +115,7 @@ static void on_resample(void *opaque, uint32_t events)
 	uint64_t count;
 	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
 
-	/* Never waits, though the peer may have read it first and the file may be a blocking one. */
+	/* Never waits, though the peer may have read it first and the file may block. */
 	if (preadv2(serve->resamplefd, &iov, 1, -1, RWF_NOWAIT) < 0 && errno != EAGAIN) {
 		log_error("%s: resamplefd: %s", serve->dev.id, log_errname(errno));
 		loop_fd_del(serve->loop, serve->resamplefd);
