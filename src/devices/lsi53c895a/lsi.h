@@ -11,8 +11,8 @@
  *                        ACTIVE --instruction must wait--> WAIT_* --lsi_wake()--> ACTIVE
  *
  * It works in slices of at most LSI_SLICE_INSNS instructions and LSI_SLICE_BYTES bytes, each from
- * the event loop; an instruction is fetched once into insn[], and one that waits or is too long for a
- * slice is entered again with its words, and what it has left, in the state.  Nothing here calls
+ * the event loop; an instruction is fetched once into insn[], and one that waits or is too long for
+ * a slice is entered again with its words, and what it has left, in the state.  Nothing here calls
  * the engine from inside the engine: a register that a script writes only leaves a mark in pend.
  *
  * The bus is what the target that the chip is connected to does.  It is computed when someone looks
