@@ -345,7 +345,7 @@ class Remote:
         except subprocess.TimeoutExpired:
             self.proc.kill()
             self.proc.wait()
-            raise
+            raise AssertionError(f"the remote did not end; it said: {self.log()}") from None
         finally:
             self.log_file.close()
 

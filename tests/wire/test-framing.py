@@ -214,7 +214,7 @@ class SlowReader(wire.RemoteTest):
                 self.peer.sock.sendall(ask)
         except TimeoutError:
             pass
-        # tearDown: a peer that goes now, most likely in the middle of a message
+        # A peer that goes now, most likely in the middle of a message
         self.expect_exit = EXIT_MID_MESSAGE
         with self.remote:
             self.assertIn(self.remote.finish(), (EXIT_CLEAN, EXIT_MID_MESSAGE))

@@ -23,9 +23,9 @@ class RemoteTest(unittest.TestCase):
     def setUp(self):
         self.remote = mpq.Remote.edu(self.extra)
         self.peer = self.remote.peer
-        self.fds = None
+        self.addCleanup(self.end)
 
-    def tearDown(self):
+    def end(self):
         with self.remote:
             status, log = self.remote.finish(), self.remote.log()
         self.assertEqual(status, self.expect_exit, log)
