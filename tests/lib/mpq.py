@@ -268,18 +268,18 @@ def sanitized():
 class Remote:
     """A remote process that serves one or more devices; ends with the context."""
 
-    def __init__(self, argv, peers, log, wrap=True):
+    def __init__(self, argv, peers, log, wrap=True, pass_fds=()):
         """@peers: [(our socket, its socket)]; the second ends are closed here."""
         self.log_file = log
         self.peers = [Peer(ours) for ours, _ in peers]
         self.proc = subprocess.Popen(
             (wrapper() if wrap else []) + argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            pass_fds=[theirs.fileno() for _, theirs in peers])
+            pass_fds=[theirs.fileno() for _, theirs in peers] + list(pass_fds))
         for _, theirs in peers:
             theirs.close()
 
     @classmethod
-    def start(cls, devices, extra=(), qemu=None):
+    def start(cls, devices, extra=(), qemu=None, pass_fds=()):
         """@devices: option texts of -device, with ids; each gets a socket.  @qemu: its path."""
         argv = [qemu or program("mpqemu-remote"), "-machine", "x-remote"]
         argv += ["-nodefaults", "-display", "none"] if qemu else []
@@ -290,11 +290,12 @@ class Remote:
             argv += ["-device", device, "-object",
                      f"x-remote-object,id=robj{i},devid={ident},fd={pair[1].fileno()}"]
             peers.append(pair)
-        return cls(argv + list(extra), peers, tempfile.TemporaryFile(), wrap=not qemu)
+        return cls(argv + list(extra), peers, tempfile.TemporaryFile(), wrap=not qemu,
+                   pass_fds=pass_fds)
 
     @classmethod
-    def edu(cls, extra=(), qemu=None):
-        return cls.start(["edu,id=e0"], extra, qemu)
+    def edu(cls, extra=(), **kwargs):
+        return cls.start(["edu,id=e0"], extra, **kwargs)
 
     @property
     def peer(self):

@@ -1,0 +1,400 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""mpqemu-remote by its command line: options, channels, pid file, log, signals, several devices."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+
+import wire
+from mpq import (ALL_ONES, EXIT_CLEAN, EXIT_PROTOCOL, EXIT_START, TIMEOUT, Edu, Peer, Remote, program,
+                 wait_for, wrapper)
+
+SERVE = ["-machine", "x-remote", "-device", "edu,id=e0"]
+
+
+def command(*args, name="mpqemu-remote"):
+    return wrapper() + [program(name), *args]
+
+
+def ran(*args, name="mpqemu-remote", **kwargs):
+    return subprocess.run(command(*args, name=name), stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, **kwargs)
+
+
+class Options(wire.unittest.TestCase):
+    def test_information(self):
+        for args, words in [(["-version"], "version"), (["--version"], "version"),
+                            (["-help"], "usage: mpqemu-remote"), (["-h"], "usage: mpqemu-remote"),
+                            (["-device", "help"], '"edu"'), (["-device", "?"], '"edu"'),
+                            (["-device", "edu,help"], "edu options"),
+                            (["-machine", "help"], "x-remote")]:
+            with self.subTest(args=args):
+                done = ran(*args)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn(words, done.stdout)
+
+    def test_refused(self):
+        """One line on stderr that names the option, nothing on stdout, status 1."""
+        peer = ["-object", "x-remote-object,id=r,devid=e0,fd=%d"]
+        devices = [x for i in range(9) for x in ("-device", f"edu,id=e{i}")]
+        ours, theirs = socket.socketpair()
+        fd = theirs.fileno()
+        rows = [
+            ([], "-device is missing"),
+            (["-nosuch"], "-nosuch: invalid option"),
+            (["-device"], "-device: requires an argument"),
+            (["-device", "nosuch,id=a"], "'nosuch' is not a valid device model name"),
+            (["-machine", "pc"], "-machine pc: unsupported machine type"),
+            (["-m", "2G", *SERVE], "-m 2G"),
+            (["-incoming", "tcp:0:1", *SERVE], "-incoming"),
+            (["-device", "edu,id=e0,nosuch=1"], "Property 'edu.nosuch' not found"),
+            (["-device", "edu,id=0bad"], "0bad"),
+            ([*SERVE, "-device", "edu,id=e0"], "Duplicate ID 'e0'"),
+            (SERVE, "x-remote-object"),
+            ([*SERVE, "-object", f"x-remote-object,id=r,devid=nobody,fd={fd}"], "'nobody'"),
+            ([*SERVE, "-object", "x-remote-object,id=r,devid=e0"], "'fd' is missing"),
+            ([*SERVE, "-object", f"x-remote-object,devid=e0,fd={fd}"], "id"),
+            ([*SERVE, peer[0], peer[1] % 777], "fd 777"),
+            ([*SERVE, peer[0], peer[1] % 0], "not a UNIX stream socket"),
+            ([*SERVE, peer[0], peer[1] % -1], "-1"),
+            ([*SERVE, "-object", "x-remote-object,id=r,devid=e0,fd=name"], "LISTEN_FDS"),
+            ([*SERVE, "-object", "x-remote-object,id=r,devid=e0,path=/nonexistent/x"],
+             "/nonexistent/x"),
+            ([*SERVE, peer[0], peer[1] % fd, "-object", f"x-remote-object,id=r2,devid=e0,fd={fd}"],
+             "e0"),
+            ([*SERVE, peer[0], peer[1] % fd, "-pidfile", "/nonexistent/pid"], "PID file"),
+            ([*SERVE, peer[0], peer[1] % fd, "-D", "/nonexistent/log"], "/nonexistent/log"),
+            ([*devices, peer[0], peer[1] % fd], "8"),
+        ]
+        for args, words in rows:
+            with self.subTest(args=args):
+                done = ran(*args, pass_fds=[fd])
+                self.assertEqual((done.returncode, done.stdout), (EXIT_START, ""))
+                self.assertIn(words, done.stderr)
+                self.assertRegex(done.stderr, r"^mpqemu-remote: .*\n\Z")
+        ours.close()
+        theirs.close()
+
+    def test_datagram_socket(self):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        done = ran(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={theirs.fileno()}",
+                   pass_fds=[theirs.fileno()])
+        self.assertEqual(done.returncode, EXIT_START)
+        self.assertIn("not a UNIX stream socket", done.stderr)
+        ours.close()
+        theirs.close()
+
+    def test_program(self):
+        """mpqemu itself: by argument as by name."""
+        self.assertIn("version", ran("--version", name="mpqemu").stdout)
+        self.assertIn("mpqemu-remote", ran("--list", name="mpqemu").stdout.split("\n"))
+        self.assertIn("usage: mpqemu-remote", ran("remote", "-help", name="mpqemu").stdout.replace(
+            "usage: remote", "usage: mpqemu-remote"))
+        self.assertNotEqual(ran(name="mpqemu").returncode, 0)
+        self.assertNotEqual(ran("nosuch", name="mpqemu").returncode, 0)
+
+    def test_install(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertEqual(ran("--install", "-s", folder, name="mpqemu").returncode, 0)
+            link = os.path.join(folder, "mpqemu-remote")
+            self.assertTrue(os.path.islink(link))
+            done = subprocess.run([link, "-version"], stdout=subprocess.PIPE, timeout=TIMEOUT)
+            self.assertIn(b"version", done.stdout)
+
+
+class Spelling(wire.unittest.TestCase):
+    """What QEMU accepts in other spellings, all of which serve."""
+
+    def test_spellings(self):
+        for device, peer, dash in [
+                ("edu,id=e0", "x-remote-object,id=r,devid=e0,fd=%d,", "-"),
+                ("driver=edu,id=e0", "qom-type=x-remote-object,id=r,devid=e0,fd=%d", "--"),
+                ('{"driver": "edu", "id": "e0"}',
+                 '{"qom-type": "x-remote-object", "id": "r", "devid": "e0", "fd": "%d"}', "-")]:
+            with self.subTest(device=device):
+                ours, theirs = socket.socketpair()
+                argv = [program("mpqemu-remote"), dash + "M", "x-remote", dash + "device", device,
+                        dash + "object", peer % theirs.fileno()]
+                with Remote(argv, [(ours, theirs)], tempfile.TemporaryFile()) as remote:
+                    self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234, remote.log())
+                    self.assertEqual(remote.finish(), EXIT_CLEAN)
+
+
+def listener(address):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(address)
+    sock.listen(1)
+    sock.settimeout(TIMEOUT)
+    return sock
+
+
+class Channels(wire.unittest.TestCase):
+    """How the peer's socket reaches the remote."""
+
+    def serve(self, argv, accept=None, ours=None, **kwargs):
+        """Runs @argv, asks the device its name over the connection, and ends it."""
+        with tempfile.TemporaryFile() as log:
+            proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **kwargs)
+            try:
+                peer = Peer(accept() if accept else ours)
+                self.assertEqual(peer.cfg_read(0, 2), 0x1234)
+                peer.close()
+                self.assertEqual(proc.wait(TIMEOUT), EXIT_CLEAN)
+                log.seek(0)
+                self.assertEqual(log.read(), b"")
+            finally:
+                if proc.poll() is None:
+                    proc.kill()
+                    proc.wait()
+
+    def test_path(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "sock,et")
+            with listener(path) as server:
+                self.serve(command(*SERVE, "-object", "x-remote-object,id=r,devid=e0,path="
+                                   + path.replace(",", ",,")), lambda: server.accept()[0])
+
+    def test_abstract_path(self):
+        name = f"mpqemu-test-{os.getpid()}"
+        with listener("\0" + name) as server:
+            self.serve(command(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,path=@{name}"),
+                       lambda: server.accept()[0])
+
+    def test_listening_fd(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+
+            def connect():
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                sock.connect(path)
+                return sock
+            with listener(path) as server:
+                fd = server.fileno()
+                self.serve(command(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={fd}"),
+                           connect, pass_fds=[fd])
+
+    def listen_fds(self, names, name, count="1", pid="$$"):
+        """The command under a shell that passes the socket as number 3, as a service manager."""
+        script = (f'exec env LISTEN_PID={pid} LISTEN_FDS={count} LISTEN_FDNAMES={names} "$@" 3<&0 '
+                  "</dev/null")
+        return ["sh", "-c", script, "sh", *command(
+            *SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={name}")]
+
+    def test_listen_fds(self):
+        ours, theirs = socket.socketpair()
+        with theirs, tempfile.TemporaryFile() as log:
+            proc = subprocess.Popen(self.listen_fds("scsi", "scsi"), stdin=theirs, stderr=log)
+            peer = Peer(ours)
+            self.assertEqual(peer.cfg_read(0, 2), 0x1234)
+            theirs.close()
+            peer.close()
+            self.assertEqual(proc.wait(TIMEOUT), EXIT_CLEAN)
+
+    def test_listen_fds_for_another(self):
+        for names, name, count, pid in [("scsi", "disk", "1", "$$"), ("scsi", "scsi", "1", "1"),
+                                        ("scsi", "scsi", "0", "$$"), ("scsi", "scsi", "x", "$$")]:
+            with self.subTest(names=names, name=name, count=count, pid=pid):
+                ours, theirs = socket.socketpair()
+                done = subprocess.run(self.listen_fds(names, name, count, pid), stdin=theirs,
+                                      stderr=subprocess.PIPE, timeout=TIMEOUT)
+                self.assertEqual(done.returncode, EXIT_START)
+                self.assertIn(name.encode(), done.stderr)
+                ours.close()
+                theirs.close()
+
+
+class Files(wire.unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def test_pidfile(self):
+        path = self.path("pid")
+        with Remote.edu(["-pidfile", path]) as remote:
+            remote.peer.cfg_read(0, 2)
+            text = wait_for(lambda: os.path.exists(path) and open(path).read(), "the pid file")
+            self.assertEqual(text, f"{remote.proc.pid}\n")
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+        self.assertFalse(os.path.exists(path))
+
+    def test_pidfile_of_another(self):
+        path = self.path("pid")
+        with Remote.edu(["-pidfile", path]) as first:
+            wait_for(lambda: os.path.exists(path) and open(path).read(), "the pid file")
+            with Remote.edu(["-pidfile", path]) as second:
+                self.assertEqual(second.wait(), EXIT_START)
+                self.assertIn("Cannot lock pid file", second.log())
+            self.assertEqual(open(path).read(), f"{first.proc.pid}\n")
+
+    def test_logfile(self):
+        path = self.path("log")
+        with Remote.edu(["-D", path, "-msg", "timestamp=on"]) as remote:
+            remote.peer.send_raw(b"\xff" * 16)
+            self.assertTrue(remote.peer.ended())
+            self.assertEqual(remote.finish(), EXIT_PROTOCOL)
+            self.assertEqual(remote.log(), "")
+        with open(path, encoding="utf-8") as file:
+            self.assertRegex(file.read(), r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z mpqemu-remote: "
+                             r"e0: .*unknown command -1.*\n\Z")
+
+    def test_daemonize(self):
+        path = self.path("pid")
+        ours, theirs = socket.socketpair()
+        done = ran(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={theirs.fileno()}",
+                   "-daemonize", "-pidfile", path, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        pid = int(open(path).read())
+        peer = Peer(ours)
+        self.assertEqual(peer.cfg_read(0, 2), 0x1234)
+        peer.close()
+        wait_for(lambda: not os.path.exists(path), "the end of the daemon")
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the daemon")
+
+    def test_daemonize_reports_a_failure(self):
+        done = ran(*SERVE, "-daemonize", "-object", "x-remote-object,id=r,devid=e0,fd=777")
+        self.assertEqual(done.returncode, EXIT_START)
+        self.assertIn("fd 777", done.stderr)
+
+
+class Signals(wire.unittest.TestCase):
+    def test_terminate(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with self.subTest(number), Remote.edu() as remote:
+                remote.peer.cfg_read(0, 2)
+                os.kill(remote.proc.pid, number)
+                self.assertEqual(remote.wait(), EXIT_CLEAN, remote.log())
+                self.assertTrue(remote.peer.ended())
+                self.assertRegex(remote.log(), f"terminating on signal {int(number)} from pid "
+                                 f"{os.getpid()} ")
+
+    def test_while_a_reply_waits(self):
+        """A peer that reads nothing does not keep the process."""
+        with Remote.edu() as remote:
+            remote.peer.sock.settimeout(0.2)
+            try:
+                while True:
+                    remote.peer.sock.sendall(wire.mpq.sample(wire.mpq.Cmd.PCI_CFGREAD) * 1000)
+            except TimeoutError:
+                pass
+            remote.proc.terminate()
+            self.assertEqual(remote.wait(), EXIT_CLEAN)
+
+    def test_device_process_killed(self):
+        with Remote.edu() as remote:
+            remote.peer.cfg_read(0, 2)
+            os.kill(remote.device_pid(), signal.SIGKILL)
+            self.assertTrue(remote.peer.ended())
+            self.assertEqual(remote.wait(), 128 + signal.SIGKILL)
+            self.assertRegex(remote.log(), r"device process \d+: killed by signal 9")
+
+    def test_keeper_killed(self):
+        """The device process ends by itself, and the peer sees it."""
+        with Remote.edu() as remote:
+            remote.peer.cfg_read(0, 2)
+            device = remote.device_pid()
+            remote.proc.kill()
+            self.assertTrue(remote.peer.ended())
+            wait_for(lambda: gone(device), "the end of the device process")
+            self.assertEqual(remote.wait(), -signal.SIGKILL)
+
+    def test_nothing_is_left(self):
+        with Remote.edu() as remote:
+            remote.peer.cfg_read(0, 2)
+            device = remote.device_pid()
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+        self.assertTrue(gone(device))
+
+
+def gone(pid):
+    """Has the process ended?  (An orphan may stay a zombie where pid 1 reaps nothing.)"""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return re.search(r"\) (\w)", file.read())[1] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+class Several(wire.unittest.TestCase):
+    DEVICES = [f"edu,id=e{i}" for i in range(8)]
+
+    def test_eight_devices(self):
+        """Each with state and address space of its own."""
+        with Remote.start(self.DEVICES) as remote:
+            edus = [Edu(peer, 0xc0000000 + (i << 24)) for i, peer in enumerate(remote.peers)]
+            for i, edu in enumerate(edus):
+                edu.write(Edu.LIVENESS, i)
+            for i, edu in enumerate(edus):
+                self.assertEqual(edu.read(Edu.LIVENESS), i ^ 0xffffffff)
+                self.assertEqual(remote.peers[i - 1].bar_read(edu.base, 4), ALL_ONES)
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+            self.assertEqual(remote.log(), "")
+
+    def test_one_goes_the_others_stay(self):
+        with Remote.start(self.DEVICES[:3]) as remote:
+            edus = [Edu(peer) for peer in remote.peers]
+            edus[1].write(Edu.LIVENESS, 1)
+            remote.peers[0].close()
+            for _ in range(100):
+                self.assertEqual(edus[1].read(Edu.LIVENESS), 0xfffffffe)
+            remote.peers[2].reset()
+            self.assertEqual(edus[1].read(Edu.LIVENESS), 0xfffffffe)
+            self.assertIsNone(remote.proc.poll())
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+
+    def test_one_breaks_the_protocol(self):
+        with Remote.start(self.DEVICES[:2]) as remote:
+            edu = Edu(remote.peers[1])
+            remote.peers[0].send_raw(b"\xff" * 16)
+            self.assertTrue(remote.peers[0].ended())
+            self.assertEqual(edu.read(Edu.ID), 0x010000ed)
+            self.assertEqual(remote.finish(), EXIT_PROTOCOL, "the worst end counts")
+            self.assertIn("e0: ", remote.log())
+            self.assertNotIn("e1: ", remote.log())
+
+    def test_one_does_not_read(self):
+        """A session that is stuck with its reply holds up no other."""
+        with Remote.start(self.DEVICES[:2]) as remote:
+            stuck = remote.peers[0].sock
+            stuck.settimeout(0.2)
+            try:
+                while True:
+                    stuck.sendall(wire.mpq.sample(wire.mpq.Cmd.PCI_CFGREAD) * 1000)
+            except TimeoutError:
+                pass
+            for _ in range(100):
+                self.assertEqual(remote.peers[1].cfg_read(0, 2), 0x1234)
+            for peer in remote.peers:
+                peer.close()
+            self.assertIn(remote.wait(), (EXIT_CLEAN, wire.mpq.EXIT_MID_MESSAGE))
+
+    def test_device_without_peer(self):
+        """A device that no object names is made, and nobody reaches it."""
+        with Remote.edu(["-device", "edu,id=lonely"]) as remote:
+            self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+
+
+class Authority(wire.unittest.TestCase):
+    """What a device process holds: the launch contract, and nothing that came by chance."""
+
+    def test_fds(self):
+        with open("/proc/self/maps", "rb") as stray, Remote.edu(pass_fds=[stray.fileno()]) as remote:
+            self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
+            what = remote.device_fds()
+            self.assertFalse([x for x in what.values() if x.startswith("/proc")], what)
+            self.assertEqual({what[n] for n in (0, 1)}, {"/dev/null"})
+            self.assertEqual(what[2], what[3], "stderr is the log pipe")
+            self.assertLess(max(what), 128)
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+
+
+if __name__ == "__main__":
+    wire.tap.main()
