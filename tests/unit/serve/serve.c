@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A session: one edu device behind a socketpair, and a peer that is not to be trusted. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+#include "applets/remote/serve.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "devices/edu/edu.h"
+#include "mem/guestmem.h"
+#include "mem/memfd.h"
+#include "../util.h"
+
+#define BAR 0xfea00000ULL
+#define NO_REPLY UINT32_MAX
+
+struct world {
+	struct loop *loop;
+	struct serve serve;
+	struct serve_ops ops;
+	struct pci_state *state;
+	struct conn peer;	/* the proxy's end */
+	unsigned events;	/* that the loop has seen */
+	unsigned closed;
+	enum serve_end end;
+	unsigned fds;		/* open before all this */
+};
+
+static void on_closed(void *opaque, struct serve *serve, enum serve_end end)
+{
+	struct world *w = opaque;
+
+	w->closed++;
+	w->end = end;
+}
+
+static void after_event(void *opaque)
+{
+	struct world *w = opaque;
+
+	w->events++;
+	serve_flush(&w->serve);
+}
+
+static void world_init(struct world *w)
+{
+	unsigned fds = open_fds();
+	int s[2];
+
+	*w = (struct world){
+		.ops = { .closed = on_closed, .opaque = w }, .fds = fds,
+		.state = g_malloc0(edu_class.state_size), .loop = loop_create(-1),
+	};
+	g_assert_nonnull(w->loop);
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
+	conn_init(&w->peer, s[0], MPQ_FROM_REMOTE);
+	loop_set_hooks(w->loop, NULL, after_event, w);
+	g_assert_cmpint(serve_init(&w->serve, w->loop, s[1], &edu_class, w->state, "edu0", NULL,
+				   &w->ops), ==, 0);
+	g_assert_cmpint(serve_start(&w->serve), ==, 0);
+}
+
+static void world_finish(struct world *w)
+{
+	int fd = w->serve.conn.fd;
+
+	serve_finish(&w->serve);
+	fd_close(&fd);
+	fd_close(&w->peer.fd);
+	loop_destroy(w->loop);
+	g_free(w->state);
+	g_assert_cmpuint(open_fds(), ==, w->fds);
+}
+
+/* Runs what is ready; says how many events that were. */
+static unsigned settle(struct world *w)
+{
+	unsigned before = w->events, last;
+
+	do {
+		last = w->events;
+		g_assert_cmpint(loop_step(w->loop, 0), ==, 0);
+	} while (w->events != last);
+	return w->events - before;
+}
+
+static void send_fds(struct world *w, enum mpq_cmd cmd, const void *payload, size_t size,
+		     const int *fds, unsigned count)
+{
+	g_assert_cmpint(conn_send_fds(&w->peer, cmd, payload, size, fds, count), ==, 0);
+}
+
+/* The next reply: its payload's size, or NO_REPLY. */
+static uint32_t reply(struct world *w, uint64_t *val)
+{
+	struct mpq_msg msg;
+
+	if (conn_peek(&w->peer, &msg))
+		return NO_REPLY;
+	g_assert_cmpint(conn_consume(&w->peer, &msg), ==, 0);
+	*val = msg.u.ret;
+	return msg.size;
+}
+
+/* A message and its reply of 8 bytes. */
+static uint64_t ask(struct world *w, enum mpq_cmd cmd, const void *payload, size_t size)
+{
+	uint64_t val = 0;
+
+	send_fds(w, cmd, payload, size, NULL, 0);
+	settle(w);
+	g_assert_cmpuint(reply(w, &val), ==, 8);
+	g_assert_cmpuint(reply(w, &val), ==, NO_REPLY);
+	return val;
+}
+
+static uint64_t cfg_read(struct world *w, uint32_t addr, int32_t len)
+{
+	return ask(w, MPQ_PCI_CFGREAD, &(struct mpq_cfg){ .addr = addr, .len = len }, 12);
+}
+
+static uint64_t cfg_write(struct world *w, uint32_t addr, uint32_t val, int32_t len)
+{
+	struct mpq_cfg cfg = { .addr = addr, .val = val, .len = len };
+
+	return ask(w, MPQ_PCI_CFGWRITE, &cfg, sizeof(cfg));
+}
+
+static uint64_t bar_read(struct world *w, uint64_t off, uint32_t size)
+{
+	struct mpq_bar bar = { .addr = BAR + off, .size = size, .memory = 1 };
+
+	return ask(w, MPQ_BAR_READ, &bar, sizeof(bar));
+}
+
+static uint64_t bar_write(struct world *w, uint64_t off, uint64_t val, uint32_t size)
+{
+	struct mpq_bar bar = { .addr = BAR + off, .val = val, .size = size, .memory = 1 };
+
+	return ask(w, MPQ_BAR_WRITE, &bar, sizeof(bar));
+}
+
+static void device_enable(struct world *w)
+{
+	g_assert_cmpuint(cfg_write(w, PCI_BASE_ADDRESS_0, BAR, 4), ==, 0);
+	g_assert_cmpuint(cfg_write(w, PCI_COMMAND, 6, 2), ==, 0);
+}
+
+/* How the peer's socket ends: 0 is the end of the stream, with no byte before it. */
+static void assert_hung_up(struct world *w)
+{
+	char byte;
+	ssize_t n = recv(w->peer.fd, &byte, 1, MSG_DONTWAIT);
+
+	g_assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
+}
+
+/* What ends a session */
+
+enum fd_kind { NONE, EVENT, MEMFD, PIPE };
+
+static int fd_of(enum fd_kind kind)
+{
+	int p[2];
+
+	if (kind == EVENT)
+		return must(eventfd(0, EFD_CLOEXEC));
+	if (kind == MEMFD)
+		return must(memfd_make("ram", 8192));
+	must(pipe2(p, O_CLOEXEC));
+	must(close(p[1]));
+	return p[0];
+}
+
+static const struct {
+	const char *name;
+	int32_t cmd;
+	uint64_t size;			/* in the header, and as many bytes up to 192 */
+	enum fd_kind fds[3];
+	struct mpq_sync_sysmem sync;
+} violations[] = {
+	{ "no such command", 8, 0 },
+	{ "negative command", -1, 0 },
+	{ "a reply", MPQ_RET, 8 },
+	{ "longer than any message", MPQ_BAR_READ, UINT64_MAX },
+	{ "too short", MPQ_PCI_CFGREAD, 8 },
+	{ "too long", MPQ_DEVICE_RESET, 8 },
+	{ "fds on a message without", MPQ_DEVICE_RESET, 0, { EVENT, MEMFD } },
+	{ "one irqfd", MPQ_SET_IRQFD, 0, { EVENT } },
+	{ "three irqfds", MPQ_SET_IRQFD, 0, { EVENT, EVENT, EVENT } },
+	{ "a file as irqfd", MPQ_SET_IRQFD, 0, { MEMFD, EVENT } },
+	{ "a file as resamplefd", MPQ_SET_IRQFD, 0, { EVENT, MEMFD } },
+	{ "a pipe as resamplefd", MPQ_SET_IRQFD, 0, { EVENT, PIPE } },
+	{ "RAM without a file", MPQ_SYNC_SYSMEM, 192, { NONE }, { .size = { 4096 } } },
+	{ "RAM in a pipe", MPQ_SYNC_SYSMEM, 192, { PIPE }, { .size = { 4096 } } },
+	{ "RAM without a size", MPQ_SYNC_SYSMEM, 192, { MEMFD } },
+	{ "RAM behind the file", MPQ_SYNC_SYSMEM, 192, { MEMFD }, { .size = { 12288 } } },
+	{ "RAM before the file", MPQ_SYNC_SYSMEM, 192, { MEMFD },
+	  { .size = { 4096 }, .offset = { -4096 } } },
+	{ "RAM that overlaps", MPQ_SYNC_SYSMEM, 192, { MEMFD, MEMFD },
+	  { .gpa = { 0, 4096 }, .size = { 8192, 4096 } } },
+	{ "RAM that wraps", MPQ_SYNC_SYSMEM, 192, { MEMFD },
+	  { .gpa = { UINT64_MAX - 4095 }, .size = { 8192 } } },
+};
+
+static void send_violation(struct world *w, unsigned row)
+{
+	struct mpq_header h = { .cmd = violations[row].cmd, .size = violations[row].size };
+	struct iovec iov[2] = {
+		{ .iov_base = &h, .iov_len = sizeof(h) },
+		{ .iov_base = (void *)(uintptr_t)&violations[row].sync,
+		  .iov_len = MIN(violations[row].size, sizeof(violations[row].sync)) },
+	};
+	union {
+		char bytes[CMSG_SPACE(3 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+	int fds[3];
+	unsigned n = 0;
+
+	while (n < 3 && violations[row].fds[n]) {
+		fds[n] = fd_of(violations[row].fds[n]);
+		n++;
+	}
+	if (n) {
+		mh.msg_control = &control;
+		mh.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(&control.align), fds, n * sizeof(int));
+	}
+	must(sendmsg(w->peer.fd, &mh, 0));
+	while (n)
+		must(close(fds[--n]));
+}
+
+static void test_violations(void)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(violations); i++) {
+		struct world w;
+		int irq[2];
+		unsigned fds;
+
+		g_test_message("%s", violations[i].name);
+		world_init(&w);
+		fds = open_fds();
+		/* With all that a session may hold: interrupt fds are closed with it. */
+		irq[0] = fd_of(EVENT);
+		irq[1] = fd_of(EVENT);
+		send_fds(&w, MPQ_SET_IRQFD, NULL, 0, irq, 2);
+		settle(&w);
+		g_assert_cmpuint(open_fds(), ==, fds + 4);
+		must(close(irq[0]));
+		must(close(irq[1]));
+		send_violation(&w, i);
+		send_fds(&w, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);	/* not served any more */
+		settle(&w);
+		g_assert_cmpuint(w.closed, ==, 1);
+		g_assert_cmpint(w.end, ==, SERVE_END_PROTOCOL);
+		assert_hung_up(&w);
+		g_assert_cmpuint(open_fds(), ==, fds);
+		world_finish(&w);
+		g_assert_cmpuint(w.closed, ==, 1);
+	}
+}
+
+static void test_end_clean(void)
+{
+	struct world w;
+
+	world_init(&w);
+	g_assert_cmphex(cfg_read(&w, 0, 4), ==, 0x11e81234);
+	fd_close(&w.peer.fd);
+	settle(&w);
+	g_assert_cmpuint(w.closed, ==, 1);
+	g_assert_cmpint(w.end, ==, SERVE_END_CLEAN);
+	g_assert_cmpuint(settle(&w), ==, 0);
+	world_finish(&w);
+}
+
+/* The peer dies before it has read its reply. */
+static void test_end_unread(void)
+{
+	struct mpq_cfg cfg = { .len = 4 };
+	struct world w;
+
+	world_init(&w);
+	send_fds(&w, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), NULL, 0);
+	fd_close(&w.peer.fd);
+	settle(&w);
+	g_assert_cmpuint(w.closed, ==, 1);
+	g_assert_cmpint(w.end, ==, SERVE_END_CLEAN);
+	world_finish(&w);
+}
+
+static void test_end_inside(void)
+{
+	struct mpq_header h = { .cmd = MPQ_BAR_READ, .size = 24 };
+
+	for (size_t cut = 1; cut <= sizeof(h); cut++) {
+		struct world w;
+
+		world_init(&w);
+		must(send(w.peer.fd, &h, cut, 0));
+		settle(&w);
+		g_assert_cmpuint(w.closed, ==, 0);
+		fd_close(&w.peer.fd);
+		settle(&w);
+		g_assert_cmpuint(w.closed, ==, 1);
+		g_assert_cmpint(w.end, ==, SERVE_END_MID_MESSAGE);
+		world_finish(&w);
+	}
+}
+
+/* The process ends the session: no closed(), but the peer sees it and nothing stays open. */
+static void test_stop(void)
+{
+	struct world w;
+	int irq[2];
+	unsigned fds;
+
+	world_init(&w);
+	fds = open_fds();
+	irq[0] = fd_of(EVENT);
+	irq[1] = fd_of(EVENT);
+	send_fds(&w, MPQ_SET_IRQFD, NULL, 0, irq, 2);
+	settle(&w);
+	serve_stop(&w.serve);
+	serve_stop(&w.serve);
+	must(close(irq[0]));
+	must(close(irq[1]));
+	g_assert_cmpuint(open_fds(), ==, fds);
+	g_assert_cmpuint(w.closed, ==, 0);
+	assert_hung_up(&w);
+	g_assert_cmpuint(settle(&w), ==, 0);
+	world_finish(&w);
+}
+
+/* Replies */
+
+static void test_config_replies(void)
+{
+	static const struct {
+		uint32_t addr;
+		int32_t len;
+		uint64_t val;
+	} rows[] = {
+		{ 0, 0, UINT64_MAX }, { 0, -1, UINT64_MAX }, { 0, 3, UINT64_MAX },
+		{ 0, 8, UINT64_MAX }, { 0, 300, UINT64_MAX }, { 0xfd, 4, UINT64_MAX },
+		{ 0xff, 2, UINT64_MAX }, { 0x100, 1, UINT64_MAX }, { UINT32_MAX, 1, UINT64_MAX },
+		{ UINT32_MAX - 1, 4, UINT64_MAX }, { 0, INT32_MIN, UINT64_MAX },
+		{ 0xfc, 4, 0 }, { 0xfd, 1, 0 }, { 0xfe, 2, 0 }, { 0xff, 1, 0 },
+		{ 0, 2, 0x1234 }, { 2, 2, 0x11e8 }, { 8, 4, 0x00ff0010 }, { 0x28, 4, 0 },
+	};
+	struct world w;
+
+	world_init(&w);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_test_message("row %u", i);
+		g_assert_cmphex(cfg_read(&w, rows[i].addr, rows[i].len), ==, rows[i].val);
+		g_assert_cmphex(cfg_write(&w, rows[i].addr, 0, rows[i].len), ==, 0);
+	}
+	g_assert_cmpuint(w.closed, ==, 0);
+	world_finish(&w);
+}
+
+static void test_bar_replies(void)
+{
+	struct world w;
+
+	world_init(&w);
+	/* Nobody decodes the address: all ones, and the session goes on. */
+	g_assert_cmphex(bar_read(&w, 0, 4), ==, UINT64_MAX);
+	g_assert_cmphex(bar_write(&w, 0, 0, 4), ==, UINT64_MAX);
+	device_enable(&w);
+	g_assert_cmphex(bar_read(&w, 0, 4), ==, 0x010000ed);
+	g_assert_cmphex(bar_read(&w, 3, 1), ==, 0x01);
+	g_assert_cmphex(bar_read(&w, 0, 0), ==, UINT64_MAX);
+	g_assert_cmphex(bar_read(&w, 0, 3), ==, UINT64_MAX);
+	g_assert_cmphex(bar_read(&w, 0xffffe, 4), ==, UINT64_MAX);
+	g_assert_cmphex(bar_write(&w, 0, 0, UINT32_MAX), ==, UINT64_MAX);
+	g_assert_cmphex(bar_write(&w, 4, 0x0f0f0f0f, 4), ==, 0);
+	g_assert_cmphex(bar_read(&w, 4, 4), ==, 0xf0f0f0f0);
+	world_finish(&w);
+}
+
+static void test_reset_reply(void)
+{
+	uint64_t val = 77;
+	struct world w;
+
+	world_init(&w);
+	device_enable(&w);
+	send_fds(&w, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
+	settle(&w);
+	g_assert_cmpuint(reply(&w, &val), ==, 0);	/* without a value, as QEMU expects */
+	g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
+	g_assert_cmphex(cfg_read(&w, PCI_COMMAND, 2), ==, 0);
+	g_assert_cmphex(bar_read(&w, 0, 4), ==, UINT64_MAX);
+	world_finish(&w);
+}
+
+/* A message in pieces: no reply before it is whole, and no event while nothing comes. */
+static void test_pieces(void)
+{
+	struct {
+		struct mpq_header h;
+		struct mpq_cfg cfg;
+	} m = { { .cmd = MPQ_PCI_CFGREAD, .size = 12 }, { .len = 2 } };
+	const size_t len = sizeof(m.h) + 12;
+	uint64_t val;
+	struct world w;
+
+	world_init(&w);
+	for (size_t cut = 1; cut < len; cut++) {
+		must(send(w.peer.fd, &m, cut, 0));
+		settle(&w);
+		g_assert_cmpuint(settle(&w), ==, 0);
+		g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
+		must(send(w.peer.fd, (char *)&m + cut, len - cut, 0));
+		settle(&w);
+		g_assert_cmpuint(reply(&w, &val), ==, 8);
+		g_assert_cmphex(val, ==, 0x1234);
+	}
+	/* Then whole ones again, several at once. */
+	for (unsigned i = 0; i < 3; i++)
+		must(send(w.peer.fd, &m, len, 0));
+	settle(&w);
+	for (unsigned i = 0; i < 3; i++)
+		g_assert_cmpuint(reply(&w, &val), ==, 8);
+	g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
+	world_finish(&w);
+}
+
+/* The memory map changes while the peer waits for a reply: one reply, and the new map stands. */
+static void test_sync_between(void)
+{
+	struct mpq_bar bar = { .addr = BAR, .size = 4, .memory = 1 };
+	struct mpq_sync_sysmem sync = { .size = { 4096, 4096 }, .gpa = { 0, 8192 } };
+	autofd ram = fd_of(MEMFD);
+	int fds[2] = { ram, ram };
+	uint64_t val;
+	struct world w;
+
+	world_init(&w);
+	device_enable(&w);
+	send_fds(&w, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), fds, 1);
+	send_fds(&w, MPQ_BAR_READ, &bar, sizeof(bar), NULL, 0);
+	send_fds(&w, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), fds, 2);
+	settle(&w);
+	g_assert_cmpuint(reply(&w, &val), ==, 8);
+	g_assert_cmphex(val, ==, 0x010000ed);
+	g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
+	g_assert_cmpuint(guestmem_count(w.serve.mem), ==, 2);
+	g_assert_cmpuint(guestmem_get(w.serve.mem, 1).gpa, ==, 8192);
+	world_finish(&w);
+}
+
+/* A peer that asks and does not read: it is not listened to until it reads; nothing is lost. */
+static void test_stalled_reader(void)
+{
+	struct {
+		struct mpq_header h;
+		struct mpq_cfg cfg;
+	} m = { { .cmd = MPQ_PCI_CFGREAD, .size = 12 }, { .len = 2 } };
+	uint64_t val, sent = 0, got = 0, last;
+	struct world w;
+
+	world_init(&w);
+	do {
+		last = sent;
+		while (send(w.peer.fd, &m, 28, MSG_DONTWAIT) == 28)
+			sent++;
+		settle(&w);
+	} while (sent != last);
+	g_assert_cmpuint(settle(&w), ==, 0);	/* it waits, and does not spin */
+	g_assert_cmpuint(w.closed, ==, 0);
+	for (unsigned idle = 0; idle < 3; idle++) {
+		while (reply(&w, &val) == 8) {
+			g_assert_cmphex(val, ==, 0x1234);
+			got++;
+			idle = 0;
+		}
+		settle(&w);
+	}
+	g_assert_cmpuint(got, ==, sent);
+	g_assert_cmphex(cfg_read(&w, 0, 2), ==, 0x1234);
+	world_finish(&w);
+}
+
+static void test_stalled_reader_dies(void)
+{
+	struct {
+		struct mpq_header h;
+		struct mpq_cfg cfg;
+	} m = { { .cmd = MPQ_PCI_CFGREAD, .size = 12 }, { .len = 2 } };
+	struct world w;
+
+	world_init(&w);
+	do
+		settle(&w);
+	while (send(w.peer.fd, &m, 28, MSG_DONTWAIT) == 28);
+	fd_close(&w.peer.fd);
+	settle(&w);
+	g_assert_cmpuint(w.closed, ==, 1);
+	world_finish(&w);
+}
+
+/* Interrupts */
+
+struct irq {
+	int irqfd, resamplefd;
+};
+
+/* Blocking eventfds, as QEMU makes them. */
+static void irq_set(struct world *w, struct irq *irq)
+{
+	*irq = (struct irq){ fd_of(EVENT), fd_of(EVENT) };
+	send_fds(w, MPQ_SET_IRQFD, NULL, 0, (int[]){ irq->irqfd, irq->resamplefd }, 2);
+	settle(w);
+}
+
+static void irq_close(struct irq *irq)
+{
+	fd_close(&irq->irqfd);
+	fd_close(&irq->resamplefd);
+}
+
+/* Takes what stands in the counter; 0 when nothing does. */
+static uint64_t take(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t count = 0;
+
+	if (poll(&p, 1, 0) > 0)
+		must(read(fd, &count, sizeof(count)));
+	return count;
+}
+
+static void test_irq(void)
+{
+	struct irq irq;
+	struct world w;
+
+	world_init(&w);
+	device_enable(&w);
+	irq_set(&w, &irq);
+	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	bar_write(&w, 0x60, 1, 4);
+	g_assert_cmpuint(take(irq.irqfd), ==, 1);
+	bar_write(&w, 0x60, 2, 4);		/* no edge */
+	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	/* The guest says EOI, the line is still up: again.  Then it is down: silence. */
+	must(eventfd_write(irq.resamplefd, 1));
+	settle(&w);
+	g_assert_cmpuint(take(irq.irqfd), ==, 1);
+	g_assert_cmpuint(take(irq.resamplefd), ==, 0);	/* it was taken */
+	bar_write(&w, 0x64, 3, 4);
+	must(eventfd_write(irq.resamplefd, 5));
+	settle(&w);
+	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	g_assert_cmpuint(settle(&w), ==, 0);
+	/* Hidden by INTx disable, shown again. */
+	cfg_write(&w, PCI_COMMAND, 0x406, 2);
+	bar_write(&w, 0x60, 1, 4);
+	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	cfg_write(&w, PCI_COMMAND, 0x006, 2);
+	g_assert_cmpuint(take(irq.irqfd), ==, 1);
+	irq_close(&irq);
+	world_finish(&w);
+}
+
+/* A line that is up when the fds come, or when others come in their place. */
+static void test_irq_late(void)
+{
+	struct irq first, second;
+	struct world w;
+	unsigned fds;
+
+	world_init(&w);
+	device_enable(&w);
+	bar_write(&w, 0x60, 1, 4);
+	irq_set(&w, &first);
+	g_assert_cmpuint(take(first.irqfd), ==, 1);
+	fds = open_fds();
+	irq_set(&w, &second);
+	g_assert_cmpuint(open_fds(), ==, fds + 2);	/* the first pair is the test's alone now */
+	g_assert_cmpuint(take(second.irqfd), ==, 1);
+	g_assert_cmpuint(take(first.irqfd), ==, 0);
+	must(eventfd_write(first.resamplefd, 1));
+	settle(&w);
+	g_assert_cmpuint(take(second.irqfd), ==, 0);
+	g_assert_cmpuint(take(first.resamplefd), ==, 1);
+	irq_close(&first);
+	irq_close(&second);
+	world_finish(&w);
+}
+
+/* A counter that is full would hold up a writer for good. */
+static void test_irq_full(void)
+{
+	struct irq irq;
+	struct world w;
+
+	world_init(&w);
+	device_enable(&w);
+	irq_set(&w, &irq);
+	must(eventfd_write(irq.irqfd, UINT64_MAX - 1));
+	g_assert_cmphex(bar_write(&w, 0x60, 1, 4), ==, 0);
+	g_assert_cmphex(bar_read(&w, 0x24, 4), ==, 1);
+	g_assert_cmpuint(take(irq.irqfd), ==, UINT64_MAX - 1);
+	irq_close(&irq);
+	world_finish(&w);
+}
+
+/* While the line is up irqfd is written again and again, and no longer. */
+static void test_irq_reraise(void)
+{
+	struct irq irq;
+	struct world w;
+	int64_t start;
+
+	world_init(&w);
+	device_enable(&w);
+	irq_set(&w, &irq);
+	bar_write(&w, 0x60, 1, 4);
+	start = loop_now();
+	g_assert_cmpuint(take(irq.irqfd), ==, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		while (!take(irq.irqfd))
+			g_assert_cmpint(loop_step(w.loop, 1000), ==, 0);
+		g_assert_cmpint(loop_now(), >=, start + (i + 1) * 90 * LOOP_MS);
+	}
+	bar_write(&w, 0x64, 1, 4);
+	g_assert_cmpint(loop_step(w.loop, 150), ==, 0);
+	g_assert_cmpuint(settle(&w), ==, 0);
+	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	irq_close(&irq);
+	world_finish(&w);
+}
+
+/* A guest that misbehaves all the time gets one line. */
+static void test_guest_errors(void)
+{
+	char buf[4096];
+	struct world w;
+	ssize_t n;
+	int p[2];
+
+	world_init(&w);
+	must(pipe2(p, O_CLOEXEC | O_NONBLOCK));
+	log_init(p[1], "p");
+	for (unsigned i = 0; i < 1000; i++)
+		pci_guest_error(&w.serve.dev, "odd");
+	n = must(read(p[0], buf, sizeof(buf) - 1));
+	buf[n] = 0;
+	g_assert_cmpstr(buf, ==, "p: warning: edu0: guest: odd (1 so far)\n");
+	g_assert_cmpuint(w.serve.guest_errors, ==, 1000);
+	log_init(STDERR_FILENO, "test-serve");
+	must(close(p[0]));
+	must(close(p[1]));
+	world_finish(&w);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	log_init(STDERR_FILENO, "test-serve");
+	g_test_add_func("/serve/violations", test_violations);
+	g_test_add_func("/serve/end-inside", test_end_inside);
+	g_test_add_func("/serve/end-clean", test_end_clean);
+	g_test_add_func("/serve/end-unread", test_end_unread);
+	g_test_add_func("/serve/stalled-reader", test_stalled_reader);
+	g_test_add_func("/serve/stalled-reader-dies", test_stalled_reader_dies);
+	g_test_add_func("/serve/guest-errors", test_guest_errors);
+	g_test_add_func("/serve/stop", test_stop);
+	g_test_add_func("/serve/pieces", test_pieces);
+	g_test_add_func("/serve/sync-between", test_sync_between);
+	g_test_add_func("/serve/config-replies", test_config_replies);
+	g_test_add_func("/serve/bar-replies", test_bar_replies);
+	g_test_add_func("/serve/reset-reply", test_reset_reply);
+	g_test_add_func("/serve/irq-full", test_irq_full);
+	g_test_add_func("/serve/irq", test_irq);
+	g_test_add_func("/serve/irq-late", test_irq_late);
+	g_test_add_func("/serve/irq-reraise", test_irq_reraise);
+	return g_test_run();
+}
