@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan/procs.h"
+
+#include <string.h>
+
+static void slot_clear(void *p)
+{
+	g_free(((struct plan_slot *)p)->device);
+}
+
+struct plan_process *plan_process_create(void)
+{
+	struct plan_process *process = g_new0(struct plan_process, 1);
+
+	process->argv = g_ptr_array_new_null_terminated(8, g_free, true);
+	process->slots = g_array_new(false, false, sizeof(struct plan_slot));
+	g_array_set_clear_func(process->slots, slot_clear);
+	process->keep = g_array_new(false, false, sizeof(int));
+	process->drop = g_array_new(false, false, sizeof(int));
+	return process;
+}
+
+void plan_process_destroy(struct plan_process *process)
+{
+	if (!process)
+		return;
+	g_ptr_array_unref(process->argv);
+	g_array_unref(process->slots);
+	g_array_unref(process->keep);
+	g_array_unref(process->drop);
+	g_free(process->serves);
+	g_free(process);
+}
+
+static void process_free(void *p)
+{
+	plan_process_destroy(p);
+}
+
+struct plan *plan_create(void)
+{
+	struct plan *plan = g_new0(struct plan, 1);
+
+	plan->remotes = g_ptr_array_new_with_free_func(process_free);
+	plan->qemu = plan_process_create();
+	plan->notes = g_ptr_array_new_with_free_func(g_free);
+	plan->warnings = g_ptr_array_new_with_free_func(g_free);
+	return plan;
+}
+
+void plan_destroy(struct plan *plan)
+{
+	if (!plan)
+		return;
+	g_ptr_array_unref(plan->remotes);
+	plan_process_destroy(plan->qemu);
+	g_ptr_array_unref(plan->notes);
+	g_ptr_array_unref(plan->warnings);
+	g_free(plan);
+}
+
+void plan_cleanup(struct plan **plan)
+{
+	plan_destroy(*plan);
+}
+
+void plan_process_arg(struct plan_process *process, const char *arg)
+{
+	g_ptr_array_add(process->argv, g_strdup(arg));
+}
+
+void plan_process_slot(struct plan_process *process, int fd, unsigned pair, const char *id)
+{
+	struct plan_slot slot = { .fd = fd, .pair = pair, .device = g_strdup(id) };
+
+	g_array_append_val(process->slots, slot);
+}
+
+void plan_note(struct plan *plan, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	g_ptr_array_add(plan->notes, g_strdup_vprintf(fmt, ap));
+	va_end(ap);
+}
+
+void plan_warn(struct plan *plan, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	g_ptr_array_add(plan->warnings, g_strdup_vprintf(fmt, ap));
+	va_end(ap);
+}
+
+/* Characters that mean nothing to a shell anywhere in a word. */
+static bool is_plain(const char *word)
+{
+	const char *safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			   "-_=,.:/+@%^";
+
+	return *word && strspn(word, safe) == strlen(word);
+}
+
+static void add_word(GString *out, const char *word)
+{
+	g_autofree char *quoted = is_plain(word) ? g_strdup(word) : g_shell_quote(word);
+
+	g_string_append(out, quoted);
+}
+
+/* A value stands on the line of its option: whatever follows "-x" and is no option itself. */
+static bool joins_line(const char *prev, const char *arg)
+{
+	return prev[0] == '-' && arg[0] != '-';
+}
+
+static void add_command(GString *out, const struct plan_process *process)
+{
+	char **argv = plan_process_argv(process);
+
+	g_string_append_c(out, '\t');
+	add_word(out, argv[0]);
+	for (int i = 1; argv[i]; i++) {
+		bool joined = joins_line(argv[i - 1], argv[i]) && i > 1;
+
+		g_string_append(out, joined ? " " : " \\\n\t\t");
+		add_word(out, argv[i]);
+	}
+}
+
+static void add_slots(GString *out, const struct plan_process *process, const char *name)
+{
+	const char *end = strcmp(name, "QEMU") ? "remote's" : "proxy's";
+
+	for (unsigned i = 0; i < process->slots->len; i++) {
+		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
+
+		g_string_append_printf(out, "#   %s: fd %d is the %s end of socketpair %u (%s)\n",
+				       name, slot->fd, end, slot->pair, slot->device);
+	}
+	for (unsigned i = 0; i < process->keep->len; i++)
+		g_string_append_printf(out, "#   %s: fd %d is inherited\n", name,
+				       g_array_index(process->keep, int, i));
+}
+
+static void add_lines(GString *out, const GPtrArray *lines, const char *prefix)
+{
+	for (unsigned i = 0; i < lines->len; i++)
+		g_string_append_printf(out, "# %s%s\n", prefix, (char *)lines->pdata[i]);
+}
+
+char *plan_to_shell(const struct plan *plan, const char *self)
+{
+	GString *out = g_string_new(NULL);
+
+	add_lines(out, plan->warnings, "warning: ");
+	add_lines(out, plan->notes, "");
+	g_string_append(out, "# fd slots:\n");
+	for (unsigned i = 0; i < plan->remotes->len; i++) {
+		g_autofree char *name = g_strdup_printf("remote %u", i);
+
+		add_slots(out, plan->remotes->pdata[i], name);
+	}
+	add_slots(out, plan->qemu, "QEMU");
+	g_string_append(out, "# the commands, as one that runs (--- stands between the "
+			"processes):\n");
+	add_word(out, self);
+	g_string_append(out, " -- \\\n");
+	for (unsigned i = 0; i < plan->remotes->len; i++) {
+		add_command(out, plan->remotes->pdata[i]);
+		g_string_append(out, " \\\n--- \\\n");
+	}
+	add_command(out, plan->qemu);
+	g_string_append_c(out, '\n');
+	return g_string_free(out, false);
+}

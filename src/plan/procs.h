@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_PROCS_H
+#define PLAN_PROCS_H
+
+/*
+ * What mpqemu-orchestrate starts: remote processes and one QEMU, joined by socketpairs.  Plain
+ * data; nothing is opened or started by the code that makes it.
+ */
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+/* One end of a socketpair, at a number of the process that gets it. */
+struct plan_slot {
+	int fd;			/* the number in that process */
+	unsigned pair;		/* index of the socketpair, the same in both processes */
+	char *device;		/* id of the device that is served over it */
+};
+
+struct plan_process {
+	GPtrArray *argv;	/* char *, NULL-terminated */
+	GArray *slots;		/* struct plan_slot */
+	GArray *keep;		/* int: inherited fds that its command line names */
+	GArray *drop;		/* int: QEMU: inherited fds that it is not to have */
+	char *serves;		/* remotes: "lsi0 (lsi53c895a; disk0)", for people */
+	bool is_qemu;		/* runs QEMU's own binary */
+};
+
+struct plan {
+	GPtrArray *remotes;	/* struct plan_process * */
+	struct plan_process *qemu;
+	unsigned pair_count;
+	GPtrArray *notes;	/* char *: what was changed, a line each */
+	GPtrArray *warnings;	/* char * */
+};
+
+/* Each of these never fails; plan_destroy() frees all that hangs on the plan and is NULL-safe. */
+struct plan *plan_create(void);
+void plan_destroy(struct plan *plan);
+struct plan_process *plan_process_create(void);
+void plan_process_destroy(struct plan_process *process);
+
+/* Appends a copy of @arg. */
+void plan_process_arg(struct plan_process *process, const char *arg);
+/* Appends a slot for the device @id. */
+void plan_process_slot(struct plan_process *process, int fd, unsigned pair, const char *id);
+/* Appends one line to the plan's notes or warnings. */
+void plan_note(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void plan_warn(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The process's argv as exec wants it; belongs to the process. */
+static inline char **plan_process_argv(const struct plan_process *process)
+{
+	return (char **)process->argv->pdata;
+}
+
+/*
+ * The plan as text for people and shells: comment lines with the fd slots of each process, then
+ * one command for @self (the name of mpqemu-orchestrate) that starts the same processes, each
+ * command line of them written out.  Free with g_free().
+ */
+char *plan_to_shell(const struct plan *plan, const char *self);
+
+/* A local plan that is destroyed when it goes out of scope. */
+void plan_cleanup(struct plan **plan);
+#define auto_plan __attribute__((cleanup(plan_cleanup))) struct plan *
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What cannot work with a remote device, or would be silently wrong, refused before anything
+ * starts.  Each fact was measured; mpqemu-protocol(7), "QEMU's two ends", has them.
+ */
+
+#include <string.h>
+
+#include "plan/rewrite-priv.h"
+
+/*
+ * Memory regions: the protocol carries 8, and while firmware runs there is one more than there are
+ * backends.  QEMU's own remote takes one less.
+ */
+#define MAX_BACKENDS 7
+#define MAX_BACKENDS_QEMU_REMOTE 6
+
+/* From this version on QEMU crashes by itself when x-pci-proxy-dev is realized without KVM. */
+#define FIRST_CRASHING_MAJOR 10
+
+struct check {
+	const struct qcmd *cmd;
+	struct plan *plan;
+	const struct rewrite_facts *facts;
+	bool qemu_remote;
+};
+
+/* ---- Options that are refused whatever their value ---- */
+
+static const struct {
+	const char *name;
+	const char *why;
+} refused_options[] = {
+	{ "incoming", "a VM with a remote device cannot be migrated: QEMU blocks it, and the "
+	  "device's state is in another process" },
+	{ "only-migratable", "a VM with a remote device cannot be migrated" },
+	{ "loadvm", "a snapshot has no state of a remote device" },
+	{ "snapshot", "it would not reach the remote's disks, which would really be written; put "
+		      "the disk on an overlay image instead" },
+	{ "daemonize", "QEMU would leave the process that mpqemu-orchestrate waits for" },
+	{ "readconfig", "options that come from a file are not seen here; write them on the "
+	  "command line" },
+	{ "preconfig", "options that come later over QMP are not seen here" },
+	{ "xen-attach", "a remote reaches a guest's RAM under KVM only" },
+};
+
+static bool check_options(struct check *check, GError **error)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(refused_options); i++) {
+		struct qopt *opt = qcmd_last(check->cmd, refused_options[i].name);
+
+		if (opt)
+			return qopt_refuse(opt, error, "%s", refused_options[i].why);
+	}
+	return true;
+}
+
+/* ---- Memory backends ---- */
+
+static bool check_backend_count(struct check *check, GError **error)
+{
+	unsigned max = check->qemu_remote ? MAX_BACKENDS_QEMU_REMOTE : MAX_BACKENDS;
+	unsigned count = 0;
+
+	for_each_qopt(opt, check->cmd) {
+		if (!qopt_is(opt, "object") || !g_str_has_prefix(qopt_type(opt), "memory-backend-"))
+			continue;
+		if (++count > max)
+			return qopt_refuse(opt, error, "this is memory backend number %u; %s can "
+					   "take %u", count, check->qemu_remote ?
+					   "QEMU's own x-remote" : "a remote", max);
+	}
+	return true;
+}
+
+/* ---- vIOMMUs and confidential guests ---- */
+
+static const char *const viommus[] = {
+	"intel-iommu", "amd-iommu", "virtio-iommu", "virtio-iommu-pci", "arm-smmuv3", NULL
+};
+
+static const char *const confidential_objects[] = {
+	"sev-guest", "sev-snp-guest", "tdx-guest", "pef-guest", "s390-pv-guest", NULL
+};
+
+static const char *const confidential_machine[] = {
+	"confidential-guest-support", "memory-encryption", NULL
+};
+
+static bool check_devices(struct check *check, GError **error)
+{
+	for_each_qopt(opt, check->cmd) {
+		if (qopt_is(opt, "device") && g_strv_contains(viommus, qopt_type(opt)))
+			return qopt_refuse(opt, error, "a remote device's DMA does not pass a "
+					   "vIOMMU: it would go to wrong addresses");
+		if (qopt_is(opt, "object") && g_strv_contains(confidential_objects, qopt_type(opt)))
+			return qopt_refuse(opt, error, "a confidential guest's RAM cannot be "
+					   "shared with a remote");
+	}
+	return true;
+}
+
+static bool check_machine(struct check *check, GError **error)
+{
+	struct qopt *opt;
+
+	for (const char *const *key = confidential_machine; *key; key++)
+		if (qcmd_get(check->cmd, "machine", *key, &opt))
+			return qopt_refuse(opt, error, "a confidential guest's RAM cannot be "
+					   "shared with a remote");
+	if (!g_strcmp0(qcmd_get(check->cmd, "machine", "type", &opt), "none"))
+		return qopt_refuse(opt, error, "the machine has no PCI bus for the device");
+	if (!g_strcmp0(qcmd_get(check->cmd, "machine", "type", &opt), "x-remote"))
+		return qopt_refuse(opt, error, "this is a remote's command line; QEMU's own has to "
+				   "stand last");
+	return true;
+}
+
+/* ---- Interrupts: the accelerator and its interrupt controller ---- */
+
+static bool check_irqchip(struct check *check, GError **error)
+{
+	static const char *const options[] = { "machine", "accel" };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+		struct qopt *opt;
+		const char *value = qcmd_get(check->cmd, options[i], "kernel-irqchip", &opt);
+
+		if (value && (!strcmp(value, "off") || !strcmp(value, "no")))
+			return qopt_refuse(opt, error, "kernel-irqchip=off: the guest would get no "
+					   "interrupts from a remote device");
+	}
+	return true;
+}
+
+/*
+ * The accelerators that QEMU would try, in order, as a list "kvm:tcg"; *ret_opt: where that is
+ * said, or NULL.  The caller frees.
+ */
+static char *accel_list(const struct qcmd *cmd, struct qopt **ret_opt)
+{
+	g_autoptr(GString) list = g_string_new(NULL);
+	const char *machine = qcmd_get(cmd, "machine", "accel", ret_opt);
+	g_autofree char *prog = NULL;
+
+	for_each_qopt(opt, cmd) {
+		if (qopt_is(opt, "enable-kvm"))
+			g_string_append(list, list->len ? ":kvm" : "kvm");
+		else if (qopt_is(opt, "accel"))
+			g_string_append_printf(list, "%s%s", list->len ? ":" : "",
+					       opt_get(opt->set, "accel") ?: "");
+		else
+			continue;
+		*ret_opt = opt;
+	}
+	if (list->len)
+		return g_strdup(list->str);
+	if (machine)
+		return g_strdup(machine);
+	*ret_opt = NULL;
+	/* Without a word QEMU takes TCG, unless its name ends in "kvm". */
+	prog = g_path_get_basename(cmd->prefix->pdata[0]);
+	return g_strdup(g_str_has_suffix(prog, "kvm") ? "kvm" : "tcg");
+}
+
+static bool refuse_accel(const struct qopt *opt, GError **error, const char *text)
+{
+	if (opt)
+		return qopt_refuse(opt, error, "%s", text);
+	return mpq_fail(error, MPQ_ERROR_REFUSED, "no -accel is given: %s", text);
+}
+
+static bool check_tcg(struct check *check, const struct qopt *opt, GError **error)
+{
+	g_autofree char *text = NULL;
+
+	if (check->facts->qemu_major < FIRST_CRASHING_MAJOR) {
+		plan_warn(check->plan, "under TCG QEMU delivers no interrupts from a remote "
+			  "device: firmware works, a Linux guest needs 'irqpoll noapictimer' on "
+			  "its kernel command line; with KVM (-accel kvm) all is well");
+		return true;
+	}
+	text = g_strdup_printf("QEMU %u.%u crashes by itself with x-pci-proxy-dev under TCG; take "
+			       "-accel kvm", check->facts->qemu_major, check->facts->qemu_minor);
+	return refuse_accel(opt, error, text);
+}
+
+static bool check_kvm(struct check *check, const struct qopt *opt, GError **error)
+{
+	g_autofree char *text = NULL;
+
+	if (!check->facts->kvm_error)
+		return true;
+	text = g_strdup_printf("/dev/kvm cannot be used: %s", check->facts->kvm_error);
+	return refuse_accel(opt, error, text);
+}
+
+/* "kvm:kvm" is one accelerator. */
+static bool is_fallback(char *const *names)
+{
+	for (unsigned i = 1; names[0] && names[i]; i++)
+		if (strcmp(names[0], names[i]))
+			return true;
+	return false;
+}
+
+static bool check_accel(struct check *check, GError **error)
+{
+	struct qopt *opt = NULL;
+	g_autofree char *list = accel_list(check->cmd, &opt);
+	g_auto(GStrv) names = g_strsplit(list, ":", -1);
+
+	if (is_fallback(names))
+		return refuse_accel(opt, error, "a list of accelerators would silently change "
+				    "whether the device can interrupt the guest; name one of them");
+	if (!strcmp(names[0] ?: "", "kvm"))
+		return check_kvm(check, opt, error);
+	if (!strcmp(names[0] ?: "", "tcg") || !strcmp(names[0] ?: "", "qtest"))
+		return check_tcg(check, opt, error);
+	return refuse_accel(opt, error, "only KVM delivers a remote device's interrupts");
+}
+
+/* ---- vCPUs ---- */
+
+static bool smp_value(const struct qcmd *cmd, const char *key, uint64_t *ret, GError **error)
+{
+	struct qopt *opt;
+
+	if (!qcmd_get(cmd, "smp", key, &opt))
+		return true;
+	return opt_get_uint(opt->set, key, 32, ret, error);
+}
+
+static bool check_smp(struct check *check, GError **error)
+{
+	static const char *const levels[] = {
+		"drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads"
+	};
+	uint64_t cpus = 0, maxcpus = 0, product = 1;
+
+	if (!smp_value(check->cmd, "cpus", &cpus, error) ||
+	    !smp_value(check->cmd, "maxcpus", &maxcpus, error))
+		return false;
+	for (unsigned i = 0; i < G_N_ELEMENTS(levels); i++) {
+		uint64_t n = 1;
+
+		if (!smp_value(check->cmd, levels[i], &n, error))
+			return false;
+		product *= n && n < 65536 ? n : 1;
+	}
+	if (cpus > 1 || maxcpus > 1 || (!cpus && product > 1))
+		plan_warn(check->plan, "more than one vCPU: two bugs of QEMU hit x-pci-proxy-dev "
+			  "then. It deadlocks when two threads reach the device at once (its "
+			  "io_mutex is taken under the global lock), and drops accesses of a "
+			  "second vCPU (\"Blocked re-entrant IO on MemoryRegion\"); -smp 1 is "
+			  "safe");
+	return true;
+}
+
+bool rewrite_check(const struct qcmd *cmd, struct plan *plan, const struct rewrite_facts *facts,
+		   bool qemu_remote, GError **error)
+{
+	static bool (*const checks[])(struct check *, GError **) = {
+		check_options, check_machine, check_devices, check_backend_count, check_irqchip,
+		check_accel, check_smp,
+	};
+	struct check check = { cmd, plan, facts, qemu_remote };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(checks); i++)
+		if (!checks[i](&check, error))
+			return false;
+	return true;
+}

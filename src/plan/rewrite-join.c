@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Command lines written by hand, as in QEMU's multi-process document: "-object x-remote-object,
+ * devid=ID,fd=M" on a remote's side and "-device x-pci-proxy-dev,id=ID,fd=N" (or socket=N) on
+ * QEMU's name the two ends of one socketpair.
+ */
+
+#include <limits.h>
+#include <string.h>
+
+#include "plan/rewrite-priv.h"
+
+struct join {
+	const struct rewrite_facts *facts;
+	struct plan *plan;
+	struct qcmd *qemu;
+	bool qemu_remote;
+	GHashTable *pairs;	/* device id -> index + 1 of the pair */
+	GHashTable *proxies;	/* ids of QEMU's proxies */
+};
+
+static bool read_fd(const struct opt_set *set, const char *key, int *ret, GError **error)
+{
+	const char *text = opt_get(set, key);
+	guint64 fd = 0;
+
+	/* A JSON -device has it as a string, as QEMU wants it. */
+	if (!text)
+		return true;
+	if (!g_ascii_string_to_unsigned(text, 10, 0, INT_MAX, &fd, NULL))
+		return opt_fail(set, error, MPQ_ERROR_REFUSED,
+				"%s=%s is no number: mpqemu-orchestrate makes the socketpair and "
+				"puts its ends at the numbers that stand here", key, text);
+	if (fd < 3)
+		return opt_fail(set, error, MPQ_ERROR_REFUSED,
+				"%s=%s is stdin, stdout or stderr: take 3 or more", key, text);
+	*ret = fd;
+	return true;
+}
+
+/* Takes the number @fd in @process; two ends cannot have the same. */
+static bool take_slot(struct plan_process *process, const struct opt_set *set, int fd,
+		      unsigned pair, const char *id, GError **error)
+{
+	for (unsigned i = 0; i < process->slots->len; i++) {
+		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
+
+		if (slot->fd == fd)
+			return opt_fail(set, error, MPQ_ERROR_REFUSED,
+					"fd %d is the socket of '%s' already", fd, slot->device);
+	}
+	plan_process_slot(process, fd, pair, id);
+	return true;
+}
+
+/* ---- The remotes ---- */
+
+static bool is_word(const char *word, const char *name)
+{
+	return word[0] == '-' && !strcmp(word + (word[1] == '-' ? 2 : 1), name);
+}
+
+/* Is there a -device of that id?  QEMU's own remote crashes when there is none. */
+static bool has_device(char *const *argv, const char *id, const char **ret_driver)
+{
+	for (; argv[0] && argv[1]; argv++) {
+		struct opt_set *set;
+		bool found;
+
+		if (!is_word(argv[0], "device"))
+			continue;
+		set = opt_set_parse("-device", argv[1], &opt_syntax_device, NULL);
+		found = set && !g_strcmp0(opt_get(set, "id"), id);
+		if (found)
+			*ret_driver = g_intern_string(opt_get(set, "driver") ?: "");
+		opt_set_destroy(set);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+static bool add_peer(struct join *join, struct plan_process *process, const struct opt_set *set,
+		     GString *serves, GError **error)
+{
+	const char *id = opt_get(set, "devid");
+	const char *driver = "";
+	unsigned pair = join->plan->pair_count;
+	int fd = -1;
+
+	if (!id)
+		return opt_fail(set, error, MPQ_ERROR_REFUSED, "devid= is missing: it names the "
+				"-device that the object serves");
+	if (!has_device(plan_process_argv(process), id, &driver))
+		return opt_fail(set, error, MPQ_ERROR_REFUSED,
+				"no -device of this command has id=%s", id);
+	if (!read_fd(set, "fd", &fd, error))
+		return false;
+	if (fd < 0)
+		return opt_fail(set, error, MPQ_ERROR_REFUSED, "fd= is missing: it is the number "
+				"that the remote's end of the socketpair gets");
+	if (g_hash_table_contains(join->pairs, id))
+		return opt_fail(set, error, MPQ_ERROR_REFUSED,
+				"another x-remote-object serves '%s' already", id);
+	if (process->is_qemu && process->slots->len)
+		return opt_fail(set, error, MPQ_ERROR_REFUSED, "QEMU's own x-remote serves one "
+				"device a process: a second object is accepted and never served");
+	if (!take_slot(process, set, fd, pair, id, error))
+		return false;
+	g_hash_table_insert(join->pairs, g_strdup(id), GUINT_TO_POINTER(pair + 1));
+	g_string_append_printf(serves, "%s%s (%s)", serves->len ? ", " : "", id, driver);
+	join->plan->pair_count++;
+	return true;
+}
+
+/* "-add-fd fd=N,set=S": an inherited fd that the remote is to have. */
+static bool keep_fd(struct plan_process *process, const char *arg, GError **error)
+{
+	auto_opt_set set = opt_set_parse("-add-fd", arg, &opt_syntax_plain, error);
+	int fd = -1;
+
+	if (!set || !read_fd(set, "fd", &fd, error))
+		return false;
+	if (fd >= 0)
+		g_array_append_val(process->keep, fd);
+	return true;
+}
+
+static bool read_remote_option(struct join *join, struct plan_process *process, char *const *argv,
+			       GString *serves, GError **error)
+{
+	g_autofree char *where = NULL;
+
+	if (is_word(argv[0], "daemonize"))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "-daemonize: %s would leave the process "
+				"that mpqemu-orchestrate waits for",
+				(char *)process->argv->pdata[0]);
+	if (argv[1] && is_word(argv[0], "add-fd"))
+		return keep_fd(process, argv[1], error);
+	if (!argv[1] || !is_word(argv[0], "object"))
+		return true;
+	where = g_strdup_printf("%s %s", argv[0], argv[1]);
+	{
+		auto_opt_set set = opt_set_parse(where, argv[1], &opt_syntax_object, error);
+
+		if (!set)
+			return false;
+		if (g_strcmp0(opt_get(set, "qom-type"), "x-remote-object"))
+			return true;
+		return add_peer(join, process, set, serves, error);
+	}
+}
+
+static bool read_remote(struct join *join, char *const *argv, GError **error)
+{
+	struct plan_process *process = plan_process_create();
+	g_autoptr(GString) serves = g_string_new(NULL);
+
+	g_ptr_array_add(join->plan->remotes, process);
+	for (char *const *word = argv; *word; word++)
+		plan_process_arg(process, *word);
+	process->is_qemu = rewrite_is_qemu(argv[0]);
+	join->qemu_remote = join->qemu_remote || process->is_qemu;
+	for (char *const *word = argv; *word; word++)
+		if (!read_remote_option(join, process, word, serves, error))
+			return false;
+	if (!process->slots->len)
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: this remote command has no "
+				"-object x-remote-object: no device of it could be reached",
+				argv[0]);
+	process->serves = g_strdup(serves->str);
+	return true;
+}
+
+/* ---- QEMU ---- */
+
+/* "socket=N", as the document writes it, becomes "fd=N", which QEMU understands. */
+static bool rename_socket(struct join *join, struct qopt *opt, GError **error)
+{
+	const char *socket = opt_get(opt->set, "socket");
+
+	if (!socket)
+		return true;
+	if (opt_get(opt->set, "fd"))
+		return qopt_refuse(opt, error, "has both fd= and socket=, which mean the same");
+	plan_note(join->plan, "%s: socket=%s became fd=%s, which is how QEMU calls it",
+		  qopt_where(opt), socket, socket);
+	for (size_t i = 0; i < opt->set->count; i++)
+		if (!strcmp(opt->set->opt[i].key, "socket")) {
+			g_free(opt->set->opt[i].key);
+			opt->set->opt[i].key = g_strdup("fd");
+		}
+	opt->changed = true;
+	return true;
+}
+
+/* An inherited fd of that number would have two meanings. */
+static bool check_other_uses(struct join *join, const struct qopt *proxy, int fd, GError **error)
+{
+	static const char *const keys[] = { "fd", "vhostfd", "sock_fd" };
+
+	for_each_qopt(opt, join->qemu) {
+		if (opt == proxy || !opt->arg ||
+		    (opt->set && !strcmp(qopt_type(opt), "x-pci-proxy-dev")))
+			continue;
+		for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+			g_autofree char *text = g_strdup_printf("%s=%d", keys[i], fd);
+			const char *at = strstr(opt->arg, text);
+
+			if (at && (at == opt->arg || at[-1] == ',') &&
+			    !g_ascii_isdigit(at[strlen(text)]))
+				return qopt_refuse(proxy, error, "fd %d is used by %s %s too",
+						   fd, opt->word, opt->arg);
+		}
+	}
+	return true;
+}
+
+static bool join_proxy(struct join *join, struct qopt *opt, GError **error)
+{
+	const char *id = opt_get(opt->set, "id");
+	unsigned pair;
+	int fd = -1;
+
+	if (!id)
+		return qopt_refuse(opt, error, "id= is missing: it says which remote device this "
+				   "is");
+	if (!rename_socket(join, opt, error) || !read_fd(opt->set, "fd", &fd, error))
+		return false;
+	if (fd < 0)
+		return qopt_refuse(opt, error, "fd= is missing: it is the number that the proxy's "
+				   "end of the socketpair gets");
+	pair = GPOINTER_TO_UINT(g_hash_table_lookup(join->pairs, id));
+	if (!pair)
+		return qopt_refuse(opt, error, "no remote command has an x-remote-object with "
+				   "devid=%s", id);
+	if (!g_hash_table_add(join->proxies, g_strdup(id)))
+		return qopt_refuse(opt, error, "there is another x-pci-proxy-dev with id=%s", id);
+	return check_other_uses(join, opt, fd, error) &&
+	       take_slot(join->plan->qemu, opt->set, fd, pair - 1, id, error);
+}
+
+static bool all_joined(struct join *join, GError **error)
+{
+	GHashTableIter iter;
+	void *id;
+
+	g_hash_table_iter_init(&iter, join->pairs);
+	while (g_hash_table_iter_next(&iter, &id, NULL))
+		if (!g_hash_table_contains(join->proxies, id))
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "a remote command serves '%s', "
+					"but QEMU's has no -device x-pci-proxy-dev,id=%s",
+					(char *)id, (char *)id);
+	return true;
+}
+
+static bool read_qemu(struct join *join, GError **error)
+{
+	struct plan_process *qemu = join->plan->qemu;
+
+	for_each_qopt(opt, join->qemu)
+		if (qopt_is(opt, "device") && !strcmp(qopt_type(opt), "x-pci-proxy-dev") &&
+		    !join_proxy(join, opt, error))
+			return false;
+	if (!all_joined(join, error) || !rewrite_memory(join->qemu, join->plan, false, error) ||
+	    !rewrite_check(join->qemu, join->plan, join->facts, join->qemu_remote, error))
+		return false;
+	g_ptr_array_add(qemu->argv, g_strdup(join->qemu->prefix->pdata[0]));
+	return rewrite_emit(join->qemu, QOPT_QEMU, qemu->argv, error);
+}
+
+struct plan *rewrite_join(const GPtrArray *remotes, char *const *qemu,
+			  const struct rewrite_facts *facts, GError **error)
+{
+	auto_plan plan = plan_create();
+	auto_qcmd cmd = qcmd_parse(qemu, error);
+	g_autoptr(GHashTable) pairs =
+		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	g_autoptr(GHashTable) proxies =
+		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	struct join join = { facts, plan, cmd, false, pairs, proxies };
+
+	if (!cmd)
+		return NULL;
+	for (unsigned i = 0; i < remotes->len; i++)
+		if (!read_remote(&join, remotes->pdata[i], error))
+			return NULL;
+	if (!read_qemu(&join, error))
+		return NULL;
+	return g_steal_pointer(&plan);
+}

@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * An ordinary command line: which devices move, what each takes along, and what stands in their
+ * place.  The graph behind a disk is in rewrite-graph.c.
+ *
+ * The order of QEMU's command line decides PCI slots and bus names, so nothing changes its place:
+ * a moved -device becomes an x-pci-proxy-dev where it stood.  QEMU makes the key=value devices
+ * first, in their order, and the JSON ones afterwards; "in order" below means that.
+ */
+
+#include "plan/rewrite-move.h"
+
+#include <string.h>
+
+/* ---- What mpqemu-remote emulates ---- */
+
+static const struct {
+	const char *driver;
+	const char *name;	/* differs where QEMU has an alias */
+	bool scsi;		/* has a SCSI bus */
+} movable[] = {
+	{ "lsi53c895a", "lsi53c895a", true },
+	{ "lsi", "lsi53c895a", true },
+	{ "lsi53c810", "lsi53c810", true },
+	{ "edu", "edu", false },
+};
+
+/* Devices of QEMU with a SCSI bus of their own.  Without an id they share one count of names. */
+static const struct {
+	const char *driver;
+	bool full;		/* takes no disk of the user's */
+} scsi_hosts[] = {
+	{ "am53c974", false }, { "dc390", false }, { "lsi53c810", false },
+	{ "lsi53c895a", false }, { "lsi", false }, { "megasas", false },
+	{ "megasas-gen2", false }, { "mptsas1068", false }, { "pvscsi", false },
+	{ "usb-bot", false }, { "usb-uas", false }, { "usb-storage", true },
+	{ "virtio-scsi", false }, { "virtio-scsi-device", false }, { "virtio-scsi-pci", false },
+	{ "virtio-scsi-pci-non-transitional", false },
+	{ "virtio-scsi-pci-transitional", false },
+};
+
+static const char *const scsi_units[] = {
+	"scsi-hd", "scsi-cd", "scsi-block", "scsi-generic", "scsi-disk", NULL
+};
+
+/* Properties of the PCI slot: they stay with the proxy.  All others go with the device. */
+static const char *const slot_keys[] = {
+	"bus", "addr", "multifunction", "acpi-index", "failover_pair_id", NULL
+};
+
+static int movable_row(const char *driver)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(movable); i++)
+		if (!strcmp(movable[i].driver, driver))
+			return i;
+	return -1;
+}
+
+static int host_row(const char *driver)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(scsi_hosts); i++)
+		if (!strcmp(scsi_hosts[i].driver, driver))
+			return i;
+	return -1;
+}
+
+/* The -device options in the order in which QEMU makes them. */
+static void collect_devices(struct move *move)
+{
+	for (int json = 0; json < 2; json++)
+		for_each_qopt(opt, move->cmd)
+			if (qopt_is(opt, "device") && opt->set->json == json)
+				g_ptr_array_add(move->devices, opt);
+}
+
+/* ---- Who moves ---- */
+
+static bool is_named(char **ids, const char *id)
+{
+	return ids && id && g_strv_contains((const char *const *)ids, id);
+}
+
+static bool check_names(struct move *move, const char *option, char **ids, GError **error)
+{
+	for (; ids && *ids; ids++) {
+		struct qopt *opt = qcmd_find_id(move->cmd, "device", *ids);
+
+		if (!opt)
+			return mpq_fail(error, MPQ_ERROR_USAGE, "%s %s: no -device has this id",
+					option,
+					*ids);
+		if (movable_row(qopt_type(opt)) < 0)
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "%s %s: mpqemu-remote does not "
+					"emulate %s", option, *ids, qopt_type(opt));
+	}
+	return true;
+}
+
+static bool is_chosen(const struct move *move, const struct qopt *opt)
+{
+	const char *id = opt_get(opt->set, "id");
+
+	if (movable_row(qopt_type(opt)) < 0 || is_named(move->choice->local, id))
+		return false;
+	return !move->choice->remote || is_named(move->choice->remote, id);
+}
+
+static bool check_choice(struct move *move, GError **error)
+{
+	if (!check_names(move, "--remote", move->choice->remote, error) ||
+	    !check_names(move, "--local", move->choice->local, error))
+		return false;
+	for (char **id = move->choice->remote; id && *id; id++)
+		if (is_named(move->choice->local, *id))
+			return mpq_fail(error, MPQ_ERROR_USAGE, "--remote %s: --local names it too",
+					*id);
+	return true;
+}
+
+/* ---- SCSI buses ---- */
+
+/* Gives the device its id and its bus a name that does not depend on the other devices. */
+static struct move_host *add_host(struct move *move, struct qopt *opt, unsigned *unnamed)
+{
+	struct move_host host = { .opt = opt, .owner = QOPT_QEMU };
+	const char *id = opt_get(opt->set, "id");
+
+	host.full = scsi_hosts[host_row(qopt_type(opt))].full;
+	host.bus = id ? g_strdup_printf("%s.0", id) : g_strdup_printf("scsi.%u", (*unnamed)++);
+	g_array_append_val(move->hosts, host);
+	return &g_array_index(move->hosts, struct move_host, move->hosts->len - 1);
+}
+
+static struct move_host *host_by_bus(struct move *move, const char *bus)
+{
+	for (unsigned i = 0; i < move->hosts->len; i++) {
+		struct move_host *host = &g_array_index(move->hosts, struct move_host, i);
+
+		if (!strcmp(host->bus, bus))
+			return host;
+	}
+	return NULL;
+}
+
+/*
+ * The bus that QEMU finds for a disk that names none: it looks at the newest device first.  That
+ * holds along one PCI bus; *ret_sure is false when the hosts stand on different ones.
+ */
+static struct move_host *newest_host(struct move *move, bool *ret_sure)
+{
+	struct move_host *found = NULL;
+
+	*ret_sure = true;
+	for (unsigned i = move->hosts->len; i-- > 0;) {
+		struct move_host *host = &g_array_index(move->hosts, struct move_host, i);
+
+		if (host->full)
+			continue;
+		if (!found)
+			found = host;
+		else if (g_strcmp0(opt_get(host->opt->set, "bus"), opt_get(found->opt->set, "bus")))
+			*ret_sure = false;
+	}
+	return found;
+}
+
+/* A name "scsi.N" counts the hosts without an id, of which there may be fewer now. */
+static char *new_bus_name(struct move *move, const struct move_host *host)
+{
+	unsigned unnamed = 0;
+
+	if (host->owner != QOPT_QEMU)
+		return g_strdup_printf("%s.0", move_remote(move, host->owner)->id);
+	if (opt_get(host->opt->set, "id"))
+		return g_strdup(host->bus);
+	for (unsigned i = 0; i < move->hosts->len; i++) {
+		struct move_host *other = &g_array_index(move->hosts, struct move_host, i);
+
+		if (other == host)
+			break;
+		unnamed += other->owner == QOPT_QEMU && !opt_get(other->opt->set, "id");
+	}
+	return g_strdup_printf("scsi.%u", unnamed);
+}
+
+/* ---- The devices that move ---- */
+
+static bool check_slot_keys(const struct qopt *opt, GError **error)
+{
+	const char *rom = opt_get(opt->set, "romfile");
+
+	if (rom && *rom)
+		return qopt_refuse(opt, error, "romfile=: QEMU's proxy shows the guest no "
+				   "expansion ROM");
+	return true;
+}
+
+static bool add_remote(struct move *move, struct qopt *opt, GError **error)
+{
+	struct move_remote remote = { .opt = opt, .index = move->remotes->len };
+	const char *id = opt_get(opt->set, "id");
+
+	if (remote.index >= MOVE_MAX_REMOTES)
+		return qopt_refuse(opt, error, "more than %d devices cannot move",
+				   MOVE_MAX_REMOTES);
+	if (!check_slot_keys(opt, error))
+		return false;
+	remote.id = id ? g_strdup(id) : rewrite_new_id(move->cmd, "device", "remote");
+	if (!id) {
+		opt_put(opt->set, "id", remote.id);
+		plan_note(move->plan, "%s got the id '%s'", qopt_where(opt), remote.id);
+	}
+	remote.keep = g_array_new(false, false, sizeof(int));
+	remote.driver = movable[movable_row(qopt_type(opt))].name;
+	remote.what = g_string_new(remote.driver);
+	remote.device = opt_set_copy(opt->set);
+	opt_put(remote.device, "driver", remote.driver);
+	for (const char *const *key = slot_keys; *key; key++)
+		opt_remove(remote.device, *key);
+	g_array_append_val(move->remotes, remote);
+	return true;
+}
+
+/* ---- What hangs on them ---- */
+
+static bool is_scsi_unit(const struct qopt *opt)
+{
+	return g_strv_contains(scsi_units, qopt_type(opt));
+}
+
+/* The host whose bus this disk is on, or NULL when it is none that was seen. */
+static bool find_host(struct move *move, struct qopt *opt, struct move_host **ret, GError **error)
+{
+	const char *bus = opt_get(opt->set, "bus");
+	bool sure;
+
+	if (bus) {
+		*ret = host_by_bus(move, bus);
+		return true;
+	}
+	*ret = newest_host(move, &sure);
+	if (!sure)
+		return qopt_refuse(opt, error, "it names no bus, and there are SCSI controllers on "
+				   "several PCI buses; say bus=");
+	return true;
+}
+
+static bool take_unit(struct move *move, struct qopt *opt, struct move_host *host, GError **error)
+{
+	struct move_remote *remote = move_remote(move, host->owner);
+	const char *type = qopt_type(opt);
+	g_autofree char *bus = NULL;
+
+	if (strcmp(type, "scsi-hd") && strcmp(type, "scsi-cd"))
+		return qopt_refuse(opt, error, "mpqemu-remote has scsi-hd and scsi-cd, not %s; "
+				   "--local %s leaves the controller in QEMU", type, remote->id);
+	bus = g_strdup_printf("%s.0", remote->id);
+	if (g_strcmp0(opt_get(opt->set, "bus"), bus)) {
+		opt_put(opt->set, "bus", bus);
+		opt->changed = true;
+	}
+	opt->owner = host->owner;
+	g_string_append_printf(remote->what, "%s %s%s%s", remote->disks++ ? "," : ";", type,
+			       opt_get(opt->set, "id") ? " " : "", opt_get(opt->set, "id") ?: "");
+	return move_disk_graph(move, opt, remote, error);
+}
+
+/* A disk that stays, on a host that stays and whose bus has another name now. */
+static void rename_bus(struct move *move, struct qopt *opt, struct move_host *host)
+{
+	g_autofree char *name = new_bus_name(move, host);
+
+	if (!opt_get(opt->set, "bus") || !strcmp(name, opt_get(opt->set, "bus")))
+		return;
+	plan_note(move->plan, "%s: its bus is called %s now", qopt_where(opt), name);
+	opt_put(opt->set, "bus", name);
+	opt->changed = true;
+}
+
+static bool place_unit(struct move *move, struct qopt *opt, GError **error)
+{
+	struct move_host *host;
+
+	if (!find_host(move, opt, &host, error))
+		return false;
+	if (!host)
+		return true;
+	if (host->owner != QOPT_QEMU)
+		return take_unit(move, opt, host, error);
+	rename_bus(move, opt, host);
+	return true;
+}
+
+/* Something else on a moved controller's bus. */
+static bool check_stranger(struct move *move, const struct qopt *opt, GError **error)
+{
+	const char *bus = opt_get(opt->set, "bus");
+	struct move_host *host = bus ? host_by_bus(move, bus) : NULL;
+
+	if (host && host->owner != QOPT_QEMU)
+		return qopt_refuse(opt, error, "mpqemu-remote has no %s for this bus; --local %s "
+				   "leaves the controller in QEMU", qopt_type(opt),
+				   move_remote(move, host->owner)->id);
+	return true;
+}
+
+static bool place_device(struct move *move, struct qopt *opt, unsigned *unnamed, GError **error)
+{
+	const char *driver = qopt_type(opt);
+	bool chosen = is_chosen(move, opt);
+	struct move_host *host = NULL;
+
+	if (!strcmp(driver, "x-pci-proxy-dev"))
+		return qopt_refuse(opt, error, "a command line that has its proxies already needs "
+				   "the remotes' command lines too: REMOTE ... --- QEMU ...");
+	if (is_scsi_unit(opt))
+		return place_unit(move, opt, error);
+	if (host_row(driver) >= 0)
+		host = add_host(move, opt, unnamed);
+	if (!chosen)
+		return check_stranger(move, opt, error);
+	if (host)
+		host->owner = move->remotes->len;
+	return add_remote(move, opt, error);
+}
+
+static bool place_devices(struct move *move, GError **error)
+{
+	unsigned unnamed = 0;
+
+	for (unsigned i = 0; i < move->devices->len; i++)
+		if (!place_device(move, move->devices->pdata[i], &unnamed, error))
+			return false;
+	if (move->remotes->len)
+		return true;
+	return mpq_fail(error, MPQ_ERROR_REFUSED, "nothing to move: no -device %s is one that "
+			"mpqemu-remote emulates (lsi53c895a, lsi53c810, edu)",
+			move->choice->remote || move->choice->local ? "of those chosen" : "here");
+}
+
+/* ---- -set and -global ---- */
+
+/* "-set device.ID.KEY=VALUE" of something that moves is written into it. */
+static bool apply_set(struct move *move, struct qopt *opt, GError **error)
+{
+	const char *eq = strchr(opt->arg, '=');
+	g_autofree char *left = eq ? g_strndup(opt->arg, eq - opt->arg) : NULL;
+	g_auto(GStrv) part = left ? g_strsplit(left, ".", 3) : NULL;
+	struct qopt *target;
+
+	if (!part || !part[0] || !part[1] || !part[2])
+		return true;
+	target = qcmd_find_id(move->cmd, part[0], part[1]);
+	if (!target || target->set->json ||
+	    (strcmp(part[0], "device") && strcmp(part[0], "drive")))
+		return true;
+	opt_put(target->set, part[2], eq + 1);
+	target->changed = true;
+	opt->owner = QOPT_DROPPED;
+	return true;
+}
+
+static bool apply_sets(struct move *move, GError **error)
+{
+	for_each_qopt(opt, move->cmd)
+		if (qopt_is(opt, "set") && !apply_set(move, opt, error))
+			return false;
+	return true;
+}
+
+/* The driver that a -global is about: "DRIVER.PROPERTY=VALUE" or "driver=DRIVER,...". */
+static char *global_driver(const char *arg)
+{
+	size_t len = strcspn(arg, ".=,");
+
+	if (arg[len] == '.')
+		return g_strndup(arg, len);
+	if (!g_str_has_prefix(arg, "driver="))
+		return NULL;
+	arg += strlen("driver=");
+	return g_strndup(arg, strcspn(arg, ","));
+}
+
+static bool uses_driver(const struct move *move, int owner, const char *driver)
+{
+	if (owner >= 0 && !strcmp(move_remote(move, owner)->driver, driver))
+		return true;
+	for (unsigned i = 0; i < move->devices->len; i++) {
+		const struct qopt *opt = move->devices->pdata[i];
+
+		if (opt->owner == owner && !strcmp(qopt_type(opt), driver))
+			return true;
+	}
+	return false;
+}
+
+/* A -global goes wherever a device of that driver goes. */
+static void copy_globals(struct move *move)
+{
+	for_each_qopt(opt, move->cmd) {
+		g_autofree char *driver = qopt_is(opt, "global") ? global_driver(opt->arg) : NULL;
+
+		for (unsigned i = 0; driver && i < move->remotes->len; i++)
+			if (uses_driver(move, i, driver))
+				opt->copies |= 1u << i;
+		if (opt->copies && driver && !uses_driver(move, QOPT_QEMU, driver))
+			opt->owner = QOPT_DROPPED;
+		else if (qopt_is(opt, "msg"))
+			opt->copies = (1u << move->remotes->len) - 1;
+	}
+}
+
+/* ---- bootindex ---- */
+
+static bool is_boot_disk_option(const struct qopt *opt)
+{
+	static const char *const names[] = {
+		"hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", NULL
+	};
+
+	if (opt->owner == QOPT_DROPPED)
+		return false;
+	if (!opt->name)
+		return true;
+	if (g_strv_contains(names, opt->name))
+		return true;
+	return !strcmp(opt->name, "drive") && g_strcmp0(opt_get(opt->set, "if"), "none") &&
+	       g_strcmp0(opt_get(opt->set, "if"), "pflash");
+}
+
+/* Something else than @disk that firmware could boot from, or NULL. */
+static const struct qopt *other_boot_disk(const struct move *move, const struct qopt *disk)
+{
+	for_each_qopt(opt, move->cmd) {
+		bool device = opt != disk && opt->owner != QOPT_DROPPED && opt->name &&
+			      !strcmp(opt->name, "device");
+
+		if (device && (opt_get(opt->set, "drive") || opt_get(opt->set, "bootindex")))
+			return opt;
+		if (is_boot_disk_option(opt))
+			return opt;
+	}
+	return NULL;
+}
+
+/*
+ * x-pci-proxy-dev has no bootindex.  Where the disk is the only one, firmware finds it without;
+ * where a kernel is given, firmware boots that.
+ */
+static bool drop_bootindex(struct move *move, struct qopt *disk, GError **error)
+{
+	const struct qopt *other = other_boot_disk(move, disk);
+	struct qopt *boot = NULL;
+	const char *strict = qcmd_get(move->cmd, "boot", "strict", &boot);
+
+	if (!qcmd_last(move->cmd, "kernel")) {
+		if (other)
+			return qopt_refuse(disk, error, "bootindex=%s: QEMU's proxy has no "
+					   "bootindex, and firmware could boot from %s instead; "
+					   "leave it out or leave the disk in QEMU",
+					   opt_get(disk->set, "bootindex"),
+					   other->name ? qopt_where(other) : other->word);
+		if (strict && strcmp(strict, "off") && strcmp(strict, "no"))
+			return qopt_refuse(disk, error, "bootindex=%s: QEMU's proxy has no "
+					   "bootindex, and with -boot strict=%s firmware boots "
+					   "from nothing else",
+					   opt_get(disk->set, "bootindex"), strict);
+	}
+	plan_note(move->plan, "%s: bootindex dropped, which the proxy does not have; nothing else "
+		  "could boot", qopt_where(disk));
+	opt_remove(disk->set, "bootindex");
+	disk->changed = true;
+	return true;
+}
+
+static bool drop_bootindexes(struct move *move, GError **error)
+{
+	for (unsigned i = 0; i < move->devices->len; i++) {
+		struct qopt *opt = move->devices->pdata[i];
+
+		if (opt->owner >= 0 && opt_get(opt->set, "bootindex") &&
+		    !drop_bootindex(move, opt, error))
+			return false;
+	}
+	return true;
+}
+
+/* ---- Writing it down ---- */
+
+static bool is_busy(const struct move *move, int fd)
+{
+	for (unsigned i = 0; i < move->facts->busy_count; i++)
+		if (move->facts->busy_fds[i] == fd)
+			return true;
+	return false;
+}
+
+static bool has_int(const GArray *array, int value)
+{
+	for (unsigned i = 0; i < array->len; i++)
+		if (g_array_index(array, int, i) == value)
+			return true;
+	return false;
+}
+
+/* A key that the proxy does not take, or NULL. */
+static const char *device_key(const struct opt_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const char *key = set->opt[i].key;
+
+		if (strcmp(key, "id") && strcmp(key, "driver") && !g_strv_contains(slot_keys, key))
+			return key;
+	}
+	return NULL;
+}
+
+/* The -device in QEMU: the same slot, another driver. */
+static void put_proxy(struct move *move, struct move_remote *remote, int fd)
+{
+	struct opt_set *set = remote->opt->set;
+	g_autofree char *number = g_strdup_printf("%d", fd);
+
+	for (const char *key; (key = device_key(set));) {
+		g_autofree char *copy = g_strdup(key);
+
+		opt_remove(set, copy);
+	}
+	opt_put(set, "driver", "x-pci-proxy-dev");
+	opt_put(set, "fd", number);
+	remote->opt->changed = true;
+	plan_process_slot(move->plan->qemu, fd, remote->index, remote->id);
+}
+
+static bool write_peer(struct plan_process *process, const struct move_remote *remote, int fd,
+		       GError **error)
+{
+	auto_opt_set set = opt_set_create("-object");
+	struct qopt object = { .word = (char[]){ "-object" }, .set = set, .changed = true };
+	g_autofree char *id = g_strdup_printf("peer-%s", remote->id);
+	g_autofree char *number = g_strdup_printf("%d", fd);
+
+	opt_put(set, "qom-type", "x-remote-object");
+	opt_put(set, "id", id);
+	opt_put(set, "devid", remote->id);
+	opt_put(set, "fd", number);
+	set->opt[0].implied = true;
+	return qopt_emit(&object, process->argv, error);
+}
+
+/*
+ * The remote's command line, in the order of the original: its controller stands where it stood
+ * among what it takes along.
+ */
+static bool write_options(struct move *move, struct move_remote *remote,
+			  struct plan_process *process, GError **error)
+{
+	struct qopt device = { .word = (char[]){ "-device" }, .set = remote->device,
+			       .changed = true };
+
+	for_each_qopt(opt, move->cmd) {
+		bool mine = opt->owner == (int)remote->index || opt->copies & 1u << remote->index;
+
+		if (opt == remote->opt ? !qopt_emit(&device, process->argv, error) :
+					 mine && !qopt_emit(opt, process->argv, error))
+			return false;
+	}
+	return true;
+}
+
+static bool write_remote(struct move *move, struct move_remote *remote, GError **error)
+{
+	static const char *const qemu_words[] = {
+		"-nodefaults", "-no-user-config", "-display", "none", NULL
+	};
+	struct plan_process *process = plan_process_create();
+	int fd = 3;
+
+	g_ptr_array_add(move->plan->remotes, process);
+	for (const char *const *word = move->facts->remote_prefix; *word; word++)
+		plan_process_arg(process, *word);
+	process->is_qemu = rewrite_is_qemu(move->facts->remote_prefix[0]);
+	plan_process_arg(process, "-machine");
+	plan_process_arg(process, "x-remote");
+	for (const char *const *word = qemu_words; process->is_qemu && *word; word++)
+		plan_process_arg(process, *word);
+	g_array_append_vals(process->keep, remote->keep->data, remote->keep->len);
+	while (has_int(process->keep, fd))
+		fd++;
+	plan_process_slot(process, fd, remote->index, remote->id);
+	process->serves = g_strdup_printf("%s (%s)", remote->id, remote->what->str);
+	return write_options(move, remote, process, error) &&
+	       write_peer(process, remote, fd, error);
+}
+
+/* QEMU keeps what it inherited, but for the images that moved. */
+static void keep_qemu_fds(struct move *move)
+{
+	for (unsigned i = 0; i < move->facts->busy_count; i++) {
+		int fd = move->facts->busy_fds[i];
+		bool moved = false;
+
+		for (unsigned r = 0; r < move->remotes->len; r++)
+			moved = moved || has_int(move_remote(move, r)->keep, fd);
+		if (moved)
+			g_array_append_val(move->plan->qemu->drop, fd);
+	}
+}
+
+static bool write_plan(struct move *move, GError **error)
+{
+	bool qemu_remote = rewrite_is_qemu(move->facts->remote_prefix[0]);
+	int fd = 3;
+
+	move->plan->pair_count = move->remotes->len;
+	for (unsigned i = 0; i < move->remotes->len; i++, fd++) {
+		struct move_remote *remote = move_remote(move, i);
+
+		while (is_busy(move, fd))
+			fd++;
+		if (!write_remote(move, remote, error))
+			return false;
+		put_proxy(move, remote, fd);
+	}
+	keep_qemu_fds(move);
+	if (!rewrite_memory(move->cmd, move->plan, true, error) ||
+	    !rewrite_check(move->cmd, move->plan, move->facts, qemu_remote, error))
+		return false;
+	g_ptr_array_add(move->plan->qemu->argv, g_strdup(move->cmd->prefix->pdata[0]));
+	return rewrite_emit(move->cmd, QOPT_QEMU, move->plan->qemu->argv, error);
+}
+
+/* ---- The whole ---- */
+
+static void host_clear(void *p)
+{
+	g_free(((struct move_host *)p)->bus);
+}
+
+static void remote_clear(void *p)
+{
+	struct move_remote *remote = p;
+
+	g_free(remote->id);
+	opt_set_destroy(remote->device);
+	g_string_free(remote->what, true);
+	g_array_unref(remote->keep);
+}
+
+static struct move move_create(struct qcmd *cmd, const struct rewrite_choice *choice,
+			       const struct rewrite_facts *facts)
+{
+	struct move move = { .cmd = cmd, .choice = choice, .facts = facts };
+
+	move.plan = plan_create();
+	move.devices = g_ptr_array_new();
+	move.hosts = g_array_new(false, false, sizeof(struct move_host));
+	g_array_set_clear_func(move.hosts, host_clear);
+	move.remotes = g_array_new(false, false, sizeof(struct move_remote));
+	g_array_set_clear_func(move.remotes, remote_clear);
+	return move;
+}
+
+static bool move_run(struct move *move, GError **error)
+{
+	collect_devices(move);
+	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
+	    !move_check_graph(move, error) || !drop_bootindexes(move, error))
+		return false;
+	copy_globals(move);
+	return write_plan(move, error);
+}
+
+struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice,
+			  const struct rewrite_facts *facts, GError **error)
+{
+	auto_qcmd cmd = qcmd_parse(qemu, error);
+	auto_plan plan = NULL;
+	struct move move;
+
+	if (!cmd)
+		return NULL;
+	move = move_create(cmd, choice, facts);
+	if (move_run(&move, error))
+		plan = g_steal_pointer(&move.plan);
+	plan_destroy(move.plan);
+	g_ptr_array_unref(move.devices);
+	g_array_unref(move.hosts);
+	g_array_unref(move.remotes);
+	return g_steal_pointer(&plan);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_REWRITE_MOVE_H
+#define PLAN_REWRITE_MOVE_H
+
+/* Between rewrite-move.c (devices) and rewrite-graph.c (what is behind their disks). */
+
+#include "plan/rewrite-priv.h"
+
+/* struct qopt.copies has a bit for each. */
+#define MOVE_MAX_REMOTES 31
+
+/* A device with a SCSI bus, moved or not. */
+struct move_host {
+	struct qopt *opt;
+	int owner;		/* QOPT_QEMU, or the index of its remote */
+	bool full;
+	char *bus;		/* as QEMU names it on the original command line */
+};
+
+/* A device that moves, and the process that it moves to. */
+struct move_remote {
+	struct qopt *opt;	/* the -device, which becomes the proxy */
+	unsigned index;
+	char *id;
+	const char *driver;
+	struct opt_set *device;	/* the -device of the remote's command line */
+	GString *what;		/* "lsi53c895a; scsi-hd d0", for people */
+	unsigned disks;
+	GArray *keep;		/* int: inherited fds that its images are in */
+};
+
+struct move {
+	struct qcmd *cmd;
+	const struct rewrite_choice *choice;
+	const struct rewrite_facts *facts;
+	struct plan *plan;
+	GPtrArray *devices;	/* struct qopt *: -device in the order in which QEMU makes them */
+	GArray *hosts;		/* struct move_host */
+	GArray *remotes;	/* struct move_remote */
+};
+
+static inline struct move_remote *move_remote(const struct move *move, unsigned index)
+{
+	return &g_array_index(move->remotes, struct move_remote, index);
+}
+
+/*
+ * Gives what is behind @disk's drive= to @remote: the -drive, or the -blockdev and all that it
+ * names.  Refused where something else has it already.
+ */
+bool move_disk_graph(struct move *move, struct qopt *disk, struct move_remote *remote,
+		     GError **error);
+
+/* Refused where something that stays in QEMU uses what has moved. */
+bool move_check_graph(struct move *move, GError **error);
+
+#endif

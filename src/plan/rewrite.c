@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan/rewrite.h"
+
+#include <string.h>
+
+#include "plan/rewrite-priv.h"
+
+bool rewrite_is_qemu(const char *prog)
+{
+	g_autofree char *name = g_path_get_basename(prog);
+
+	return g_str_has_prefix(name, "qemu-system-") || !strcmp(name, "qemu-kvm") ||
+	       !strcmp(name, "kvm");
+}
+
+bool rewrite_is_question(char *const *qemu, GError **error)
+{
+	auto_qcmd cmd = qcmd_parse(qemu, error);
+
+	return cmd && cmd->wants_help;
+}
+
+bool rewrite_emit(const struct qcmd *cmd, int owner, GPtrArray *argv, GError **error)
+{
+	for_each_qopt(opt, cmd) {
+		bool copy = owner >= 0 && opt->copies & 1u << owner;
+
+		if ((opt->owner == owner || copy) && !qopt_emit(opt, argv, error))
+			return false;
+	}
+	return true;
+}
+
+char *rewrite_new_id(const struct qcmd *cmd, const char *name, const char *stem)
+{
+	char *id = g_strdup(stem);
+
+	for (unsigned n = 1; qcmd_find_id(cmd, name, id); n++) {
+		g_free(id);
+		id = g_strdup_printf("%s%u", stem, n);
+	}
+	return id;
+}
