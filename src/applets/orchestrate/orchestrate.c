@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * mpqemu-orchestrate: plans the processes of one VM, checks the plan, starts them and sees them
+ * through to their end.  Options here; the plan in src/plan/rewrite.h, the processes in run.h.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+#include "applets/applet.h"
+#include "applets/orchestrate/probe.h"
+#include "applets/orchestrate/run.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "plan/rewrite.h"
+
+#define NAME "mpqemu-orchestrate"
+#define START_TIMEOUT_S 30
+
+/* Between the commands of the explicit form. */
+#define SEPARATOR "---"
+
+struct orchestrate {
+	/* options */
+	char **remote, **local;		/* each may hold "ID,ID" */
+	char **remote_commands;		/* shell text */
+	char *remote_program;
+	char *on_remote_exit;
+	int start_timeout;
+	gboolean dry_run, version;
+	/* what follows from them and the rest of the command line */
+	GPtrArray *remotes;		/* char **: argv of each explicit remote */
+	char **qemu;
+	struct run_options run;
+	int status;			/* exit status that goes with the error, or 0 */
+};
+
+static const char summary[] =
+	"Starts QEMU with its SCSI controllers and disks in processes of their own.\n"
+	"\n"
+	"  " NAME " [OPTION...] -- QEMU QEMU-ARGS...\n"
+	"      moves each -device that mpqemu-remote emulates, and the disks on it\n"
+	"  " NAME " [OPTION...] -- REMOTE ARGS... --- ... --- QEMU QEMU-ARGS...\n"
+	"      joins command lines that name x-remote-object and x-pci-proxy-dev themselves";
+
+static const char epilogue[] =
+	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
+	"error of " NAME "; 126 a program cannot be run; 127 a program is not there.";
+
+/* ---- Options ---- */
+
+static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
+{
+	const GOptionEntry entries[] = {
+		{ "remote", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote,
+		  "move these devices only", "ID[,ID]" },
+		{ "local", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->local,
+		  "leave these devices in QEMU", "ID[,ID]" },
+		{ "remote-program", 0, 0, G_OPTION_ARG_FILENAME, &self->remote_program,
+		  "run this in place of mpqemu-remote (also QEMU itself)", "PROGRAM" },
+		{ "remote-command", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote_commands,
+		  "a remote's whole command line (explicit form)", "'COMMAND ARGS'" },
+		{ "on-remote-exit", 0, 0, G_OPTION_ARG_STRING, &self->on_remote_exit,
+		  "when a remote ends early: report it (default), or stop QEMU", "report|stop" },
+		{ "start-timeout", 0, 0, G_OPTION_ARG_INT, &self->start_timeout,
+		  "how long a remote has to answer (default 30)", "SECONDS" },
+		{ "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
+		  "print the commands and fd slots, start nothing", NULL },
+		{ "version", 0, 0, G_OPTION_ARG_NONE, &self->version, "print the version", NULL },
+		{ NULL }
+	};
+	GOptionContext *context = g_option_context_new("-- QEMU QEMU-ARGS...");
+	g_autoptr(GError) local = NULL;
+	bool ok;
+
+	g_option_context_set_summary(context, summary);
+	g_option_context_set_description(context, epilogue);
+	g_option_context_add_main_entries(context, entries, NULL);
+	ok = g_option_context_parse_strv(context, argv, &local);
+	g_option_context_free(context);
+	if (!ok)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s", local->message);
+	if ((*argv)[0] && (*argv)[1])
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: QEMU's command line stands after a "
+				"\"--\"", (*argv)[1]);
+	return true;
+}
+
+/* "a,b" and "c" as one list; NULL stays NULL.  The list is replaced. */
+static void flatten(char ***list)
+{
+	GPtrArray *ids = g_ptr_array_new();
+
+	if (!*list) {
+		g_ptr_array_free(ids, true);
+		return;
+	}
+	for (char **entry = *list; *entry; entry++) {
+		g_auto(GStrv) parts = g_strsplit(*entry, ",", -1);
+
+		for (char **part = parts; *part; part++)
+			if (**part)
+				g_ptr_array_add(ids, g_strdup(*part));
+	}
+	g_ptr_array_add(ids, NULL);
+	g_strfreev(*list);
+	*list = (char **)g_ptr_array_free(ids, false);
+}
+
+static bool check_values(struct orchestrate *self, GError **error)
+{
+	const char *policy = self->on_remote_exit ?: "report";
+
+	flatten(&self->remote);
+	flatten(&self->local);
+	self->run.stop_on_remote_exit = !strcmp(policy, "stop");
+	if (!self->run.stop_on_remote_exit && strcmp(policy, "report"))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-remote-exit=%s: it is 'report' or "
+				"'stop'", policy);
+	if (self->start_timeout < 1)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--start-timeout: it takes a number of "
+				"seconds, 1 or more");
+	self->run.start_timeout = self->start_timeout;
+	return true;
+}
+
+/* ---- The commands after "--" ---- */
+
+static bool add_remote_commands(struct orchestrate *self, GError **error)
+{
+	for (char **text = self->remote_commands; text && *text; text++) {
+		g_autoptr(GError) local = NULL;
+		char **argv = NULL;
+
+		if (!g_shell_parse_argv(*text, NULL, &argv, &local))
+			return mpq_fail(error, MPQ_ERROR_USAGE, "--remote-command '%s': %s", *text,
+					local->message);
+		g_ptr_array_add(self->remotes, argv);
+	}
+	return true;
+}
+
+/* A copy of the words up to the separator or the end; *words moves behind it. */
+static char **take_command(char ***words, bool *ret_last)
+{
+	GPtrArray *argv = g_ptr_array_new();
+
+	while (**words && strcmp(**words, SEPARATOR))
+		g_ptr_array_add(argv, g_strdup(*(*words)++));
+	*ret_last = !**words;
+	if (**words)
+		(*words)++;
+	g_ptr_array_add(argv, NULL);
+	return (char **)g_ptr_array_free(argv, false);
+}
+
+static bool split_commands(struct orchestrate *self, char **words, GError **error)
+{
+	bool last = false;
+
+	if (!add_remote_commands(self, error))
+		return false;
+	while (!last) {
+		char **argv = take_command(&words, &last);
+
+		if (!argv[0]) {
+			g_strfreev(argv);
+			return mpq_fail(error, MPQ_ERROR_USAGE, self->remotes->len || !last ?
+					"a command is missing at a \"" SEPARATOR "\"" :
+					"QEMU's command line is missing after \"--\"");
+		}
+		if (last)
+			self->qemu = argv;
+		else
+			g_ptr_array_add(self->remotes, argv);
+	}
+	if (self->remotes->len && (self->remote || self->local || self->remote_program))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local and --remote-program "
+				"choose what moves; with explicit remote commands nothing does");
+	return true;
+}
+
+/* ---- Plan and run ---- */
+
+static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GError **error)
+{
+	struct rewrite_choice choice = { self->remote, self->local };
+
+	probe_init(probe, self->remote_program);
+	if (!probe_qemu(probe, self->qemu[0], error)) {
+		if (probe->exec_errno)
+			self->status = probe->exec_errno == ENOENT ? RUN_STATUS_NOT_FOUND :
+								     RUN_STATUS_NO_EXEC;
+		return NULL;
+	}
+	if (self->remotes->len)
+		return rewrite_join(self->remotes, self->qemu, &probe->facts, error);
+	return rewrite_move(self->qemu, &choice, &probe->facts, error);
+}
+
+static void log_lines(const GPtrArray *lines, enum log_level level)
+{
+	for (unsigned i = 0; i < lines->len; i++)
+		log_line(level, "%s", (char *)lines->pdata[i]);
+}
+
+static bool plan_and_run(struct orchestrate *self, GError **error)
+{
+	struct probe probe;
+	auto_plan plan = make_plan(self, &probe, error);
+	g_autofree char *text = NULL;
+
+	probe_finish(&probe);
+	if (!plan)
+		return false;
+	if (self->dry_run) {
+		text = plan_to_shell(plan, NAME);
+		fputs(text, stdout);
+		if (fflush(stdout) == EOF)
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "stdout: %s", log_errname(errno));
+		return true;
+	}
+	log_lines(plan->warnings, LOG_LEVEL_WARNING);
+	log_lines(plan->notes, LOG_LEVEL_INFO);
+	self->status = run_plan(plan, &self->run);
+	return true;
+}
+
+/* A question to QEMU needs no remote: QEMU answers it in our place. */
+static bool pass_question(struct orchestrate *self, GError **error)
+{
+	execvp(self->qemu[0], self->qemu);
+	self->status = errno == ENOENT ? RUN_STATUS_NOT_FOUND : RUN_STATUS_NO_EXEC;
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: cannot run it: %s", self->qemu[0],
+			log_errname(errno));
+}
+
+static bool orchestrate(struct orchestrate *self, char ***own, char **words, GError **error)
+{
+	GError *question = NULL;
+
+	if (!parse_options(self, own, error) || !check_values(self, error))
+		return false;
+	if (self->version) {
+		printf(NAME " version %s\n", MPQEMU_VERSION);
+		return true;
+	}
+	if (!words)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "QEMU's command line is missing: " NAME
+				" [OPTION...] -- QEMU QEMU-ARGS... (--help says more)");
+	if (!split_commands(self, words, error))
+		return false;
+	if (!self->remotes->len && rewrite_is_question(self->qemu, &question))
+		return pass_question(self, error);
+	if (question) {
+		g_propagate_error(error, question);
+		return false;
+	}
+	return plan_and_run(self, error);
+}
+
+/* Sockets must not end up as stdin, stdout or stderr of anybody. */
+static bool fill_stdio(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* QEMU spells long options with one dash. */
+static const char *own_word(const char *word)
+{
+	if (!strcmp(word, "-version"))
+		return "--version";
+	return strcmp(word, "-help") ? word : "--help";
+}
+
+static void orchestrate_finish(struct orchestrate *self)
+{
+	g_strfreev(self->remote);
+	g_strfreev(self->local);
+	g_strfreev(self->remote_commands);
+	g_free(self->remote_program);
+	g_free(self->on_remote_exit);
+	g_ptr_array_unref(self->remotes);
+	g_strfreev(self->qemu);
+}
+
+static void free_argv(void *argv)
+{
+	g_strfreev(argv);
+}
+
+int orchestrate_main(int argc, char **argv)
+{
+	struct orchestrate self = { .start_timeout = START_TIMEOUT_S };
+	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+	g_autoptr(GError) error = NULL;
+	g_auto(GStrv) own = NULL;
+	bool ok;
+	int i;
+
+	log_init(STDERR_FILENO, NAME);
+	if (!fill_stdio()) {
+		log_error("/dev/null: %s", log_errname(errno));
+		return RUN_STATUS_FAILED;
+	}
+	self.remotes = g_ptr_array_new_with_free_func(free_argv);
+	for (i = 0; i < argc && (i == 0 || strcmp(argv[i], "--")); i++)
+		g_strv_builder_add(builder, i ? own_word(argv[i]) : NAME);
+	own = g_strv_builder_end(builder);
+	ok = orchestrate(&self, &own, i < argc ? argv + i + 1 : NULL, &error);
+	if (!ok) {
+		log_error("%s", error->message);
+		if (!self.status)
+			self.status = RUN_STATUS_FAILED;
+	}
+	orchestrate_finish(&self);
+	return self.status;
+}

@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/orchestrate/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "applets/orchestrate/child.h"
+#include "applets/orchestrate/peer.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+/* How long a remote has to end by itself, then after SIGTERM, before the next step. */
+#define END_GRACE_MS 5000
+
+enum phase { PHASE_START, PHASE_RUN, PHASE_END };
+enum end_step { END_WAIT, END_TERM, END_KILL };
+
+struct run_remote {
+	struct run *run;
+	const struct plan_process *process;
+	struct child child;
+	guint watch;
+	unsigned unanswered;	/* sockets on which the remote has not answered yet */
+};
+
+/* A socketpair: what of it is still open here. */
+struct run_pair {
+	struct run_remote *remote;
+	const char *device;
+	int remote_end;		/* kept until the remote has ended: it tells who closed first */
+	int proxy_end;		/* kept until QEMU has it */
+	struct peer peer;
+	guint watch;
+};
+
+struct run {
+	const struct plan *plan;
+	const struct run_options *options;
+	GMainLoop *loop;
+	struct run_remote *remotes;
+	unsigned remote_count;
+	struct run_pair *pairs;
+	struct child qemu;
+	enum phase phase;
+	enum end_step end_step;
+	guint timer;
+	unsigned signals;	/* how many SIGINT, SIGTERM, SIGHUP have come */
+	int status;		/* of ours: enum run_status, 128 + N, or 0; counts if QEMU's is 0 */
+	sigset_t old_mask;
+	struct sigaction old_sigpipe;
+};
+
+static void run_end(struct run *run);
+
+/* The first reason counts; later ones are its consequences. */
+static void set_status(struct run *run, int status)
+{
+	if (!run->status)
+		run->status = status;
+}
+
+static char *describe_end(const struct child *child)
+{
+	if (child->signal)
+		return g_strdup_printf("was killed by signal %d (%s)%s", child->signal,
+				       sigabbrev_np(child->signal) ?: "unknown",
+				       child->core ? ", core dumped" : "");
+	return g_strdup_printf("ended with exit status %d", child->status);
+}
+
+static bool any_remote_runs(const struct run *run)
+{
+	for (unsigned i = 0; i < run->remote_count; i++)
+		if (run->remotes[i].child.pid)
+			return true;
+	return false;
+}
+
+static void kill_remotes(struct run *run, int sig)
+{
+	for (unsigned i = 0; i < run->remote_count; i++)
+		child_kill(&run->remotes[i].child, sig);
+}
+
+static void quit_when_done(struct run *run)
+{
+	if (!run->qemu.pid && !any_remote_runs(run))
+		g_main_loop_quit(run->loop);
+}
+
+static void stop_timer(struct run *run)
+{
+	if (run->timer)
+		g_source_remove(run->timer);
+	run->timer = 0;
+}
+
+/* ---- END ---- */
+
+static gboolean end_timer(void *opaque)
+{
+	struct run *run = opaque;
+
+	for (unsigned i = 0; i < run->remote_count; i++) {
+		struct run_remote *remote = &run->remotes[i];
+
+		if (!remote->child.pid)
+			continue;
+		log_warning("%s: process %d has not ended; sending %s", remote->process->serves,
+			    remote->child.pid, run->end_step == END_WAIT ? "SIGTERM" : "SIGKILL");
+		child_kill(&remote->child, run->end_step == END_WAIT ? SIGTERM : SIGKILL);
+	}
+	if (run->end_step == END_WAIT) {
+		run->end_step = END_TERM;
+		return G_SOURCE_CONTINUE;
+	}
+	run->end_step = END_KILL;
+	run->timer = 0;
+	return G_SOURCE_REMOVE;
+}
+
+static void close_pair(struct run_pair *pair)
+{
+	if (pair->watch)
+		g_source_remove(pair->watch);
+	pair->watch = 0;
+	fd_close(&pair->proxy_end);
+	fd_close(&pair->remote_end);
+}
+
+/* QEMU is gone or will not start: closing what we hold is what tells the remotes. */
+static void run_end(struct run *run)
+{
+	if (run->phase == PHASE_END)
+		return;
+	run->phase = PHASE_END;
+	stop_timer(run);
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		close_pair(&run->pairs[i]);
+	run->timer = g_timeout_add(END_GRACE_MS, end_timer, run);
+	quit_when_done(run);
+}
+
+/* Ends what was started before QEMU was; the remotes need not wait to notice. */
+static void run_abort(struct run *run, int status)
+{
+	set_status(run, status);
+	kill_remotes(run, SIGTERM);
+	run->end_step = END_TERM;
+	run_end(run);
+}
+
+/* ---- QEMU ---- */
+
+static gboolean qemu_ended(int fd, GIOCondition condition, void *opaque)
+{
+	struct run *run = opaque;
+
+	if (!child_reap(&run->qemu))
+		return G_SOURCE_CONTINUE;
+	if (run->qemu.status) {
+		g_autofree char *end = describe_end(&run->qemu);
+
+		log_line(run->signals ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "QEMU %s", end);
+	}
+	run_end(run);
+	return G_SOURCE_REMOVE;
+}
+
+static int exec_status(int ret)
+{
+	if (ret == -ENOENT || ret == -ENOTDIR)
+		return RUN_STATUS_NOT_FOUND;
+	return RUN_STATUS_NO_EXEC;
+}
+
+/* Logs why @process could not be started and returns the exit status that says so. */
+static int report_start(const struct plan_process *process, int ret, const char *where)
+{
+	const char *prog = process->argv->pdata[0];
+
+	if (!strcmp(where, "exec")) {
+		log_error("%s: cannot run it: %s", prog, log_errname(ret));
+		return exec_status(ret);
+	}
+	log_error("%s: cannot start it: %s: %s", prog, where, log_errname(ret));
+	return RUN_STATUS_FAILED;
+}
+
+/*
+ * The process's ends of its socketpairs, as child_start() wants them.  @proxy: which end.  The
+ * caller frees.
+ */
+static struct child_fd *collect_fds(struct run *run, const struct plan_process *process, bool proxy)
+{
+	struct child_fd *fds = g_new0(struct child_fd, process->slots->len + 1);
+
+	for (unsigned i = 0; i < process->slots->len; i++) {
+		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
+		const struct run_pair *pair = &run->pairs[slot->pair];
+
+		fds[i].fd = proxy ? pair->proxy_end : pair->remote_end;
+		fds[i].slot = slot->fd;
+	}
+	return fds;
+}
+
+/* Starts one process of the plan.  Returns 0 or the exit status, after logging why. */
+static int start_process(struct run *run, const struct plan_process *process, struct child *child)
+{
+	bool is_vmm = process == run->plan->qemu;
+	g_autofree struct child_fd *fds = collect_fds(run, process, is_vmm);
+	struct child_setup setup = {
+		.argv = plan_process_argv(process),
+		.fds = fds,
+		.fd_count = process->slots->len,
+		.keep_all = is_vmm,
+		.keep = (const int *)process->keep->data,
+		.keep_count = process->keep->len,
+		.drop = (const int *)process->drop->data,
+		.drop_count = process->drop->len,
+		.stdio = is_vmm ? CHILD_STDIO_OURS : CHILD_STDIO_SERVICE,
+		.sigmask = &run->old_mask,
+		.sigpipe = &run->old_sigpipe,
+	};
+	const char *where;
+	int ret = child_start(child, &setup, &where);
+
+	return ret ? report_start(process, ret, where) : 0;
+}
+
+static void start_qemu(struct run *run)
+{
+	int status;
+
+	stop_timer(run);
+	status = start_process(run, run->plan->qemu, &run->qemu);
+	if (status) {
+		run_abort(run, status);
+		return;
+	}
+	run->phase = PHASE_RUN;
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		fd_close(&run->pairs[i].proxy_end);
+	g_unix_fd_add(run->qemu.pidfd, G_IO_IN, qemu_ended, run);
+}
+
+/* ---- Remotes ---- */
+
+/* Did QEMU close all of the remote's sockets?  Then the remote's end is the ordinary one. */
+static bool peer_closed_first(struct run_remote *remote)
+{
+	for (unsigned i = 0; i < remote->run->plan->pair_count; i++) {
+		struct run_pair *pair = &remote->run->pairs[i];
+		struct pollfd pfd = { .fd = pair->remote_end };
+
+		if (pair->remote == remote && pair->remote_end >= 0 &&
+		    (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLHUP)))
+			return false;
+	}
+	return true;
+}
+
+static void close_remote(struct run_remote *remote)
+{
+	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
+		if (remote->run->pairs[i].remote == remote)
+			close_pair(&remote->run->pairs[i]);
+}
+
+/* QEMU would read all ones from the device for ever and not say more than a line an access. */
+static void remote_lost(struct run_remote *remote, const char *end)
+{
+	struct run *run = remote->run;
+
+	log_error("%s: its process %s while QEMU was using it; the guest reads all ones from now "
+		  "on%s",
+		  remote->process->serves, end,
+		  run->options->stop_on_remote_exit ? "; ending QEMU" : "");
+	set_status(run, RUN_STATUS_REMOTE);
+	if (run->options->stop_on_remote_exit)
+		child_kill(&run->qemu, SIGTERM);
+}
+
+/* Was it to end: told to, by QEMU's end or by us? */
+static bool end_was_due(struct run_remote *remote)
+{
+	const struct run *run = remote->run;
+
+	return run->phase == PHASE_END || run->signals > 1 ||
+	       (run->phase == PHASE_RUN && peer_closed_first(remote));
+}
+
+/* The remote has been reaped. */
+static void remote_gone(struct run_remote *remote)
+{
+	struct run *run = remote->run;
+	g_autofree char *end = describe_end(&remote->child);
+	bool ordinary = end_was_due(remote);
+
+	close_remote(remote);
+	if (run->phase == PHASE_START) {
+		log_error("%s: its process %s before QEMU was started",
+			  remote->process->serves, end);
+		run_abort(run, RUN_STATUS_REMOTE);
+	} else if (!ordinary) {
+		remote_lost(remote, end);
+	} else if (remote->child.status && run->end_step == END_WAIT) {
+		log_error("%s: its process %s", remote->process->serves, end);
+		set_status(run, RUN_STATUS_REMOTE);
+	} else if (remote->child.signal == SIGKILL && !run->signals) {
+		set_status(run, RUN_STATUS_REMOTE);
+	}
+	quit_when_done(run);
+}
+
+static gboolean remote_ended(int fd, GIOCondition condition, void *opaque)
+{
+	struct run_remote *remote = opaque;
+
+	if (!child_reap(&remote->child))
+		return G_SOURCE_CONTINUE;
+	remote->watch = 0;
+	remote_gone(remote);
+	return G_SOURCE_REMOVE;
+}
+
+/* It closed its socket.  If it has ended too, its exit status says more. */
+static bool reap_soon(struct run_remote *remote)
+{
+	if (!child_wait(&remote->child, 1000))
+		return false;
+	g_source_remove(remote->watch);
+	remote->watch = 0;
+	remote_gone(remote);
+	return true;
+}
+
+static bool is_closed(int ret)
+{
+	return ret == -ENODATA || ret == -EPIPE || ret == -ECONNRESET;
+}
+
+static void peer_failed(struct run_pair *pair, int ret)
+{
+	const char *why = ret == -EPROTO ? pair->peer.conn.why : log_errname(ret);
+
+	if (ret == -ENODEV)
+		why = "there is no device behind the socket";
+	else if (is_closed(ret))
+		why = "it closed the socket";
+	log_error("%s: %s does not answer: %s", pair->device, pair->remote->process->serves, why);
+	run_abort(pair->remote->run, RUN_STATUS_REMOTE);
+}
+
+static bool all_answered(const struct run *run)
+{
+	for (unsigned i = 0; i < run->remote_count; i++)
+		if (run->remotes[i].unanswered)
+			return false;
+	return true;
+}
+
+static gboolean peer_readable(int fd, GIOCondition condition, void *opaque)
+{
+	struct run_pair *pair = opaque;
+	struct run *run = pair->remote->run;
+	int ret = peer_answer(&pair->peer);
+
+	if (ret == -EAGAIN)
+		return G_SOURCE_CONTINUE;
+	pair->watch = 0;
+	if (ret == 0) {
+		pair->remote->unanswered--;
+		if (all_answered(run))
+			start_qemu(run);
+		return G_SOURCE_REMOVE;
+	}
+	if (!is_closed(ret) || !reap_soon(pair->remote))
+		peer_failed(pair, ret);
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean start_timed_out(void *opaque)
+{
+	struct run *run = opaque;
+
+	run->timer = 0;
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		if (run->pairs[i].watch)
+			log_error("%s: %s (process %d) has not answered for %u s",
+				  run->pairs[i].device, run->pairs[i].remote->process->serves,
+				  run->pairs[i].remote->child.pid, run->options->start_timeout);
+	run_abort(run, RUN_STATUS_REMOTE);
+	return G_SOURCE_REMOVE;
+}
+
+static bool start_remote(struct run *run, struct run_remote *remote)
+{
+	int status = start_process(run, remote->process, &remote->child);
+
+	if (status) {
+		run_abort(run, status);
+		return false;
+	}
+	remote->watch = g_unix_fd_add(remote->child.pidfd, G_IO_IN, remote_ended, remote);
+	log_info("%s is served by process %d: %s", remote->process->serves, remote->child.pid,
+		 (char *)remote->process->argv->pdata[0]);
+	return true;
+}
+
+/* The remote ends stay open here, and every peer is asked. */
+static bool ask_peers(struct run *run)
+{
+	for (unsigned i = 0; i < run->plan->pair_count; i++) {
+		struct run_pair *pair = &run->pairs[i];
+		int ret = peer_ask(&pair->peer, pair->proxy_end);
+
+		if (ret) {
+			if (!is_closed(ret) || !reap_soon(pair->remote))
+				peer_failed(pair, ret);
+			return false;
+		}
+		pair->remote->unanswered++;
+		pair->watch = g_unix_fd_add(pair->proxy_end, G_IO_IN, peer_readable, pair);
+	}
+	return true;
+}
+
+static void run_start(struct run *run)
+{
+	for (unsigned i = 0; i < run->remote_count; i++)
+		if (!start_remote(run, &run->remotes[i]))
+			return;
+	if (!ask_peers(run))
+		return;
+	run->timer = g_timeout_add_seconds(run->options->start_timeout, start_timed_out, run);
+	if (all_answered(run))
+		start_qemu(run);
+}
+
+/* ---- Signals ---- */
+
+/*
+ * First: QEMU gets the signal, ends as it does, and the remotes follow.  Second: QEMU is killed and
+ * the remotes are told to end.  Third: everything is killed.
+ */
+static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
+{
+	/* A key at the terminal reached QEMU too: it is in our process group. */
+	bool has_it = info->ssi_code == SI_KERNEL && info->ssi_signo == SIGINT;
+
+	run->signals++;
+	if (run->phase == PHASE_START) {
+		log_info("ended by signal %u before QEMU was started", info->ssi_signo);
+		run_abort(run, 128 + info->ssi_signo);
+	} else if (run->signals == 1) {
+		if (!has_it)
+			child_kill(&run->qemu, info->ssi_signo);
+	} else if (run->signals == 2) {
+		log_warning("second signal: killing QEMU");
+		run->end_step = END_TERM;
+		child_kill(&run->qemu, SIGKILL);
+		kill_remotes(run, SIGTERM);
+	} else {
+		child_kill(&run->qemu, SIGKILL);
+		kill_remotes(run, SIGKILL);
+	}
+}
+
+static gboolean signal_readable(int fd, GIOCondition condition, void *opaque)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) == sizeof(info))
+		handle_signal(opaque, &info);
+	return G_SOURCE_CONTINUE;
+}
+
+/* Returns the signalfd, or -1 with errno set. */
+static int take_signals(struct run *run)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	struct sigaction standard = { .sa_handler = SIG_DFL };
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_BLOCK, &mask, &run->old_mask);
+	sigaction(SIGPIPE, &ignore, &run->old_sigpipe);
+	/* Where it was ignored, children would vanish without a status. */
+	sigaction(SIGCHLD, &standard, NULL);
+	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void give_signals_back(const struct run *run)
+{
+	sigaction(SIGPIPE, &run->old_sigpipe, NULL);
+	sigprocmask(SIG_SETMASK, &run->old_mask, NULL);
+}
+
+/* ---- The whole ---- */
+
+static int make_pairs(struct run *run)
+{
+	for (unsigned i = 0; i < run->plan->pair_count; i++) {
+		int ends[2];
+
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+			return -errno;
+		run->pairs[i].proxy_end = ends[0];
+		run->pairs[i].remote_end = ends[1];
+	}
+	return 0;
+}
+
+static void bind_pairs(struct run *run, struct run_remote *remote)
+{
+	for (unsigned i = 0; i < remote->process->slots->len; i++) {
+		const struct plan_slot *slot =
+			&g_array_index(remote->process->slots, struct plan_slot, i);
+
+		run->pairs[slot->pair].remote = remote;
+		run->pairs[slot->pair].device = slot->device;
+	}
+}
+
+static void run_init(struct run *run)
+{
+	run->remote_count = run->plan->remotes->len;
+	run->remotes = g_new0(struct run_remote, run->remote_count);
+	run->pairs = g_new0(struct run_pair, run->plan->pair_count);
+	run->loop = g_main_loop_new(NULL, false);
+	run->qemu = (struct child)CHILD_INIT;
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		run->pairs[i].remote_end = run->pairs[i].proxy_end = -1;
+	for (unsigned i = 0; i < run->remote_count; i++) {
+		run->remotes[i].run = run;
+		run->remotes[i].process = run->plan->remotes->pdata[i];
+		run->remotes[i].child = (struct child)CHILD_INIT;
+		bind_pairs(run, &run->remotes[i]);
+	}
+}
+
+static void run_finish(struct run *run)
+{
+	stop_timer(run);
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		close_pair(&run->pairs[i]);
+	g_main_loop_unref(run->loop);
+	g_free(run->remotes);
+	g_free(run->pairs);
+}
+
+int run_plan(const struct plan *plan, const struct run_options *options)
+{
+	struct run run = { .plan = plan, .options = options };
+	autofd sigfd = -1;
+	guint watch;
+	int ret;
+
+	run_init(&run);
+	sigfd = take_signals(&run);
+	ret = sigfd < 0 ? -errno : make_pairs(&run);
+	if (ret) {
+		log_error("cannot set up the processes: %s", log_errname(ret));
+		give_signals_back(&run);
+		run_finish(&run);
+		return RUN_STATUS_FAILED;
+	}
+	watch = g_unix_fd_add(sigfd, G_IO_IN, signal_readable, &run);
+	run_start(&run);
+	if (run.qemu.pid || any_remote_runs(&run))
+		g_main_loop_run(run.loop);
+	g_source_remove(watch);
+	run_finish(&run);
+	give_signals_back(&run);
+	return run.qemu.status ? run.qemu.status : run.status;
+}
