@@ -34,6 +34,7 @@ struct orchestrate {
 	char *on_remote_exit;
 	int start_timeout;
 	gboolean dry_run, version;
+	char *help;			/* the text, when --help asks for it */
 	/* what follows from them and the rest of the command line */
 	GPtrArray *remotes;		/* char **: argv of each explicit remote */
 	char **qemu;
@@ -55,8 +56,18 @@ static const char epilogue[] =
 
 /* ---- Options ---- */
 
+/* glib's own ellipsis is no ASCII, which a C locale cannot show. */
+static char *help_text(GOptionContext *context)
+{
+	g_autofree char *text = g_option_context_get_help(context, true, NULL);
+	g_auto(GStrv) parts = g_strsplit(text, "\xe2\x80\xa6", -1);
+
+	return g_strjoinv("...", parts);
+}
+
 static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
 {
+	gboolean help = false;
 	const GOptionEntry entries[] = {
 		{ "remote", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote,
 		  "move these devices only", "ID[,ID]" },
@@ -73,16 +84,19 @@ static bool parse_options(struct orchestrate *self, char ***argv, GError **error
 		{ "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
 		  "print the commands and fd slots, start nothing", NULL },
 		{ "version", 0, 0, G_OPTION_ARG_NONE, &self->version, "print the version", NULL },
+		{ "help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this", NULL },
 		{ NULL }
 	};
 	GOptionContext *context = g_option_context_new("-- QEMU QEMU-ARGS...");
 	g_autoptr(GError) local = NULL;
 	bool ok;
 
+	g_option_context_set_help_enabled(context, false);
 	g_option_context_set_summary(context, summary);
 	g_option_context_set_description(context, epilogue);
 	g_option_context_add_main_entries(context, entries, NULL);
 	ok = g_option_context_parse_strv(context, argv, &local);
+	self->help = help ? help_text(context) : NULL;
 	g_option_context_free(context);
 	if (!ok)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s", local->message);
@@ -247,6 +261,10 @@ static bool orchestrate(struct orchestrate *self, char ***own, char **words, GEr
 
 	if (!parse_options(self, own, error) || !check_values(self, error))
 		return false;
+	if (self->help) {
+		printf("%s", self->help);
+		return true;
+	}
 	if (self->version) {
 		printf(NAME " version %s\n", MPQEMU_VERSION);
 		return true;
@@ -293,6 +311,7 @@ static void orchestrate_finish(struct orchestrate *self)
 	g_strfreev(self->remote_commands);
 	g_free(self->remote_program);
 	g_free(self->on_remote_exit);
+	g_free(self->help);
 	g_ptr_array_unref(self->remotes);
 	g_strfreev(self->qemu);
 }
