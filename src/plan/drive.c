@@ -463,13 +463,15 @@ static bool make_graph(struct drive *d, GError **error)
 
 		opt_put(d->graph, key, aios[image->aio]);
 	}
-	return protocol_read(image, d->graph, prefix, error);
+	return protocol_read(image, d->graph, prefix, true, error);
 }
 
 /* Is there nothing that says where the data is? */
 static bool no_medium(const struct drive *d)
 {
-	static const char *const place_keys[] = { "driver", "format", "node-name", NULL };
+	static const char *const place_keys[] = { "driver", "format", "node-name", "cache",
+						  "cache.direct", "cache.no-flush",
+						  "auto-read-only", NULL };
 	const char *file = opt_get(d->set, "file");
 
 	if (file && *file)

@@ -7,8 +7,6 @@
 /* QEMU's null-co: 1 GiB when no size is given. */
 #define NULL_SIZE (1ull << 30)
 
-#define NODE_NAME_MAX 31
-
 /* Block drivers of QEMU 7.2; those of the second list stand at the bottom of a graph. */
 static const char *const formats[] = {
 	"blkdebug", "blklogwrites", "blkreplay", "blkverify", "bochs", "cloop", "compress",
@@ -217,24 +215,44 @@ static bool read_file_keys(struct plan_image *image, const struct opt_set *set, 
 	return true;
 }
 
+/* A number as -blockdev has it: without a suffix; -drive's are sizes. */
+static bool get_number(const struct opt_set *set, const char *key, bool drive, uint64_t *ret,
+		       GError **error)
+{
+	const struct opt *opt = opt_find(set, key);
+	int64_t value = *ret;
+
+	if (drive)
+		return opt_get_size(set, key, ret, error);
+	if (opt && set->json && opt->type != OPT_NUMBER)
+		return opt_bad(set, error, "Invalid parameter type for '%s', expected: integer",
+			       key);
+	if (!opt_get_int(set, key, 64, &value, error))
+		return false;
+	if (value < 0)
+		return opt_bad(set, error, "Parameter '%s' expects a non-negative number", key);
+	*ret = value;
+	return true;
+}
+
 static bool read_null_keys(struct plan_image *image, const struct opt_set *set, const char *prefix,
-			   GError **error)
+			   bool drive, GError **error)
 {
 	image->null_size = NULL_SIZE;
-	return GET(opt_get_size, "size", &image->null_size) &&
-	       GET(opt_get_uint, "latency-ns", 64, &image->null_latency_ns) &&
+	return GET(get_number, "size", drive, &image->null_size) &&
+	       GET(get_number, "latency-ns", drive, &image->null_latency_ns) &&
 	       GET(opt_get_bool, "read-zeroes", &image->null_read_zeroes);
 }
 
 bool protocol_read(struct plan_image *image, const struct opt_set *set, const char *prefix,
-		   GError **error)
+		   bool drive, GError **error)
 {
 	const struct known_key *keys = keys_of(image->protocol);
 
 	if (keys == file_keys)
 		return read_file_keys(image, set, prefix, error);
 	if (keys == null_keys)
-		return read_null_keys(image, set, prefix, error);
+		return read_null_keys(image, set, prefix, drive, error);
 	return true;
 }
 

@@ -50,9 +50,9 @@ struct level {
 /* Reads the keys PREFIX + "read-only" and so on; what is absent stays as it is in *ret. */
 bool level_read(const struct opt_set *set, const char *prefix, struct level *ret, GError **error);
 
-/* Reads the keys of a protocol ("filename", "aio", ...) below @prefix. */
+/* Reads the keys of a protocol ("filename", "aio", ...) below @prefix, of a -drive or -blockdev. */
 bool protocol_read(struct plan_image *image, const struct opt_set *set, const char *prefix,
-		   GError **error);
+		   bool drive, GError **error);
 
 /* The name of the first option below @prefix that @driver (raw, file, ...) has not, or NULL. */
 const char *level_unknown(const struct opt_set *set, const char *prefix, const char *driver);
@@ -62,6 +62,8 @@ bool block_driver_known(const char *name);
 
 /* Is it a driver that stands at the bottom of a graph? */
 bool block_driver_is_protocol(const char *name);
+
+#define NODE_NAME_MAX 31
 
 /* QEMU's rule: an id of at most 31 characters. */
 bool node_name_wellformed(const char *name);

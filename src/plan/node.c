@@ -6,6 +6,18 @@
 
 /* -blockdev: nodes that refer to each other by name, each defined before it is used. */
 
+/* QEMU looks first whether all that the driver needs is there. */
+static bool fail_without_name(const struct opt_set *set, const char *driver, GError **error)
+{
+	if (!block_driver_is_protocol(driver) && !opt_find(set, "file") &&
+	    !opt_has_prefix(set, "file."))
+		return opt_bad(set, error, "Parameter 'file' is missing");
+	if ((!strcmp(driver, "file") || !strcmp(driver, "host_device")) &&
+	    !opt_find(set, "filename"))
+		return opt_bad(set, error, "Parameter 'filename' is missing");
+	return opt_bad(set, error, "'node-name' must be specified for the root node");
+}
+
 bool node_parse(struct backend *ret, GError **error)
 {
 	const char *driver = NULL, *name = NULL;
@@ -25,7 +37,9 @@ bool node_parse(struct backend *ret, GError **error)
 		return opt_bad(set, error, "Parameter 'driver' does not accept value '%.100s'",
 			       driver);
 	if (!name)
-		return opt_bad(set, error, "'node-name' must be specified for the root node");
+		return fail_without_name(set, driver, error);
+	if (strlen(name) > NODE_NAME_MAX)
+		return opt_bad(set, error, "Node name too long");
 	if (!node_name_wellformed(name))
 		return opt_bad(set, error, "Invalid node-name: '%.100s'", name);
 	if (opt_find(set, "cache"))
@@ -193,7 +207,7 @@ static bool read_format(struct backend *const *backends, size_t index, struct pl
 		return false;
 	image->protocol = g_strdup(child.driver);
 	set_flags(image, &top, &below);
-	return protocol_read(image, child.set, child.prefix, error);
+	return protocol_read(image, child.set, child.prefix, false, error);
 }
 
 static bool read_protocol(struct backend *const *backends, size_t index, struct plan_image *image,
@@ -208,7 +222,7 @@ static bool read_protocol(struct backend *const *backends, size_t index, struct 
 	if (!level_read(set, "", &level, error) || !check_keys(set, "", image->protocol, error))
 		return false;
 	set_flags(image, &level, &level);
-	return protocol_read(image, set, "", error);
+	return protocol_read(image, set, "", false, error);
 }
 
 bool node_image(struct backend *const *backends, size_t index, struct plan_image *ret,

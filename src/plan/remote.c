@@ -292,7 +292,7 @@ static bool print_driver(struct remote_plan *plan, const struct opt_set *set, GE
 	}
 	driver = driver_find(name);
 	if (!driver)
-		return opt_bad(set, error, "'%.100s' is not a valid device model name", name);
+		return opt_bad(set, error, "Device '%.100s' not found", name);
 	print(plan, driver_help(driver));
 	return true;
 }
@@ -351,6 +351,18 @@ static bool check_backend(const struct remote_parse *p, const struct backend *ba
 	return true;
 }
 
+/* Is the last node sound, also if no disk uses it? */
+static bool check_node(const struct remote_parse *p, GError **error)
+{
+	struct plan_image image;
+
+	if (!node_image((struct backend *const *)p->in.backends->pdata, p->in.backends->len - 1,
+			&image, error))
+		return false;
+	image_finish(&image);
+	return true;
+}
+
 /* Moves all of @from to the backends, each understood. */
 static bool read_backends(struct remote_parse *p, GPtrArray *from, bool nodes, GError **error)
 {
@@ -361,6 +373,8 @@ static bool read_backends(struct remote_parse *p, GPtrArray *from, bool nodes, G
 		    !check_backend(p, backend, error))
 			return false;
 		g_ptr_array_add(p->in.backends, backend);
+		if (nodes && !check_node(p, error))
+			return false;
 	}
 	return true;
 }

@@ -78,7 +78,7 @@ static bool read_peer(const struct topo *t, const struct opt_set *set, struct pl
 {
 	const char *fd = NULL, *path = NULL, *devid = NULL;
 
-	if (!check_object_keys(set, error) || !opt_get_string(set, "fd", &fd, error) ||
+	if (!opt_get_string(set, "fd", &fd, error) ||
 	    !opt_get_string(set, "path", &path, error) ||
 	    !opt_get_string(set, "devid", &devid, error))
 		return false;
@@ -89,6 +89,8 @@ static bool read_peer(const struct topo *t, const struct opt_set *set, struct pl
 		return opt_bad(set, error, "Parameter 'fd' is missing");
 	if (!devid)
 		return opt_bad(set, error, "Parameter 'devid' is missing");
+	if (!check_object_keys(set, error))
+		return false;
 	if (path && !*path)
 		return opt_bad(set, error, "Parameter 'path' is empty");
 	if (path) {
