@@ -68,7 +68,6 @@ static bool flatten_array(struct opt_set *set, const char *key, json_t *json, in
 
 static char *number_text(const json_t *json)
 {
-	g_autofree char *text = NULL;
 	char buf[G_ASCII_DTOSTR_BUF_SIZE];
 
 	if (json_is_integer(json))
