@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 
 import wire
-from mpq import (ALL_ONES, EXIT_CLEAN, EXIT_PROTOCOL, EXIT_START, TIMEOUT, Edu, Peer, Remote, program,
-                 wait_for, wrapper)
+from mpq import (ALL_ONES, EXIT_CLEAN, EXIT_PROTOCOL, EXIT_START, TIMEOUT, Edu, Peer, Remote,
+                 program, wait_for, wrapper)
 
 SERVE = ["-machine", "x-remote", "-device", "edu,id=e0"]
 
@@ -137,7 +137,8 @@ class Channels(wire.unittest.TestCase):
     def serve(self, argv, accept=None, ours=None, **kwargs):
         """Runs @argv, asks the device its name over the connection, and ends it."""
         with tempfile.TemporaryFile() as log:
-            proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **kwargs)
+            proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                    **kwargs)
             try:
                 peer = Peer(accept() if accept else ours)
                 self.assertEqual(peer.cfg_read(0, 2), 0x1234)
@@ -241,8 +242,8 @@ class Files(wire.unittest.TestCase):
             self.assertEqual(remote.finish(), EXIT_PROTOCOL)
             self.assertEqual(remote.log(), "")
         with open(path, encoding="utf-8") as file:
-            self.assertRegex(file.read(), r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z mpqemu-remote: "
-                             r"e0: .*unknown command -1.*\n\Z")
+            self.assertRegex(file.read(), r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z "
+                             r"mpqemu-remote: e0: .*unknown command -1.*\n\Z")
 
     def test_daemonize(self):
         path = self.path("pid")
@@ -386,7 +387,8 @@ class Authority(wire.unittest.TestCase):
     """What a device process holds: the launch contract, and nothing that came by chance."""
 
     def test_fds(self):
-        with open("/proc/self/maps", "rb") as stray, Remote.edu(pass_fds=[stray.fileno()]) as remote:
+        with open("/proc/self/maps", "rb") as stray, \
+                Remote.edu(pass_fds=[stray.fileno()]) as remote:
             self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
             what = remote.device_fds()
             self.assertFalse([x for x in what.values() if x.startswith("/proc")], what)
