@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -233,6 +234,21 @@ static void test_fd_counts(void)
 	}
 }
 
+/* Does the kernel count so? valgrind keeps the limit to itself. */
+static bool limit_holds(unsigned long limit)
+{
+	FILE *limits = fopen("/proc/self/limits", "re");
+	unsigned long soft = 0;
+	char line[128];
+
+	while (limits && fgets(line, sizeof(line), limits))
+		if (sscanf(line, "Max open files %lu", &soft) == 1)
+			break;
+	if (limits)
+		fclose(limits);
+	return soft == limit;
+}
+
 /* In a child: with room for one more fd, eight do not arrive whole, and none stays open. */
 static void test_no_room_for_fds(void)
 {
@@ -253,11 +269,17 @@ static void test_no_room_for_fds(void)
 		limit.rlim_cur = next + 1;
 		if (setrlimit(RLIMIT_NOFILE, &limit) || conn_peek(&l.conn, &msg))
 			_exit(1);
+		if (!limit_holds(next + 1))
+			_exit(77);
 		if (conn_consume(&l.conn, &msg) != -EPROTO || msg.fd_count || fd_is_open(next))
 			_exit(2);
 		_exit(strstr(l.conn.why, "more file descriptors than fit") ? 0 : 3);
 	}
 	must(waitpid(pid, &status, 0));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		g_test_skip("RLIMIT_NOFILE does not reach the kernel");
+		return;
+	}
 	g_assert_cmpint(status, ==, 0);
 }
 
