@@ -398,5 +398,25 @@ class Authority(wire.unittest.TestCase):
             self.assertEqual(remote.finish(), EXIT_CLEAN)
 
 
+class LogGone(wire.unittest.TestCase):
+    """Nobody reads stderr any more: lines are lost, and nothing else is."""
+
+    def test_keeper_survives(self):
+        ours, theirs = socket.socketpair()
+        fd = theirs.fileno()
+        remote = subprocess.Popen(
+            command("-name", "vm", *SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={fd}"),
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[fd])
+        theirs.close()
+        try:
+            remote.stderr.close()
+            ours.send(b"\xff" * 16)     # no such command: a line each for device and keeper
+            self.assertEqual(remote.wait(TIMEOUT), EXIT_PROTOCOL)
+        finally:
+            remote.kill()
+            remote.wait()
+            ours.close()
+
+
 if __name__ == "__main__":
     wire.tap.main()

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,8 @@ static int on_ready(void *opaque)
 
 static bool prepare(struct remote *r, GError **error)
 {
+	/* In both processes: a log that nobody reads any more loses lines, and nothing else. */
+	signal(SIGPIPE, SIG_IGN);
 	if (!set_up_log(r, error))
 		return false;
 	for (guint i = 0; r->plan.warnings && i < r->plan.warnings->len; i++)
