@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <string.h>
 
 #include "scsi/bus.h"
 
@@ -93,6 +94,8 @@ static void io_failed(struct task *t, int err)
 	const struct scsi_bus_setup *setup = t->bus->setup;
 
 	if (io_ignores(t)) {
+		if (t->s->io_op == BLOCK_READ)	/* not what another command left there */
+			memset(t->buf + t->s->io_buf, 0, t->s->io_len);
 		io_ended(t);
 		return;
 	}
@@ -139,6 +142,13 @@ static void io_done(struct block_req *req, int ret)
 	task_notify(t);
 }
 
+/* Has a flush failed that this request would paper over?  (The block device itself may be new.) */
+static bool io_poisoned(const struct task *t)
+{
+	return t->unit->state->poisoned &&
+	       (t->s->io_op == BLOCK_FLUSH || t->s->io_flags & BLOCK_REQ_FUA);
+}
+
 void io_submit(struct task *t)
 {
 	struct scsi_bus *bus = t->bus;
@@ -146,6 +156,10 @@ void io_submit(struct task *t)
 	struct io *io = bus->free_ios;
 	bool data = s->io_op == BLOCK_READ || s->io_op == BLOCK_WRITE;
 
+	if (io_poisoned(t)) {
+		io_failed(t, EIO);
+		return;
+	}
 	if (!io || !io_allowed(t)) {
 		task_enter_wait(t, TASK_WAIT_SUBMIT);
 		return;
