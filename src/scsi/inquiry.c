@@ -125,8 +125,8 @@ static uint32_t vpd_b1(struct unit *unit, uint8_t *p)
 
 bool unit_reads_zeroes(const struct unit *unit)
 {
-	return unit->config->discard && unit->block && unit->block->can_discard &&
-	       unit->block->zero_after_discard;
+	return unit_is_thin(unit) && unit->config->discard && unit->block &&
+	       unit->block->can_discard && unit->block->zero_after_discard;
 }
 
 /* Logical block provisioning (SBC-3 6.5.4): UNMAP and WRITE SAME with UNMAP work. */
