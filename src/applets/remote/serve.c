@@ -73,18 +73,18 @@ static void protocol_error(struct serve *serve, const char *what)
 
 /*
  * One count on irqfd.  A counter that is full blocks a writer, and the file's flags are not ours to
- * change: not writable means that one is pending already.
+ * change: not writable means that one is pending already.  Returns 0 or -errno: it is no eventfd.
  */
-static void irqfd_write(struct serve *serve)
+static int irqfd_write(struct serve *serve)
 {
 	struct pollfd p = { .fd = serve->irqfd, .events = POLLOUT };
 	uint64_t one = 1;
 
 	if (serve->irqfd < 0 || poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT))
-		return;
-	if (write(serve->irqfd, &one, sizeof(one)) != sizeof(one) && errno != EINTR &&
-	    errno != EAGAIN)
-		log_error("%s: irqfd: %s", serve->dev.id, log_errname(errno));
+		return 0;
+	if (write(serve->irqfd, &one, sizeof(one)) < 0 && errno != EINTR && errno != EAGAIN)
+		return -errno;
+	return 0;
 }
 
 static void on_reraise(void *opaque)
@@ -117,8 +117,7 @@ static void on_resample(void *opaque, uint32_t events)
 
 	/* Never waits, though the peer may have read it first and the file may block. */
 	if (preadv2(serve->resamplefd, &iov, 1, -1, RWF_NOWAIT) < 0 && errno != EAGAIN) {
-		log_error("%s: resamplefd: %s", serve->dev.id, log_errname(errno));
-		loop_fd_del(serve->loop, serve->resamplefd);
+		protocol_error(serve, "resamplefd cannot be read");
 		return;
 	}
 	if (pci_intx_pin(&serve->dev))
@@ -329,7 +328,10 @@ void serve_flush(struct serve *serve)
 		return;
 	if (serve->raise) {
 		serve->raise = false;
-		irqfd_write(serve);
+		if (irqfd_write(serve)) {
+			protocol_error(serve, "irqfd cannot be written");
+			return;
+		}
 	}
 	if (serve->reply) {
 		serve->reply = false;
