@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "applets/remote/storage.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "block/image.h"
@@ -15,23 +16,42 @@
 
 struct images {
 	int fd[SPEC_MAX_DISKS];
+	struct storage *storage[SPEC_MAX_DISKS];	/* NULL: none was needed */
 };
 
-/* A file or block device that the device process will read and write by itself. */
-static bool open_file(struct plan_image *in, struct spec_image *spec, int *ret_fd, GError **error)
+/* A CD-ROM never writes, and lets nobody change the size of its medium: as in QEMU. */
+static bool is_cdrom(const struct spec_disk *disk)
 {
+	return disk->unit.type == SCSI_UNIT_CDROM;
+}
+
+/*
+ * A file or block device that the device process may read and write by itself.  Where the format
+ * was not given and is another one, in->native is false afterwards, and nothing is kept.
+ */
+static bool open_file(const struct remote_plan *plan, struct plan_image *in, struct spec_disk *disk,
+		      int *ret_fd, GError **error)
+{
+	struct spec_image *spec = &disk->image;
 	struct image_options options = {
 		.path = in->filename, .format = in->probe ? NULL : in->driver,
-		.direct = in->direct, .readonly = in->readonly, .auto_readonly = in->auto_readonly,
-		.share_rw = in->share_rw, .resizable = true, .no_lock = !in->locking,
+		.direct = in->direct, .readonly = in->readonly || is_cdrom(disk),
+		.auto_readonly = in->auto_readonly, .share_rw = in->share_rw,
+		.resizable = !is_cdrom(disk), .no_lock = !in->locking,
 	};
 	struct image image;
 	GError *why = NULL;
 
+	if (in->fdset >= 0) {
+		options.use_fd = true;
+		options.fd = remote_plan_fdset(plan, in->fdset, !options.readonly);
+	}
 	if (!image_open(&options, &image, &why)) {
 		g_propagate_prefixed_error(error, why, "%s: ", in->where);
 		return false;
 	}
+	if (image.is_device && !strcmp(in->protocol, "file"))
+		plan_image_set_protocol(in, "host_device");
 	if (image.probed) {
 		plan_image_set_format(in, image.format);
 		if (!strcmp(image.format, "raw") && !image.readonly) {
@@ -40,8 +60,13 @@ static bool open_file(struct plan_image *in, struct spec_image *spec, int *ret_f
 			log_warning("%s", warning);
 		}
 	}
+	if (!in->native) {
+		close(image.fd);
+		return true;
+	}
 	spec->kind = SPEC_IMAGE_RAW;
 	spec->size = image.size;
+	spec->direct = image.direct;
 	spec->readonly = image.readonly;
 	spec->probed_raw = image.probed && !image.readonly;
 	*ret_fd = image.fd;
@@ -57,7 +82,8 @@ static void null_image(const struct plan_image *in, struct spec_image *spec)
 }
 
 /* Opens what disk @i stands on. */
-static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd, GError **error)
+static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd,
+		       struct storage **ret_storage, GError **error)
 {
 	struct plan_image *in = &plan->image[i];
 	struct spec_disk *disk = &plan->spec->disk[i];
@@ -70,15 +96,16 @@ static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd, GError
 		disk->image.kind = SPEC_IMAGE_NONE;
 		return true;
 	}
-	if (in->protocol && !strcmp(in->protocol, "null-co")) {
+	if (in->native && !strcmp(in->protocol, "null-co")) {
 		null_image(in, &disk->image);
 		return true;
 	}
-	if (in->filename && !open_file(in, &disk->image, ret_fd, error))
+	in->readonly |= is_cdrom(disk);
+	if (in->filename && (in->native || in->probe) &&
+	    !open_file(plan, in, disk, ret_fd, error))
 		return false;
-	if (!in->native)
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: format '%s' needs a storage daemon",
-				in->where, in->driver);
+	if (!in->native && !storage_open(plan, in, &disk->image, ret_fd, ret_storage, error))
+		return false;
 	disk->unit.readonly |= disk->image.readonly;
 	return true;
 }
@@ -90,7 +117,7 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 
 	memset(images->fd, -1, sizeof(images->fd));
 	for (unsigned i = 0; i < plan->spec->disk_count && ok; i++) {
-		ok = open_image(plan, i, &images->fd[i], error);
+		ok = open_image(plan, i, &images->fd[i], &images->storage[i], error);
 		if (plan->spec->disk[i].image.kind == SPEC_IMAGE_RAW)
 			plan->spec->threads = POOL_THREADS;
 		plan->spec->disk[i].image.slot = -1;
@@ -114,7 +141,9 @@ void images_close(struct images *images)
 {
 	if (!images)
 		return;
-	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
+	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
 		fd_close(&images->fd[i]);
+		storage_stop(images->storage[i]);
+	}
 	g_free(images);
 }

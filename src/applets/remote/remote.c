@@ -141,6 +141,8 @@ static int on_ready(void *opaque)
 
 static bool prepare(struct remote *r, GError **error)
 {
+	int ret;
+
 	/* In both processes: a log that nobody reads any more loses lines, and nothing else. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!set_up_log(r, error))
@@ -149,8 +151,14 @@ static bool prepare(struct remote *r, GError **error)
 		log_warning("%s", (const char *)g_ptr_array_index(r->plan.warnings, i));
 	if (r->plan.process)
 		prctl(PR_SET_NAME, r->plan.process);
-	return open_pidfile(r, error) && images_open(&r->plan, &r->images, error) &&
-	       peers_open(&r->plan, r->peer, error);
+	/* LISTEN_FDS are for the process that was started, */
+	if (!open_pidfile(r, error) || !peers_open(&r->plan, r->peer, error))
+		return false;
+	/* and a storage daemon ends with the one that started it. */
+	ret = r->plan.daemonize ? daemonize(r) : 0;
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-daemonize: %s", log_errname(ret));
+	return images_open(&r->plan, &r->images, error);
 }
 
 static int run(struct remote *r)
@@ -159,12 +167,7 @@ static int run(struct remote *r)
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peer,
 		.image = images_fds(r->images), .ready = on_ready, .opaque = r,
 	};
-	int ret = r->plan.daemonize ? daemonize(r) : 0;
 
-	if (ret) {
-		log_error("-daemonize: %s", log_errname(ret));
-		return DEVICE_EXIT_START;
-	}
 	return keeper_run(&keeper);
 }
 

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Images that need a storage daemon, or an NBD server: opened as the keeper does, then used. */
+#include "applets/remote/storage.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "applets/remote/images.h"
+#include "applets/remote/storage-priv.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "block/block.h"
+#include "block/nbd.h"
+#include "event/loop.h"
+
+#define MIB (1u << 20)
+
+static char *dir;
+
+/* Runs a shell command in the test's directory. */
+static bool sh(const char *fmt, ...)
+{
+	g_autofree char *command = NULL, *line = NULL, *quoted = NULL;
+	g_autofree char *out = NULL, *err = NULL;
+	va_list ap;
+	int status;
+
+	va_start(ap, fmt);
+	command = g_strdup_vprintf(fmt, ap);
+	va_end(ap);
+	quoted = g_shell_quote(command);
+	line = g_strdup_printf("sh -ec %s", quoted);
+	g_assert_true(g_spawn_command_line_sync(line, &out, &err, &status, NULL));
+	if (status)
+		g_test_message("%s: %s%s", command, out, err);
+	return status == 0;
+}
+
+struct fixture {
+	struct remote_plan plan;
+	struct images *images;
+	struct loop *loop;
+	struct block *block;
+	char buf[8192];
+};
+
+/* The plan of a remote with one disk on -drive if=none,id=d,@drive (or other options). */
+static bool parse(struct fixture *f, const char *drive, GError **error)
+{
+	g_autofree char *line = g_strdup_printf("mpqemu-remote -machine x-remote "
+		"-device lsi53c895a,id=l -object x-remote-object,id=o,devid=l,fd=3 %s%s "
+		"-device scsi-hd,drive=d,bus=l.0", drive[0] == '-' ? "" : "-drive if=none,id=d,",
+		drive);
+	g_auto(GStrv) argv = NULL;
+	int argc;
+
+	memset(f, 0, sizeof(*f));
+	g_assert_true(g_shell_parse_argv(line, &argc, &argv, NULL));
+	return remote_plan_parse(argc, argv, &f->plan, error);
+}
+
+static void open_images(struct fixture *f, const char *drive)
+{
+	g_autoptr(GError) error = NULL;
+	struct block_nbd_config config = { 0 };
+	struct spec_image *spec;
+	char why[200];
+
+	parse(f, drive, &error);
+	g_assert_no_error(error);
+	images_open(&f->plan, &f->images, &error);
+	g_assert_no_error(error);
+	spec = &f->plan.spec->disk[0].image;
+	g_assert_cmpint(spec->kind, ==, SPEC_IMAGE_NBD);
+	f->loop = loop_create(-1);
+	config.fd = dup(images_fds(f->images)[0]);
+	config.export_name = spec->export_name;
+	config.readonly = spec->readonly;
+	config.discard = spec->discard;
+	config.probed_raw = spec->probed_raw;
+	if (nbd_block_load(g_getenv("MPQEMU_NBD_MODULE"), f->loop, &config, &f->block, why,
+			   sizeof(why)))
+		g_error("%s", why);
+}
+
+static void finish(struct fixture *f)
+{
+	block_close(f->block);
+	loop_destroy(f->loop);
+	images_close(f->images);
+	remote_plan_finish(&f->plan);
+	/* no process and no name is left behind */
+	g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+	g_assert_cmpint(errno, ==, ECHILD);
+	g_assert_true(sh("test -z \"$(ls run)\""));
+}
+
+static void on_done(struct block_req *req, int ret)
+{
+	*(int *)req->opaque = ret;
+}
+
+static int io(struct fixture *f, enum block_op op, uint64_t off, size_t len)
+{
+	int ret = 1;
+	struct block_req req = { .op = op, .off = off, .len = len, .buf = f->buf,
+				 .done = on_done, .opaque = &ret };
+
+	block_submit(f->block, &req);
+	while (ret == 1)
+		g_assert_cmpint(loop_step(f->loop, 10000), ==, 0);
+	return ret;
+}
+
+static void expect(struct fixture *f, uint64_t off, char byte)
+{
+	memset(f->buf, ~byte, sizeof(f->buf));
+	g_assert_cmpint(io(f, BLOCK_READ, off, sizeof(f->buf)), ==, 0);
+	for (size_t i = 0; i < sizeof(f->buf); i++)
+		g_assert_cmpint(f->buf[i], ==, byte);
+}
+
+static void expect_refused(const char *drive, const char *what)
+{
+	g_autoptr(GError) error = NULL;
+	struct fixture f;
+
+	if (parse(&f, drive, &error))
+		g_assert_false(images_open(&f.plan, &f.images, &error));
+	g_assert_nonnull(error);
+	if (!strstr(error->message, what))
+		g_error("'%s' does not say '%s'", error->message, what);
+	g_assert_null(strchr(error->message, '\n'));
+	g_assert_true(g_str_has_prefix(error->message, "-"));
+	remote_plan_finish(&f.plan);
+	g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+	g_assert_true(sh("test -z \"$(ls run)\""));
+}
+
+static void make_chain(void)
+{
+	g_assert_true(sh("rm -f base.raw mid.qcow2 top.qcow2; truncate -s 4M base.raw; "
+			 "qemu-io -f raw -c 'write -P 0x11 0 4M' base.raw; "
+			 "qemu-img create -f qcow2 -b base.raw -F raw mid.qcow2; "
+			 "qemu-io -c 'write -P 0x22 1M 1M' mid.qcow2; "
+			 "qemu-img create -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2"));
+}
+
+static void test_refused(void)
+{
+	expect_refused("file=nope,format=qcow2", "Could not open 'nope': No such file");
+	expect_refused("file=nope", "Could not open 'nope': No such file");
+	g_assert_true(sh("head -c 65536 /dev/urandom >junk; truncate -s 1M zero"));
+	expect_refused("file=junk,format=qcow2", "Image is not in qcow2 format");
+	expect_refused("file=zero,format=vmdk", "invalid VMDK image descriptor");
+	make_chain();
+	g_assert_true(sh("rm base.raw"));
+	expect_refused("file=top.qcow2", "No such file or directory");
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b nbd://localhost/x -F raw far.qcow2 1M"));
+	expect_refused("file=far.qcow2,format=qcow2", "far.qcow2");
+	expect_refused("file=nbd:unix:nosuch.sock,format=raw",
+		       "Failed to connect to 'nosuch.sock'");
+	expect_refused("file=nbd:unix:nosuch.sock", "nosuch.sock");
+}
+
+/* Reads come from the whole chain, also under a relative name; writes go to the top alone. */
+static void test_chain(void)
+{
+	static const char *const drives[] = {
+		"file=top.qcow2", "file=top.qcow2,format=qcow2,cache=none",
+		"-blockdev driver=file,filename=top.qcow2,node-name=f "
+		"-blockdev driver=qcow2,file=f,node-name=d",
+		"-blockdev '{\"driver\":\"qcow2\",\"node-name\":\"d\",\"file\":{"
+		"\"driver\":\"file\",\"filename\":\"top.qcow2\"}}'",
+	};
+	struct fixture f;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(drives); i++) {
+		make_chain();
+		open_images(&f, drives[i]);
+		g_assert_cmpuint(f.block->size, ==, 4 * MIB);
+		expect(&f, 0, 0x11);
+		expect(&f, MIB, 0x22);
+		memset(f.buf, 0x33, sizeof(f.buf));
+		g_assert_cmpint(io(&f, BLOCK_WRITE, 2 * MIB, sizeof(f.buf)), ==, 0);
+		g_assert_cmpint(io(&f, BLOCK_FLUSH, 0, 0), ==, 0);
+		expect(&f, 2 * MIB, 0x33);
+		/* QEMU's tools see that it is in use */
+		g_assert_false(sh("qemu-io -c 'write 0 512' top.qcow2"));
+		finish(&f);
+		g_assert_true(sh("qemu-io -c 'read -P 0x33 2M 8k' -c 'read -P 0x22 1M 1M' "
+				 "top.qcow2 >out; ! grep 'Pattern verification failed' out"));
+		g_assert_true(sh("qemu-img check top.qcow2"));
+		g_assert_true(sh("test $(tr -d '\\021' <base.raw | wc -c) = 0"));
+	}
+}
+
+static void test_other_formats(void)
+{
+	static const struct { const char *create, *drive; } rows[] = {
+		{ "qemu-img create -f vdi img 4M", "file=img" },
+		{ "qemu-img create -f vmdk -o subformat=monolithicFlat img.vmdk 4M",
+		  "file=img.vmdk,format=vmdk" },
+		{ "qemu-img create -f qcow2 -o data_file=data.raw img 4M", "file=img" },
+		{ "qemu-img create -f luks --object secret,id=s,data=x -o key-secret=s,"
+		  "iter-time=100 img 4M", "-object secret,id=s,data=x -drive if=none,id=d,file=img,format=luks,"
+		  "key-secret=s" },
+		{ "truncate -s 5M img", "-blockdev driver=raw,node-name=d,offset=1048576,"
+		  "size=4194304,file.driver=file,file.filename=img" },
+	};
+	struct fixture f;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_assert_true(sh("rm -f img* data.raw; %s", rows[i].create));
+		open_images(&f, rows[i].drive);
+		g_assert_cmpuint(f.block->size, ==, 4 * MIB);
+		memset(f.buf, 0x44, sizeof(f.buf));
+		g_assert_cmpint(io(&f, BLOCK_WRITE, MIB, sizeof(f.buf)), ==, 0);
+		g_assert_cmpint(io(&f, BLOCK_FLUSH, 0, 0), ==, 0);
+		expect(&f, MIB, 0x44);
+		finish(&f);
+	}
+}
+
+static void test_readonly(void)
+{
+	struct fixture f;
+
+	make_chain();
+	g_assert_true(sh("chmod a-w top.qcow2"));
+	open_images(&f, "file=top.qcow2,readonly=on");
+	g_assert_true(f.block->readonly);
+	expect(&f, MIB, 0x22);
+	g_assert_cmpint(io(&f, BLOCK_WRITE, 0, 512), ==, -EROFS);
+	finish(&f);
+}
+
+static void test_locked(void)
+{
+	static struct fixture f, g;
+	g_autoptr(GError) error = NULL;
+
+	make_chain();
+	open_images(&f, "file=top.qcow2");
+	g_assert_true(parse(&g, "file=top.qcow2", NULL));
+	g_assert_false(images_open(&g.plan, &g.images, &error));
+	g_assert_nonnull(strstr(error->message, "lock: Is another process using the image "
+				"[top.qcow2]?"));
+	remote_plan_finish(&g.plan);
+	finish(&f);
+}
+
+static void test_nbd_direct(void)
+{
+	struct fixture f;
+
+	g_assert_true(sh("nbdkit -U nbd.sock -P nbd.pid memory 4M"));
+	open_images(&f, "file=nbd:unix:nbd.sock,format=raw");
+	memset(f.buf, 0x55, sizeof(f.buf));
+	g_assert_cmpint(io(&f, BLOCK_WRITE, 0, sizeof(f.buf)), ==, 0);
+	expect(&f, 0, 0x55);
+	finish(&f);
+	/* guessed to be raw: guarded */
+	open_images(&f, "file=nbd+unix:///?socket=nbd.sock");
+	expect(&f, 0, 0x55);
+	memcpy(f.buf, "QFI\xfb\0\0\0\3", 8);
+	g_assert_cmpint(io(&f, BLOCK_WRITE, 0, sizeof(f.buf)), ==, -EPERM);
+	finish(&f);
+	g_assert_true(sh("kill $(cat nbd.pid)"));
+}
+
+/* Nothing but what was named can be opened. */
+static void test_jail(void)
+{
+	struct storage_graph graph = { .files = g_ptr_array_new() };
+	g_autofree char *program = g_find_program_in_path("qemu-storage-daemon");
+	g_auto(GStrv) argv = g_strsplit(program, "|", 0);
+	g_autoptr(GPtrArray) all = g_ptr_array_new();
+	g_autoptr(GError) error = NULL;
+	struct storage_jail jail;
+	struct storage *s = NULL;
+	autofd listen_fd = -1;
+	autofd client_fd = -1;
+	char options[] = "driver=file,filename=zero,node-name=d", option[] = "--blockdev";
+
+	g_assert_true(sh("truncate -s 1M zero"));
+	storage_jail_make(&graph, NULL, program, &jail);
+	if (jail.ruleset < 0) {
+		g_test_skip("no Landlock");
+	} else {
+		g_ptr_array_add(all, argv[0]);
+		g_ptr_array_add(all, option);
+		g_ptr_array_add(all, options);
+		g_ptr_array_add(all, NULL);
+		g_assert_true(storage_socket_pair(&listen_fd, &client_fd, NULL));
+		g_assert_false(storage_spawn((char **)all->pdata, &jail, listen_fd, client_fd, &s,
+					     &error));
+		g_assert_cmpstr(error->message, ==, "Could not open 'zero': Permission denied");
+	}
+	storage_jail_finish(&jail);
+	g_ptr_array_unref(graph.files);
+}
+
+/* A keeper that is killed takes its daemon along. */
+static void test_keeper_killed(void)
+{
+	struct fixture f;
+	int ready[2], status;
+	char byte;
+	pid_t pid;
+
+	make_chain();
+	g_assert_cmpint(prctl(PR_SET_CHILD_SUBREAPER, 1), ==, 0);
+	g_assert_cmpint(pipe(ready), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		open_images(&f, "file=top.qcow2");
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	g_assert_cmpint(fd_read_all(ready[0], &byte, 1), ==, 0);
+	g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, 0);
+	kill(pid, SIGKILL);
+	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+	/* the orphan is ours now; the guard against hanging is the test's time-out */
+	pid = waitpid(-1, &status, 0);
+	g_assert_cmpint(pid, >, 0);
+	g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	g_assert_cmpint(prctl(PR_SET_CHILD_SUBREAPER, 0), ==, 0);
+	close(ready[0]);
+	close(ready[1]);
+	g_assert_true(sh("test -z \"$(ls run)\" && qemu-img check top.qcow2"));
+}
+
+/* A daemon that is gone is a disk that is gone. */
+static void test_daemon_killed(void)
+{
+	g_autoptr(GError) error = NULL;
+	struct storage *s = NULL;
+	struct block_nbd_config config = { .export_name = "disk" };
+	struct fixture f;
+	char why[200];
+
+	make_chain();
+	g_assert_true(parse(&f, "file=top.qcow2,format=qcow2", NULL));
+	storage_open(&f.plan, &f.plan.image[0], &f.plan.spec->disk[0].image, &config.fd, &s,
+		     &error);
+	g_assert_no_error(error);
+	f.loop = loop_create(-1);
+	g_assert_cmpint(nbd_block_load(g_getenv("MPQEMU_NBD_MODULE"), f.loop, &config, &f.block,
+				       why, sizeof(why)), ==, 0);
+	expect(&f, 0, 0x11);
+	g_assert_cmpint(syscall(SYS_pidfd_send_signal, storage_pidfd(s), SIGKILL, NULL, 0), ==, 0);
+	while (io(&f, BLOCK_READ, 0, 512) == 0)
+		;
+	g_assert_cmpint(io(&f, BLOCK_READ, 0, 512), ==, -EIO);
+	g_assert_cmpint(io(&f, BLOCK_WRITE, 0, 512), ==, -EIO);
+	storage_stop(s);
+	finish(&f);
+}
+
+int main(int argc, char **argv)
+{
+	g_autofree char *run = NULL;
+	int ret;
+
+	g_test_init(&argc, &argv, NULL);
+	dir = g_dir_make_tmp("test-storage-XXXXXX", NULL);
+	g_assert_cmpint(chdir(dir), ==, 0);
+	run = g_build_filename(dir, "run", NULL);
+	g_assert_cmpint(g_mkdir(run, 0700), ==, 0);
+	g_setenv("XDG_RUNTIME_DIR", run, true);
+	if (sh("command -v qemu-storage-daemon qemu-img qemu-io nbdkit")) {
+		g_test_add_func("/storage/refused", test_refused);
+		g_test_add_func("/storage/jail", test_jail);
+		g_test_add_func("/storage/locked", test_locked);
+		g_test_add_func("/storage/keeper-killed", test_keeper_killed);
+		g_test_add_func("/storage/daemon-killed", test_daemon_killed);
+		g_test_add_func("/storage/chain", test_chain);
+		g_test_add_func("/storage/readonly", test_readonly);
+		g_test_add_func("/storage/other-formats", test_other_formats);
+		g_test_add_func("/storage/nbd-direct", test_nbd_direct);
+	}
+	ret = g_test_run();
+	g_assert_cmpint(chdir("/"), ==, 0);
+	sh("rm -rf %s", dir);
+	g_free(dir);
+	return ret;
+}
