@@ -83,8 +83,10 @@ uint32_t cmd_build(struct rig *rig, unsigned k, const struct cmd *c, uint32_t *r
 static int sir(struct rig *rig)
 {
 	rig_settle(rig);
-	if (!(rd8(rig, R_ISTAT0) & ISTAT0_DIP) || !(rd8(rig, R_DSTAT) & DSTAT_SIR))
+	/* a look that does not clear another interrupt */
+	if (!(rd8(rig, R_ISTAT0) & ISTAT0_DIP) || !(rig->state->regs[R_DSTAT] & DSTAT_SIR))
 		return -1;
+	rd8(rig, R_DSTAT);
 	return rd32(rig, R_DSPS);
 }
 
@@ -134,17 +136,22 @@ uint8_t cmd_status(struct rig *rig, unsigned k)
 	return rig->ram[CMD_BASE(k) + OFF_STATUS];
 }
 
-uint8_t cmd_do(struct rig *rig, const struct cmd *c)
+int cmd_run(struct rig *rig, unsigned k, const struct cmd *c)
 {
-	int what = cmd_start(rig, 0, c), tag;
+	int what = cmd_start(rig, k, c), tag;
 
 	while (what == INT_DISCONNECTED) {
 		what = cmd_reselect(rig, &tag);
 		g_assert_cmpint(what, ==, INT_RESELECTED);
 		g_assert_cmpint(tag, ==, c->tag);
-		what = cmd_resume(rig, 0, c);
+		what = cmd_resume(rig, k, c);
 	}
-	return what == INT_DONE ? cmd_status(rig, 0) : 0xff;
+	return what;
+}
+
+uint8_t cmd_do(struct rig *rig, const struct cmd *c)
+{
+	return cmd_run(rig, 0, c) == INT_DONE ? cmd_status(rig, 0) : 0xff;
 }
 
 struct cmd run_inquiry(unsigned target)

@@ -134,11 +134,8 @@ static void setup_chip(struct rig *rig)
 	wr8(rig, R_DIEN, 0x7d);
 }
 
-void rig_up(struct rig *rig, const struct pci_class *cls)
+void rig_ready(struct rig *rig)
 {
-	rig_bare(rig, cls);
-	rig_place(rig);
-	setup_chip(rig);
 	for (unsigned i = 0; i < RIG_DISKS; i++) {
 		struct cmd tur = { .target = rig->units[i].config.target,
 				   .lun = rig->units[i].config.lun, .tag = -1, .cdb_len = 6 };
@@ -150,6 +147,14 @@ void rig_up(struct rig *rig, const struct pci_class *cls)
 		while (cmd_do(rig, &tur) != SCSI_GOOD)
 			g_assert_cmpuint(cmd_do(rig, &sense), ==, SCSI_GOOD);
 	}
+}
+
+void rig_up(struct rig *rig, const struct pci_class *cls)
+{
+	rig_bare(rig, cls);
+	rig_place(rig);
+	setup_chip(rig);
+	rig_ready(rig);
 }
 
 void rig_down(struct rig *rig)

@@ -55,6 +55,8 @@ struct rig {
 	unsigned pin_edges;		/* rising */
 };
 
+/* Takes the unit attentions of all disks. */
+void rig_ready(struct rig *rig);
 /* Disks at 0:0, 1:0 and 0:1; BARs placed, bus mastering on; power-on unit attentions are taken. */
 void rig_up(struct rig *rig, const struct pci_class *cls);
 void rig_bare(struct rig *rig, const struct pci_class *cls);	/* as after power-on */
@@ -158,7 +160,9 @@ int cmd_reselect(struct rig *rig, int *ret_tag);
 /* After INT_RESELECTED: goes on with slot @k. */
 int cmd_resume(struct rig *rig, unsigned k, const struct cmd *c);
 uint8_t cmd_status(struct rig *rig, unsigned k);
-/* A whole command that may disconnect and reselect; returns its status, or 0xff. */
+/* cmd_start(), and cmd_resume() after each disconnect: what is left is INT_DONE or an interrupt. */
+int cmd_run(struct rig *rig, unsigned k, const struct cmd *c);
+/* A whole command in slot 0; returns its status, or 0xff. */
 uint8_t cmd_do(struct rig *rig, const struct cmd *c);
 
 struct cmd run_inquiry(unsigned target);
