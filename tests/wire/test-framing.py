@@ -156,7 +156,7 @@ class Ends(wire.unittest.TestCase):
 
     def test_with_a_request_unanswered(self):
         """Gone before the reply: as good an end as any."""
-        for _ in range(wire.thin(20, 3)):
+        for _ in range(wire.thin(20, 2)):
             with Remote.edu() as remote:
                 remote.peer.send(Cmd.PCI_CFGREAD, cfg(0, 0, 2))
                 self.assertEqual(remote.finish(), EXIT_CLEAN)
@@ -171,7 +171,7 @@ class Ends(wire.unittest.TestCase):
                 (message(Cmd.DEVICE_RESET), []),
             ]
             for data, fds in rows:
-                for at in range(1, len(data), wire.thin(1, 13)):
+                for at in range(1, len(data), wire.thin(1, 29)):
                     with self.subTest(command=Cmd(data[0]).name, at=at):
                         self.end_at(data[:at], fds, at % 2)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Messages that break the protocol: one log line, that session closed, nothing leaked.
 
-Seven sessions of one process each get one bad message; the eighth is a witness, which must be
+Some sessions of one process each get one bad message; the last is a witness, which must be
 served before and after, and in whose process no fd may be left.
 """
 import os
@@ -13,7 +13,7 @@ import wire
 from mpq import (ALL_ONES, EXIT_PROTOCOL, FDS, MAX_PAYLOAD, NO_FDS, PAYLOAD, Closed, Cmd, Edu,
                  Event, Ram, Region, Remote, bar, message, sample, sysmem, wait_for)
 
-BAD_SESSIONS = 7
+BAD_SESSIONS = wire.thin(7, 1)      # each reserves an address range that valgrind has not 8 of
 SIZES = [0, 1, 7, 8, 9, 11, 12, 13, 23, 24, 25, 191, 192, 193, 4096, 1 << 31, 1 << 32, 1 << 63,
          ALL_ONES]
 COUNTS = [0, 1, 2, 3, 7, 8, 9, 10, 16]
@@ -35,7 +35,7 @@ class HostileTest(wire.unittest.TestCase):
 
     def fill(self, rows):
         """Runs each (label, send(peer)) in a session of its own."""
-        rows = list(rows)
+        rows = list(rows)[::wire.thin(1, 3)]
         for at in range(0, len(rows), BAD_SESSIONS):
             self.batch(rows[at:at + BAD_SESSIONS])
 
@@ -82,7 +82,7 @@ class Hostile(HostileTest):
                         label = f"command {int(cmd)} size {size} fds {count}"
                         rows.append((label, lambda peer, d=raw(cmd, size), n=count:
                                      peer.send_raw(d, fds[:n])))
-        self.fill(rows[::wire.thin(1, 37)])
+        self.fill(rows[::wire.thin(1, 67)])
         for fd in fds:
             os.close(fd)
 

@@ -245,6 +245,7 @@ class Files(wire.unittest.TestCase):
             self.assertRegex(file.read(), r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z "
                              r"mpqemu-remote: e0: .*unknown command -1.*\n\Z")
 
+    @wire.not_wrapped("valgrind keeps stderr open in the daemon")
     def test_daemonize(self):
         path = self.path("pid")
         ours, theirs = socket.socketpair()
@@ -279,6 +280,7 @@ class Signals(wire.unittest.TestCase):
     def test_while_a_reply_waits(self):
         """A peer that reads nothing does not keep the process."""
         with Remote.edu() as remote:
+            remote.peer.cfg_read(0, 2)
             remote.peer.sock.settimeout(0.2)
             try:
                 while True:
@@ -326,6 +328,7 @@ def gone(pid):
 class Several(wire.unittest.TestCase):
     DEVICES = [f"edu,id=e{i}" for i in range(8)]
 
+    @wire.not_wrapped("valgrind has no room for eight address ranges of guests")
     def test_eight_devices(self):
         """Each with state and address space of its own."""
         with Remote.start(self.DEVICES) as remote:
@@ -386,6 +389,7 @@ class Several(wire.unittest.TestCase):
 class Authority(wire.unittest.TestCase):
     """What a device process holds: the launch contract, and nothing that came by chance."""
 
+    @wire.not_wrapped("valgrind has fds of its own in the process")
     def test_fds(self):
         with open("/proc/self/maps", "rb") as stray, \
                 Remote.edu(pass_fds=[stray.fileno()]) as remote:

@@ -14,6 +14,11 @@ def thin(full, wrapped):
     return wrapped if mpq.wrapper() else full
 
 
+def not_wrapped(reason):
+    """Skips a test under MPQ_WRAPPER; the plain build runs it."""
+    return unittest.skipIf(mpq.wrapper(), reason)
+
+
 class RemoteTest(unittest.TestCase):
     """One remote with the teaching device a test, which must end cleanly and without a word."""
 
