@@ -17,7 +17,7 @@ struct applet {
 };
 
 static const struct applet applets[] = {
-	{ "orchestrate", orchestrate_main, "launch QEMU with its devices in processes of their own" },
+	{ "orchestrate", orchestrate_main, "launch QEMU with its devices in other processes" },
 	{ "proxy", proxy_main, "look into and use a remote device without a VM" },
 	{ "remote", remote_main, "emulate PCI devices in a process of their own" },
 };

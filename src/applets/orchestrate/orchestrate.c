@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <glib.h>
 
 #include "applets/applet.h"
+#include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
 #include "applets/orchestrate/run.h"
 #include "base/error.h"
@@ -231,7 +233,7 @@ static bool plan_and_run(struct orchestrate *self, GError **error)
 	g_autofree char *text = NULL;
 
 	probe_finish(&probe);
-	if (!plan)
+	if (!plan || !precheck_remotes(plan, error))
 		return false;
 	if (self->dry_run) {
 		text = plan_to_shell(plan, NAME);
@@ -331,6 +333,8 @@ int orchestrate_main(int argc, char **argv)
 	int i;
 
 	log_init(STDERR_FILENO, NAME);
+	/* Where it was ignored, children would vanish without a status. */
+	signal(SIGCHLD, SIG_DFL);
 	if (!fill_stdio()) {
 		log_error("/dev/null: %s", log_errname(errno));
 		return RUN_STATUS_FAILED;

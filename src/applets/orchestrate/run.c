@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "applets/orchestrate/child.h"
@@ -33,8 +33,9 @@ struct run_remote {
 struct run_pair {
 	struct run_remote *remote;
 	const char *device;
-	int remote_end;		/* kept until the remote has ended: it tells who closed first */
+	int remote_end;		/* kept until the remote has it: only then can QEMU see it close */
 	int proxy_end;		/* kept until QEMU has it */
+	ino_t proxy_inode;	/* of the proxy's end, to know it among QEMU's fds */
 	struct peer peer;
 	guint watch;
 };
@@ -253,15 +254,34 @@ static void start_qemu(struct run *run)
 
 /* ---- Remotes ---- */
 
+/*
+ * Has QEMU still got the socket?  A process that ends closes its files before anybody can see its
+ * end, so a remote that ends because QEMU did always finds false here.
+ */
+static bool qemu_holds(const struct run *run, const struct run_pair *pair)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/fd", run->qemu.pid);
+	g_autofree char *wanted = g_strdup_printf("socket:[%lu]", pair->proxy_inode);
+	g_autoptr(GDir) dir = run->qemu.pid ? g_dir_open(path, 0, NULL) : NULL;
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir))) {
+		g_autofree char *link = g_build_filename(path, name, NULL);
+		g_autofree char *target = g_file_read_link(link, NULL);
+
+		if (!g_strcmp0(target, wanted))
+			return true;
+	}
+	return false;
+}
+
 /* Did QEMU close all of the remote's sockets?  Then the remote's end is the ordinary one. */
 static bool peer_closed_first(struct run_remote *remote)
 {
 	for (unsigned i = 0; i < remote->run->plan->pair_count; i++) {
 		struct run_pair *pair = &remote->run->pairs[i];
-		struct pollfd pfd = { .fd = pair->remote_end };
 
-		if (pair->remote == remote && pair->remote_end >= 0 &&
-		    (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLHUP)))
+		if (pair->remote == remote && qemu_holds(remote->run, pair))
 			return false;
 	}
 	return true;
@@ -272,6 +292,13 @@ static void close_remote(struct run_remote *remote)
 	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
 		if (remote->run->pairs[i].remote == remote)
 			close_pair(&remote->run->pairs[i]);
+}
+
+static void close_remote_ends(struct run_remote *remote)
+{
+	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
+		if (remote->run->pairs[i].remote == remote)
+			fd_close(&remote->run->pairs[i].remote_end);
 }
 
 /* QEMU would read all ones from the device for ever and not say more than a line an access. */
@@ -409,13 +436,13 @@ static bool start_remote(struct run *run, struct run_remote *remote)
 		run_abort(run, status);
 		return false;
 	}
+	close_remote_ends(remote);
 	remote->watch = g_unix_fd_add(remote->child.pidfd, G_IO_IN, remote_ended, remote);
 	log_info("%s is served by process %d: %s", remote->process->serves, remote->child.pid,
 		 (char *)remote->process->argv->pdata[0]);
 	return true;
 }
 
-/* The remote ends stay open here, and every peer is asked. */
 static bool ask_peers(struct run *run)
 {
 	for (unsigned i = 0; i < run->plan->pair_count; i++) {
@@ -487,7 +514,6 @@ static gboolean signal_readable(int fd, GIOCondition condition, void *opaque)
 static int take_signals(struct run *run)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	struct sigaction standard = { .sa_handler = SIG_DFL };
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -496,8 +522,6 @@ static int take_signals(struct run *run)
 	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, &run->old_mask);
 	sigaction(SIGPIPE, &ignore, &run->old_sigpipe);
-	/* Where it was ignored, children would vanish without a status. */
-	sigaction(SIGCHLD, &standard, NULL);
 	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -512,12 +536,16 @@ static void give_signals_back(const struct run *run)
 static int make_pairs(struct run *run)
 {
 	for (unsigned i = 0; i < run->plan->pair_count; i++) {
+		struct stat st;
 		int ends[2];
 
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 			return -errno;
 		run->pairs[i].proxy_end = ends[0];
 		run->pairs[i].remote_end = ends[1];
+		if (fstat(ends[0], &st) < 0)
+			return -errno;
+		run->pairs[i].proxy_inode = st.st_ino;
 	}
 	return 0;
 }

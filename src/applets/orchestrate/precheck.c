@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/orchestrate/precheck.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "block/image.h"
+#include "plan/remote.h"
+
+/*
+ * The arguments of mpqemu-remote, its name first, if that is what @argv runs ("mpqemu-remote ..."
+ * or "mpqemu remote ..."); else NULL.
+ */
+static char **remote_argv(char **argv)
+{
+	g_autofree char *name = g_path_get_basename(argv[0]);
+
+	if (!strcmp(name, "mpqemu-remote"))
+		return argv;
+	if (!strcmp(name, "mpqemu") && argv[1] &&
+	    (!strcmp(argv[1], "remote") || !strcmp(argv[1], "mpqemu-remote")))
+		return argv + 1;
+	return NULL;
+}
+
+/* Opens one image as the remote's keeper does; the fd goes to @fds, which keeps its lock. */
+static bool check_image(const struct plan_image *in, GArray *fds, GError **error)
+{
+	struct image_options options = {
+		.path = in->filename, .format = in->probe ? NULL : in->driver,
+		.direct = in->direct, .readonly = in->readonly, .auto_readonly = in->auto_readonly,
+		.share_rw = in->share_rw, .resizable = true, .no_lock = !in->locking,
+	};
+	struct image image;
+	GError *why = NULL;
+
+	/* An image in an inherited fd is open already. */
+	if (!in->driver || !in->filename || in->fdset >= 0)
+		return true;
+	if (!image_open(&options, &image, &why)) {
+		g_propagate_prefixed_error(error, why, "%s: ", in->where);
+		return false;
+	}
+	g_array_append_val(fds, image.fd);
+	return true;
+}
+
+static bool check_remote(char **argv, GArray *fds, GError **error)
+{
+	struct remote_plan plan;
+	bool ok = remote_plan_parse(g_strv_length(argv), argv, &plan, error);
+
+	if (ok && plan.action != PLAN_RUN)
+		ok = mpq_fail(error, MPQ_ERROR_REFUSED, "%s: this command line asks for help or "
+			      "the version and serves nothing", argv[0]);
+	else if (ok && plan.daemonize)
+		ok = mpq_fail(error, MPQ_ERROR_REFUSED, "-daemonize: %s would leave the process "
+			      "that mpqemu-orchestrate waits for", argv[0]);
+	for (unsigned i = 0; ok && i < plan.spec->disk_count; i++)
+		ok = check_image(&plan.image[i], fds, error);
+	remote_plan_finish(&plan);
+	return ok;
+}
+
+bool precheck_remotes(const struct plan *plan, GError **error)
+{
+	g_autoptr(GArray) fds = g_array_new(false, false, sizeof(int));
+	bool ok = true;
+
+	for (unsigned i = 0; ok && i < plan->remotes->len; i++) {
+		char **argv = remote_argv(plan_process_argv(plan->remotes->pdata[i]));
+
+		ok = !argv || check_remote(argv, fds, error);
+	}
+	for (unsigned i = 0; i < fds->len; i++)
+		close(g_array_index(fds, int, i));
+	return ok;
+}
