@@ -203,7 +203,9 @@ static uint32_t move_command(struct lsi *l)
 	if (lsi_mem_read(l, SPACE_MEM, l->s->move_dst, buf, n))
 		return MOVE_FAULT;
 	used = take_cdb(l, buf, n);
-	return l->s->bus.has_req || l->s->bus.own_status ? l->s->move_left : used;
+	if (l->s->bus.has_req || l->s->bus.own_status)
+		l->s->move_left = used;
+	return used;
 }
 
 static uint32_t move_msg_out(struct lsi *l)

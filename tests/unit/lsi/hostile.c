@@ -499,6 +499,12 @@ static void test_giant_moves(void)
 	prog_run(&p);
 	rig_pass(&rig, 10);
 	assert_recovers(&rig);
+	/* a command block of 16 MiB: what the command does not need is not moved */
+	c.cdb_len = 0xffffff;
+	slices = rig.l->slices;
+	g_assert_cmpint(cmd_run(&rig, 1, &c), ==, INT_DONE);
+	g_assert_cmpuint(rig.l->slices - slices, <=, 8);
+	c.cdb_len = 10;
 	c.data_len = 0xffffff;
 	cmd_run(&rig, 1, &c);
 	g_assert_cmphex(take_irq(&rig).sist, ==, SIST_MA);
