@@ -30,7 +30,7 @@ const struct option_def remote_options[] = {
 	/* those of -help, in its order */
 	WORD("machine", machine, "x-remote", "accepted for QEMU's sake: there is no other"),
 	WORD("device", device, "DRIVER[,PROP=VALUE...]",
-	     "a device; \"help\" lists drivers, \"DRIVER,help\" properties"),
+	     "a device; \"help\" lists them, \"DRIVER,help\" properties"),
 	WORD("drive", drive, "[file=IMAGE][,id=ID][,format=F]...", "a disk image (if=none)"),
 	WORD("blockdev", blockdev, "[driver=]DRIVER,node-name=NODE...", "a node of a block graph"),
 	WORD("object", object, "x-remote-object,id=ID,devid=DEV,fd=N",
@@ -39,7 +39,7 @@ const struct option_def remote_options[] = {
 	WORD("name", name, "[guest=]NAME[,process=NAME]", "the VM's name, the process's name"),
 	WORD("uuid", uuid, "UUID", "the VM's UUID"),
 	WORD_AT("pidfile", pidfile, "FILE", "the keeper's pid is written there"),
-	FLAG_AT("daemonize", daemonize, "go on in the background once the devices are served"),
+	FLAG_AT("daemonize", daemonize, "go on in the background once devices are served"),
 	WORD("msg", msg, "[timestamp=on|off][,guest-name=on|off]", "what stands before messages"),
 	WORD_AT("D", logfile, "FILE", "messages go to FILE instead of stderr"),
 	WORD("d", debug, "guest_errors|unimp|all", "log more"),
