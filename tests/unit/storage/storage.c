@@ -211,8 +211,8 @@ static void test_other_formats(void)
 		  "file=img.vmdk,format=vmdk" },
 		{ "qemu-img create -f qcow2 -o data_file=data.raw img 4M", "file=img" },
 		{ "qemu-img create -f luks --object secret,id=s,data=x -o key-secret=s,"
-		  "iter-time=100 img 4M", "-object secret,id=s,data=x -drive if=none,id=d,file=img,format=luks,"
-		  "key-secret=s" },
+		  "iter-time=100 img 4M", "-object secret,id=s,data=x "
+		  "-drive if=none,id=d,file=img,format=luks,key-secret=s" },
 		{ "truncate -s 5M img", "-blockdev driver=raw,node-name=d,offset=1048576,"
 		  "size=4194304,file.driver=file,file.filename=img" },
 	};
