@@ -175,7 +175,7 @@ static inline uint64_t unit_blocks(const struct unit *unit)
 
 /*
  * Which of DPO and FUA (10h, 08h) mean something: without DPOFUA in the mode parameter header
- * neither does (SBC-3 6.4.1); MMC has no such rule.
+ * neither does (SBC-3); MMC has no such rule.
  */
 uint8_t unit_dpofua(const struct unit *unit);
 

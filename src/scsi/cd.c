@@ -20,7 +20,7 @@ static uint16_t cd_profile(const struct unit *unit)
 	return bytes / 2048 > CD_MAX_BLOCKS ? PROFILE_DVD_ROM : PROFILE_CD_ROM;
 }
 
-/* MMC-6 6.22: one closed session with one track. */
+/* MMC-6 READ DISC INFORMATION: one closed session with one track. */
 void cmd_read_disc_information(struct task *t)
 {
 	const uint8_t *cdb = task_cdb(t);
@@ -49,7 +49,7 @@ static uint8_t *put_feature(uint8_t *p, uint16_t code, uint8_t flags, uint8_t le
 	return p + 4;
 }
 
-/* A feature as RT and STARTING FEATURE NUMBER ask for it (MMC-6 6.6.2). */
+/* A feature as RT and STARTING FEATURE NUMBER ask for it (MMC-6 GET CONFIGURATION). */
 static bool feature_wanted(const uint8_t *cdb, uint16_t code, bool current)
 {
 	uint16_t start = get_be16(&cdb[2]);
@@ -108,7 +108,7 @@ static uint8_t *put_dvd_read(uint8_t *p, uint16_t current)
 	return put_feature(p, 0x001f, current == PROFILE_DVD_ROM ? 0x01 : 0x00, 0);
 }
 
-/* MMC-6 5.2: a feature is current with any disc (0), with one disc, or always (1). */
+/* MMC-6 features: one is current with any disc (0), with one disc, or always (1). */
 static const struct {
 	uint16_t code;
 	uint16_t needs;
@@ -122,7 +122,7 @@ static const struct {
 	{ 0x001f, PROFILE_DVD_ROM, put_dvd_read },
 };
 
-/* MMC-6 6.6 */
+/* MMC-6 GET CONFIGURATION */
 void cmd_get_configuration(struct task *t)
 {
 	const uint8_t *cdb = task_cdb(t);
@@ -146,7 +146,7 @@ void cmd_get_configuration(struct task *t)
 	task_reply(t, p - t->buf, get_be16(&cdb[7]));
 }
 
-/* MMC-6 6.7: polled only; class 4, media. */
+/* MMC-6 GET EVENT STATUS NOTIFICATION: polled only; class 4, media. */
 void cmd_get_event_status(struct task *t)
 {
 	struct scsi_unit_state *u = t->unit->state;
@@ -170,7 +170,7 @@ void cmd_get_event_status(struct task *t)
 	task_reply(t, media ? 8 : 4, get_be16(&cdb[7]));
 }
 
-/* MMC-6 6.11: no changer. */
+/* MMC-6 MECHANISM STATUS: no changer. */
 void cmd_mechanism_status(struct task *t)
 {
 	memset(t->buf, 0, 8);
@@ -179,13 +179,13 @@ void cmd_mechanism_status(struct task *t)
 	task_reply(t, 8, get_be16(&task_cdb(t)[8]));
 }
 
-/* MMC-6 6.42: any speed is the right one. */
+/* MMC-6 SET CD SPEED: any speed is the right one. */
 void cmd_set_cd_speed(struct task *t)
 {
 	task_good(t);
 }
 
-/* MMC-6 6.23.3.2.1: physical format of a DVD-ROM, one layer. */
+/* MMC-6: physical format of a DVD-ROM, one layer. */
 static uint32_t dvd_physical(const struct unit *unit, uint8_t *p)
 {
 	uint32_t end = 0x30000 + unit->block->size / 2048 - 1;
@@ -205,7 +205,7 @@ static uint32_t dvd_zeroes(uint8_t *p, uint32_t len)
 	return len;
 }
 
-/* MMC-6 6.23: formats 00h physical, 01h copyright (none), 04h manufacturing, FFh the list. */
+/* MMC-6 READ DISC STRUCTURE: 00h physical, 01h copyright (none), 04h manufacturing, FFh all. */
 void cmd_read_dvd_structure(struct task *t)
 {
 	static const uint8_t list[] = { 0x00, 0x40, 0x08, 0x04, 0x01, 0x40, 0x00, 0x08,

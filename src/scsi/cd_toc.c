@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include "scsi/disk.h"
 
-/* READ TOC/PMA/ATIP (MMC-6 6.25) and READ CD (6.15) of a disc with one data track. */
+/* READ TOC/PMA/ATIP (MMC-6) and READ CD of a disc with one data track. */
 
 #define LEAD_OUT 0xaa
 #define TRACK_DATA 0x14		/* ADR 1, CONTROL: data track */

@@ -22,7 +22,7 @@ const struct cdb_row cdb_table[] = {
 	/* SPC-3 6.27 */
 	{ 0x03, -1, D | C, 6, ALWAYS | CDB_NO_LUN_OK, "REQUEST SENSE",
 	  { 0x03, 0x01, 0, 0, 0xff, 0 }, cmd_request_sense },
-	/* SBC-3 5.10, 5.30 */
+	/* SBC-2 */
 	{ 0x08, -1, D | C, 6, READS, "READ(6)", { 0x08, 0x1f, 0xff, 0xff, 0xff, 0 },
 	  cmd_read, read_moved, read_done },
 	{ 0x0a, -1, D, 6, WRITES, "WRITE(6)", { 0x0a, 0x1f, 0xff, 0xff, 0xff, 0 },
@@ -33,14 +33,15 @@ const struct cdb_row cdb_table[] = {
 	/* SPC-3 6.7 */
 	{ 0x15, -1, D | C, 6, 0, "MODE SELECT(6)", { 0x15, 0x10, 0, 0, 0xff, 0 },
 	  cmd_mode_select, mode_select_moved },
-	/* SPC-2 7.21, 7.17 */
+	/* SPC-2 7.22 */
 	{ 0x16, -1, D | C, 6, 0, "RESERVE(6)", { 0x16, 0, 0, 0, 0, 0 }, cmd_reserve },
+	/* SPC-2 7.17 */
 	{ 0x17, -1, D | C, 6, CDB_RESERVED_OK, "RELEASE(6)", { 0x17, 0, 0, 0, 0, 0 },
 	  cmd_release },
 	/* SPC-3 6.9 */
 	{ 0x1a, -1, D | C, 6, 0, "MODE SENSE(6)", { 0x1a, 0x08, 0xff, 0xff, 0xff, 0 },
 	  cmd_mode_sense },
-	/* SBC-3 5.19, MMC-6 6.43 */
+	/* SBC-3 5.25, MMC-6 */
 	{ 0x1b, -1, D | C, 6, 0, "START STOP UNIT", { 0x1b, 0x01, 0, 0, 0xf7, 0 },
 	  cmd_start_stop },
 	/* SPC-3 6.28 */
@@ -49,44 +50,45 @@ const struct cdb_row cdb_table[] = {
 	/* SPC-3 6.13 */
 	{ 0x1e, -1, D | C, 6, 0, "PREVENT ALLOW MEDIUM REMOVAL", { 0x1e, 0, 0, 0, 0x01, 0 },
 	  cmd_prevent_allow },
-	/* SBC-3 5.15, MMC-6 6.25 */
+	/* SBC-3 5.15, MMC-6 */
 	{ 0x25, -1, D | C, 10, CDB_MEDIUM, "READ CAPACITY(10)",
 	  { 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, cmd_read_capacity_10 },
-	/* SBC-3 5.11, 5.31 */
+	/* SBC-3 5.11 */
 	{ 0x28, -1, D | C, 10, READS, "READ(10)",
 	  { 0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
 	  cmd_read, read_moved, read_done },
+	/* SBC-3 5.33 */
 	{ 0x2a, -1, D, 10, WRITES, "WRITE(10)",
 	  { 0x2a, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
 	  cmd_write, write_moved, write_done },
-	/* SCSI-2 9.2.15 */
+	/* SCSI-2 */
 	{ 0x2b, -1, D | C, 10, CDB_MEDIUM, "SEEK(10)",
 	  { 0x2b, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0 }, cmd_seek },
-	/* SBC-3 5.34 */
+	/* SBC-3 5.37 */
 	{ 0x2e, -1, D, 10, WRITES, "WRITE AND VERIFY(10)",
 	  { 0x2e, 0x12, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
 	  cmd_write_verify, write_verify_moved, write_verify_done },
-	/* SBC-3 5.22 */
+	/* SBC-3 5.29 */
 	{ 0x2f, -1, D, 10, READS, "VERIFY(10)",
 	  { 0x2f, 0x16, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
 	  cmd_verify, verify_moved, verify_done },
-	/* SBC-3 5.9 */
+	/* SBC-3 5.8 */
 	{ 0x34, -1, D, 10, CDB_MEDIUM, "PRE-FETCH(10)",
 	  { 0x34, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 }, cmd_prefetch },
-	/* SBC-3 5.20 */
+	/* SBC-3 5.26 */
 	{ 0x35, -1, D | C, 10, CDB_MEDIUM, "SYNCHRONIZE CACHE(10)",
 	  { 0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 }, cmd_sync_cache },
 	/* SBC-3 5.17 */
 	{ 0x37, -1, D, 10, CDB_MEDIUM, "READ DEFECT DATA(10)",
 	  { 0x37, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0 }, cmd_read_defect_data },
-	/* SBC-3 5.41 */
+	/* SBC-3 5.43 */
 	{ 0x41, -1, D, 10, CHANGES, "WRITE SAME(10)",
 	  { 0x41, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0 },
 	  cmd_write_same, write_same_moved, write_same_done },
-	/* SBC-3 5.36 */
+	/* SBC-3 5.28 */
 	{ 0x42, -1, D, 10, CHANGES, "UNMAP", { 0x42, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0 },
 	  cmd_unmap, unmap_moved, unmap_done },
-	/* MMC-6 6.25, 6.6, 6.7, 6.22 */
+	/* MMC-6 */
 	{ 0x43, -1, C, 10, CDB_MEDIUM, "READ TOC/PMA/ATIP",
 	  { 0x43, 0x02, 0x0f, 0, 0, 0, 0xff, 0xff, 0xff, 0xc0 }, cmd_read_toc },
 	{ 0x46, -1, C, 10, CDB_UA_OK | CDB_RESERVED_OK, "GET CONFIGURATION",
@@ -98,15 +100,16 @@ const struct cdb_row cdb_table[] = {
 	/* SPC-3 6.8 */
 	{ 0x55, -1, D | C, 10, 0, "MODE SELECT(10)",
 	  { 0x55, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0 }, cmd_mode_select, mode_select_moved },
-	/* SPC-2 7.22, 7.18 */
+	/* SPC-2 7.21 */
 	{ 0x56, -1, D | C, 10, 0, "RESERVE(10)", { 0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0 },
 	  cmd_reserve },
+	/* SPC-2 7.16 */
 	{ 0x57, -1, D | C, 10, CDB_RESERVED_OK, "RELEASE(10)",
 	  { 0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, cmd_release },
 	/* SPC-3 6.10 */
 	{ 0x5a, -1, D | C, 10, 0, "MODE SENSE(10)",
 	  { 0x5a, 0x08, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0 }, cmd_mode_sense },
-	/* SBC-3 5.13, 5.33 */
+	/* SBC-3 5.13 */
 	{ 0x88, -1, D | C, 16, READS, "READ(16)",
 	  { 0x88, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_read, read_moved, read_done },
@@ -114,29 +117,31 @@ const struct cdb_row cdb_table[] = {
 	{ 0x89, -1, D, 16, WRITES | CDB_ALONE, "COMPARE AND WRITE",
 	  { 0x89, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0 },
 	  cmd_compare_and_write, compare_and_write_moved, compare_and_write_done },
+	/* SBC-3 5.35 */
 	{ 0x8a, -1, D, 16, WRITES, "WRITE(16)",
 	  { 0x8a, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_write, write_moved, write_done },
-	/* SBC-3 5.8 */
+	/* SBC-3 5.5 */
 	{ 0x8b, -1, D, 16, WRITES | CDB_ALONE, "ORWRITE(16)",
 	  { 0x8b, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_orwrite, orwrite_moved, orwrite_done },
-	/* SBC-3 5.36, 5.24 */
+	/* SBC-3 5.39 */
 	{ 0x8e, -1, D, 16, WRITES, "WRITE AND VERIFY(16)",
 	  { 0x8e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_write_verify, write_verify_moved, write_verify_done },
+	/* SBC-3 5.31 */
 	{ 0x8f, -1, D, 16, READS, "VERIFY(16)",
 	  { 0x8f, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_verify, verify_moved, verify_done },
-	/* SBC-3 5.10 */
+	/* SBC-3 5.9 */
 	{ 0x90, -1, D, 16, CDB_MEDIUM, "PRE-FETCH(16)",
 	  { 0x90, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_prefetch },
-	/* SBC-3 5.21 */
+	/* SBC-3 5.27 */
 	{ 0x91, -1, D | C, 16, CDB_MEDIUM, "SYNCHRONIZE CACHE(16)",
 	  { 0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_sync_cache },
-	/* SBC-3 5.42 */
+	/* SBC-3 5.44 */
 	{ 0x93, -1, D, 16, CHANGES, "WRITE SAME(16)",
 	  { 0x93, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	  cmd_write_same, write_same_moved, write_same_done },
@@ -151,33 +156,36 @@ const struct cdb_row cdb_table[] = {
 	/* SPC-3 6.21 */
 	{ 0xa0, -1, D | C, 12, ALWAYS | CDB_NO_LUN_OK, "REPORT LUNS",
 	  { 0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_report_luns },
-	/* SPC-4 6.29, 6.30 */
+	/* SPC-3 6.23 */
 	{ 0xa3, 0x0c, D | C, 12, CDB_RESERVED_OK, "REPORT SUPPORTED OPERATION CODES",
 	  { 0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
 	  cmd_report_opcodes },
+	/* SPC-3 6.24 */
 	{ 0xa3, 0x0d, D | C, 12, CDB_RESERVED_OK, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
 	  { 0xa3, 0x0d, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_report_tmf },
-	/* SBC-3 5.12, 5.32 */
+	/* SBC-3 5.12 */
 	{ 0xa8, -1, D | C, 12, READS, "READ(12)",
 	  { 0xa8, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
 	  cmd_read, read_moved, read_done },
+	/* SBC-3 5.34 */
 	{ 0xaa, -1, D, 12, WRITES, "WRITE(12)",
 	  { 0xaa, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
 	  cmd_write, write_moved, write_done },
-	/* MMC-6 6.23 */
+	/* MMC-6 */
 	{ 0xad, -1, C, 12, CDB_MEDIUM | CDB_POOL, "READ DISC STRUCTURE",
 	  { 0xad, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_read_dvd_structure },
-	/* SBC-3 5.35, 5.23 */
+	/* SBC-3 5.38 */
 	{ 0xae, -1, D, 12, WRITES, "WRITE AND VERIFY(12)",
 	  { 0xae, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
 	  cmd_write_verify, write_verify_moved, write_verify_done },
+	/* SBC-3 5.30 */
 	{ 0xaf, -1, D, 12, READS, "VERIFY(12)",
 	  { 0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0 },
 	  cmd_verify, verify_moved, verify_done },
 	/* SBC-3 5.18 */
 	{ 0xb7, -1, D, 12, CDB_MEDIUM, "READ DEFECT DATA(12)",
 	  { 0xb7, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 }, cmd_read_defect_data },
-	/* MMC-6 6.42, 6.11, 6.15 */
+	/* MMC-6 */
 	{ 0xbb, -1, C, 12, 0, "SET CD SPEED", { 0xbb, 0x03, 0xff, 0xff, 0xff, 0xff },
 	  cmd_set_cd_speed },
 	{ 0xbd, -1, C, 12, CDB_UA_OK | CDB_RESERVED_OK, "MECHANISM STATUS",

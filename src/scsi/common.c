@@ -59,7 +59,7 @@ void cmd_report_luns(struct task *t)
 	task_reply(t, len, alloc);
 }
 
-/* SPC-2 7.21: whole unit, for the initiator itself; task_start() has seen to conflicts. */
+/* SPC-2 7.21, 7.22: whole unit, for the initiator itself; task_start() has seen to conflicts. */
 void cmd_reserve(struct task *t)
 {
 	if (task_cdb(t)[1] & 0x11) {		/* 3RDPTY, EXTENT */
@@ -70,7 +70,7 @@ void cmd_reserve(struct task *t)
 	task_good(t);
 }
 
-/* SPC-2 7.17: who holds nothing releases nothing, and that is no error. */
+/* SPC-2 7.16, 7.17: who holds nothing releases nothing, and that is no error. */
 void cmd_release(struct task *t)
 {
 	if (task_cdb(t)[1] & 0x11) {
@@ -123,8 +123,8 @@ static bool tray_move(struct task *t, bool open)
 }
 
 /*
- * SBC-3 5.19, MMC-6 6.43.  Stopping a disk writes its cache first, unless NO_FLUSH.  Power
- * conditions are accepted and change nothing, as in QEMU.
+ * SBC-3 5.25, MMC-6 START STOP UNIT.  Stopping a disk writes its cache first, unless NO_FLUSH.
+ * Power conditions are accepted and change nothing, as in QEMU.
  */
 void cmd_start_stop(struct task *t)
 {
@@ -138,7 +138,7 @@ void cmd_start_stop(struct task *t)
 	}
 	if (loej && t->unit->config->removable && !tray_move(t, !start))
 		return;
-	/* A CD drive spins up by itself; a disk waits for START (SBC-3 4.20.4). */
+	/* A CD drive spins up by itself; a disk waits for START (SBC-3 5.25). */
 	t->unit->state->stopped = !start && !loej && !unit_is_cd(t->unit);
 	if (!start && !no_flush && had_medium && !unit_is_cd(t->unit))
 		task_io(t, BLOCK_FLUSH, 0, 0, 0, 0);

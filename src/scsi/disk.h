@@ -9,7 +9,7 @@
 /* UNMAP: as many as fit into 4 KiB with their header, as QEMU says. */
 #define UNMAP_MAX_DESCRIPTORS 255u
 
-/* The longest transfer of one command, in blocks (MAXIMUM TRANSFER LENGTH, SBC-3 6.5.3). */
+/* The longest transfer of one command, in blocks (MAXIMUM TRANSFER LENGTH of VPD B0h). */
 uint32_t unit_max_blocks(const struct unit *unit);
 /* The longest COMPARE AND WRITE, in blocks: all of it is in one buffer. */
 uint8_t unit_caw_max(const struct unit *unit);

@@ -51,8 +51,8 @@ void cmd_read_capacity_16(struct task *t)
 }
 
 /*
- * SBC-3 5.20: the whole cache is written, whatever range was asked for.  IMMED gets no special
- * answer: a status that comes early would hide a failure.
+ * SBC-3 5.26, 5.27: the whole cache is written, whatever range was asked for.  IMMED gets no
+ * special answer: a status that comes early would hide a failure.
  */
 void cmd_sync_cache(struct task *t)
 {
@@ -60,7 +60,7 @@ void cmd_sync_cache(struct task *t)
 		task_io(t, BLOCK_FLUSH, 0, 0, 0, 0);
 }
 
-/* SBC-3 5.9: nothing is read ahead, so GOOD and not CONDITION MET: it did not fit. */
+/* SBC-3 5.8, 5.9: nothing is read ahead, so GOOD and not CONDITION MET: it did not fit. */
 void cmd_prefetch(struct task *t)
 {
 	if (disk_check_range(t, cdb_lba(task_cdb(t)), cdb_blocks(task_cdb(t))))

@@ -6,7 +6,7 @@
 
 /* Logical block provisioning: WRITE SAME, UNMAP, GET LBA STATUS. */
 
-/* ---- WRITE SAME (SBC-3 5.41, 5.42) ---- */
+/* ---- WRITE SAME (SBC-3 5.43, 5.44) ---- */
 
 #define WS_UNMAP 0x08
 #define WS_NDOB 0x01		/* 16-byte CDB: no data, zeroes */
@@ -82,7 +82,7 @@ void write_same_done(struct task *t)
 		task_good(t);
 }
 
-/* ---- UNMAP (SBC-3 5.36) ---- */
+/* ---- UNMAP (SBC-3 5.28) ---- */
 
 void cmd_unmap(struct task *t)
 {

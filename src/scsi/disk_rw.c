@@ -4,7 +4,7 @@
 #include "scsi/disk.h"
 
 /*
- * READ and WRITE (SBC-3 5.10 to 5.13, 5.30 to 5.33): one buffer at a time between the medium and
+ * READ and WRITE (SBC-3 5.11 to 5.13, 5.33 to 5.35): one buffer at a time between the medium and
  * the adapter's window, so that a transfer of any length needs one buffer.
  */
 
@@ -91,7 +91,7 @@ void disk_advance(struct task *t, uint64_t bytes)
 	t->s->blocks -= bytes / t->unit->state->block_size;
 }
 
-/* SBC-3 4.15: with the write cache off, or FUA, the data is on the medium before the status. */
+/* With the write cache off, or FUA, the data is on the medium before the status. */
 uint32_t disk_write_flags(const struct task *t)
 {
 	bool fua = t->row->len > 6 && task_cdb(t)[1] & 0x08;

@@ -5,8 +5,8 @@
 #include "scsi/disk.h"
 
 /*
- * VERIFY, WRITE AND VERIFY (SBC-3 5.22 to 5.29): the upper half of the buffer takes what the
- * medium says, the lower half what the initiator says.
+ * VERIFY, WRITE AND VERIFY (SBC-3 5.29 to 5.31, 5.37 to 5.39): the upper half of the buffer takes
+ * what the medium says, the lower half what the initiator says.
  */
 
 enum { BYTCHK_MEDIUM = 0, BYTCHK_EACH = 1, BYTCHK_ONE = 3 };
@@ -99,7 +99,7 @@ void cmd_write_verify(struct task *t)
 		task_data_out(t, 0, half_window(t));
 }
 
-/* The data is verified on the medium, so it goes there (SBC-3 5.34). */
+/* The data is verified on the medium, so it goes there (SBC-3 5.37). */
 void write_verify_moved(struct task *t)
 {
 	t->s->step = STEP_WRITE;
@@ -124,7 +124,7 @@ void write_verify_done(struct task *t)
 		task_good(t);
 }
 
-/* ---- ORWRITE (SBC-3 5.8) ---- */
+/* ---- ORWRITE (SBC-3 5.5) ---- */
 
 void cmd_orwrite(struct task *t)
 {

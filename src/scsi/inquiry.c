@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include "scsi/disk.h"
 
-/* INQUIRY (SPC-3 6.4) and the vital product data pages (SPC-3 7.6, SBC-3 6.5). */
+/* INQUIRY (SPC-3 6.4) and the vital product data pages (SPC-3 7.6; SBC-3 for B0h to B2h). */
 
 #define VERSION_LEN 96	/* standard data, with version descriptors */
 
@@ -97,7 +97,7 @@ static uint32_t discard_granularity(const struct unit *unit)
 	return c->physical_block_size > 4096 ? c->physical_block_size : 4096;
 }
 
-/* Block limits (SBC-3 6.5.3). */
+/* Block limits, SBC-3. */
 static uint32_t vpd_b0(struct unit *unit, uint8_t *p)
 {
 	const struct scsi_unit_config *c = unit->config;
@@ -115,7 +115,7 @@ static uint32_t vpd_b0(struct unit *unit, uint8_t *p)
 	return 60;
 }
 
-/* Block device characteristics (SBC-3 6.5.2). */
+/* Block device characteristics, SBC-3. */
 static uint32_t vpd_b1(struct unit *unit, uint8_t *p)
 {
 	memset(p, 0, 60);
@@ -129,7 +129,7 @@ bool unit_reads_zeroes(const struct unit *unit)
 	       unit->block->can_discard && unit->block->zero_after_discard;
 }
 
-/* Logical block provisioning (SBC-3 6.5.4): UNMAP and WRITE SAME with UNMAP work. */
+/* Logical block provisioning, SBC-3: UNMAP and WRITE SAME with UNMAP work. */
 static uint32_t vpd_b2(struct unit *unit, uint8_t *p)
 {
 	memset(p, 0, 4);

@@ -31,7 +31,7 @@ static const struct mode_page *page_find(const struct unit *unit, uint8_t code)
 	return NULL;
 }
 
-/* Short LBA block descriptor (SBC-3 6.4.2): too many blocks are told as 0. */
+/* Short LBA block descriptor (SBC-3): too many blocks are told as 0. */
 static uint32_t put_block_descriptor(const struct unit *unit, uint8_t *p)
 {
 	uint64_t blocks = unit_blocks(unit);
@@ -42,7 +42,7 @@ static uint32_t put_block_descriptor(const struct unit *unit, uint8_t *p)
 	return 8;
 }
 
-/* SBC-3 6.4.1: write protected, DPOFUA.  MMC defines none of them. */
+/* Device-specific parameter, SBC-3: write protected, DPOFUA.  MMC defines none of them. */
 static uint8_t device_specific(const struct unit *unit)
 {
 	bool wp = unit->config->readonly || unit->state->swp ||

@@ -2,7 +2,7 @@
 #ifndef SCSI_MODE_H
 #define SCSI_MODE_H
 
-/* The table of mode pages (SPC-3 7.4, SBC-3 6.4, MMC-6 7). */
+/* The table of mode pages (SPC-3 7.4, SBC-3, MMC-6). */
 
 #include <stdint.h>
 

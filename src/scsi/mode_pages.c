@@ -13,7 +13,7 @@ static uint32_t geometry_cylinders(const struct unit *unit)
 	return max_u64(2, min_u64(16383, sectors / (16 * 63)));
 }
 
-/* SBC-2 8.3.5, rigid disk geometry. */
+/* SBC, rigid disk geometry. */
 static void get_geometry(const struct unit *unit, uint8_t *page, bool defaults)
 {
 	uint32_t cyls = geometry_cylinders(unit);
@@ -23,7 +23,7 @@ static void get_geometry(const struct unit *unit, uint8_t *page, bool defaults)
 	put_be24(&page[9], cyls);	/* reduced write current: off */
 }
 
-/* SCSI-2 9.3.3.6, flexible disk. */
+/* SCSI-2, flexible disk. */
 static void get_flexible(const struct unit *unit, uint8_t *page, bool defaults)
 {
 	uint32_t cyls = geometry_cylinders(unit);
@@ -34,7 +34,7 @@ static void get_flexible(const struct unit *unit, uint8_t *page, bool defaults)
 	put_be16(&page[12], cyls);
 }
 
-/* SBC-3 6.4.5, caching: WCE. */
+/* Caching, SBC-3: WCE. */
 static void get_caching(const struct unit *unit, uint8_t *page, bool defaults)
 {
 	bool wce = defaults ? unit->config->write_cache : unit->state->write_cache;
@@ -58,7 +58,7 @@ static void set_control(struct unit *unit, const uint8_t *page)
 	unit->state->swp = !!(page[4] & 0x08);
 }
 
-/* MMC-3 6.3.11, capabilities: bit 1 of byte 6 is the lock state. */
+/* MMC-3, capabilities: bit 1 of byte 6 is the lock state. */
 static void get_capabilities(const struct unit *unit, uint8_t *page, bool defaults)
 {
 	page[6] |= !defaults && unit->state->tray_locked ? 0x02 : 0;
@@ -69,7 +69,7 @@ static void get_capabilities(const struct unit *unit, uint8_t *page, bool defaul
  * speaks of sense data that comes with the status, and this bus has none (SPC-3 7.4.6).
  */
 const struct mode_page mode_pages[] = {
-	/* Read-write error recovery, SBC-3 6.4.7: AWRE.  MMC-6 7.3: read retries. */
+	/* Read-write error recovery, SBC-3: AWRE.  MMC-6: read retries. */
 	{ 0x01, D, 12, { 0x01, 10, 0x80 } },
 	{ 0x01, C, 12, { 0x01, 10, 0x80, 0x20 } },
 	/* Step rate 200 ns, landing zone, 5400 rpm. */
@@ -84,7 +84,7 @@ const struct mode_page mode_pages[] = {
 	{ 0x0a, C, 12, { 0x0a, 10, [3] = 0x10 } },
 	/* CD device parameters, MMC-2: 60 S units an M unit, 75 F units an S unit. */
 	{ 0x0d, C, 8, { 0x0d, 6, 0, 0, 0, 60, 0, 75 } },
-	/* CD audio control, MMC-6 7.4: no audio. */
+	/* CD audio control, MMC-6: no audio. */
 	{ 0x0e, C, 16, { 0x0e, 14 } },
 	/* Informational exceptions control, SPC-3 7.4.11: none is reported (DEXCPT). */
 	{ 0x1c, D | C, 12, { 0x1c, 10, 0x08 } },

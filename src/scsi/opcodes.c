@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include "scsi/bus.h"
 
-/* REPORT SUPPORTED OPERATION CODES and TASK MANAGEMENT FUNCTIONS (SPC-4 6.29, 6.30). */
+/* REPORT SUPPORTED OPERATION CODES and TASK MANAGEMENT FUNCTIONS (SPC-3 6.23, 6.24). */
 
 #define TIMEOUTS_LEN 12		/* a command timeouts descriptor */
 

@@ -5,7 +5,7 @@
 #include "base/num.h"
 #include "rig.h"
 
-/* scsi-hd beyond READ and WRITE: verify, provisioning, atomic writes, mode pages, start and stop. */
+/* scsi-hd beyond READ and WRITE: verify, provisioning, atomic writes, mode pages, stopping. */
 
 #define BS 512
 
@@ -190,7 +190,11 @@ static void test_get_lba_status(void)
 /* LBPME, LBPRZ and what the VPD pages say, by what the backend can do. */
 static void test_provisioning_pages(void)
 {
-	static const struct { bool discard, can, zero; uint32_t gran; uint8_t rc, b2, type; } rows[] = {
+	static const struct {
+		bool discard, can, zero;
+		uint32_t gran;
+		uint8_t rc, b2, type;
+	} rows[] = {
 		{ false, true, true, UINT32_MAX, 0x80, 0xe0, 2 },
 		{ true, false, true, UINT32_MAX, 0x80, 0xe0, 2 },
 		{ true, true, false, UINT32_MAX, 0x80, 0xe0, 2 },
