@@ -370,6 +370,7 @@ static bool put_rest(struct drive *d, GError **error)
 {
 	const char *file = opt_get(d->set, "file"), *protocol = opt_get(d->set, "file.driver");
 	bool top = !protocol && block_driver_is_protocol(opt_get(d->graph, "driver"));
+	bool nbd;
 
 	if (file && *file && top) {
 		opt_put(d->graph, "filename", file);
@@ -385,10 +386,10 @@ static bool put_rest(struct drive *d, GError **error)
 				       "A block device must be specified for \"file\"");
 		opt_put(d->graph, "file.driver", protocol ? protocol : "file");
 	}
-	protocol = opt_get(d->graph, "file.driver");
+	nbd = !g_strcmp0(opt_get(d->graph, "file.driver"), "nbd");
 	for (size_t i = 0; i < d->set->count; i++)
 		if (!g_strv_contains(own_keys, d->set->opt[i].key))
-			put_option(d, &d->set->opt[i], protocol && !strcmp(protocol, "nbd"));
+			put_option(d, &d->set->opt[i], nbd);
 	return true;
 }
 

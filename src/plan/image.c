@@ -260,8 +260,10 @@ bool protocol_read(struct plan_image *image, const struct opt_set *set, const ch
 
 void plan_image_set_format(struct plan_image *image, const char *format)
 {
-	g_free(image->driver);
+	char *old = image->driver;
+
 	image->driver = g_strdup(format);
+	g_free(old);
 	opt_put(image->graph->pdata[image->graph->len - 1], "driver", format);
 	image_judge(image);
 }
@@ -269,9 +271,10 @@ void plan_image_set_format(struct plan_image *image, const char *format)
 void plan_image_set_protocol(struct plan_image *image, const char *protocol)
 {
 	struct opt_set *top = image->graph->pdata[image->graph->len - 1];
+	char *old = image->protocol;
 
-	g_free(image->protocol);
 	image->protocol = g_strdup(protocol);
+	g_free(old);
 	opt_put(top, opt_find(top, "file.driver") ? "file.driver" : "driver", protocol);
 	image_judge(image);
 }
