@@ -29,9 +29,16 @@ bool scsi_target_present(const struct scsi_bus *bus, unsigned target)
 	return false;
 }
 
+/* Most of the time nobody waits but for the disk, and a pass of the loop would be for nothing. */
 void bus_kick(struct scsi_bus *bus)
 {
-	loop_work_queue(bus->loop, &bus->work);
+	for (const struct task *t = bus->first; t; t = t->next) {
+		if (t->s->phase != SCSI_PHASE_WAIT || t->s->wait == TASK_WAIT_IO ||
+		    t->s->wait == TASK_WAIT_HELD)
+			continue;
+		loop_work_queue(bus->loop, &bus->work);
+		return;
+	}
 }
 
 static void bus_buffer_ready(struct buffers_waiter *waiter)

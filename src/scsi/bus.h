@@ -119,7 +119,7 @@ void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uin
 
 /* ---- inside the core: bus.c, task.c, io.c ---- */
 
-/* Looks at every waiting task in order of arrival, from the loop, soon. */
+/* What waiting tasks wait for may have come: looks at them in order of arrival, from the loop. */
 void bus_kick(struct scsi_bus *bus);
 void bus_run(void *opaque);
 

@@ -94,7 +94,7 @@ static uint32_t discard_granularity(const struct unit *unit)
 
 	if (c->discard_granularity != UINT32_MAX)
 		return c->discard_granularity;
-	return c->physical_block_size > 4096 ? c->physical_block_size : 4096;
+	return c->logical_block_size > 4096 ? c->logical_block_size : 4096;
 }
 
 /* Block limits, SBC-3. */

@@ -128,8 +128,7 @@ static void io_done(struct block_req *req, int ret)
 		buffers_put(bus->setup->buffers, io->orphan);
 	io->next = bus->free_ios;
 	bus->free_ios = io;
-	if (bus->active)
-		bus_kick(bus);
+	bus_kick(bus);
 	if (!t || t->s->generation != io->generation)
 		return;
 	t->io = NULL;

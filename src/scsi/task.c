@@ -339,6 +339,5 @@ void task_free(struct task *t)
 	unit_count(unit, t, -1);
 	task_unlink(t);
 	memset(t->s, 0, sizeof(*t->s));
-	if (t->bus->active)
-		bus_kick(t->bus);
+	bus_kick(t->bus);
 }
