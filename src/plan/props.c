@@ -129,15 +129,27 @@ static const struct prop scsi_cd_props[] = {
 	{ NULL },
 };
 
+/* QEMU's class tree, as far as -global reaches it. */
+static const char *const pci_classes[] = { "pci-device", "device", NULL };
+static const char *const lsi810_classes[] = { "lsi53c895a", "pci-device", "device", NULL };
+static const char *const scsi_classes[] = { "scsi-disk-base", "scsi-device", "device", NULL };
+
 /* By category, then by name: the order of "-device help". */
 const struct driver drivers[] = {
-	{ "lsi53c810", NULL, DRIVER_SCSI_BUS_PCI, "Storage", NULL, pci_props },
-	{ "lsi53c895a", "lsi", DRIVER_SCSI_BUS_PCI, "Storage", NULL, pci_props },
-	{ "scsi-cd", NULL, DRIVER_SCSI_CD, "Storage", "virtual SCSI CD-ROM", scsi_cd_props },
-	{ "scsi-hd", NULL, DRIVER_SCSI_DISK, "Storage", "virtual SCSI disk", scsi_hd_props },
-	{ "edu", NULL, DRIVER_PCI, "Misc", NULL, edu_props },
+	{ "lsi53c810", NULL, DRIVER_SCSI_BUS_PCI, lsi810_classes, "Storage", NULL, pci_props },
+	{ "lsi53c895a", "lsi", DRIVER_SCSI_BUS_PCI, pci_classes, "Storage", NULL, pci_props },
+	{ "scsi-cd", NULL, DRIVER_SCSI_CD, scsi_classes, "Storage", "virtual SCSI CD-ROM",
+	  scsi_cd_props },
+	{ "scsi-hd", NULL, DRIVER_SCSI_DISK, scsi_classes, "Storage", "virtual SCSI disk",
+	  scsi_hd_props },
+	{ "edu", NULL, DRIVER_PCI, pci_classes, "Misc", NULL, edu_props },
 	{ NULL },
 };
+
+bool driver_is_class(const struct driver *driver, const char *name)
+{
+	return !strcmp(driver->name, name) || g_strv_contains(driver->classes, name);
+}
 
 const struct driver *driver_find(const char *name)
 {
@@ -344,14 +356,19 @@ static const struct prop *prop_find(const struct driver *driver, const char *nam
 	return NULL;
 }
 
+void props_init(const struct driver *driver, struct prop_values *ret)
+{
+	*ret = (struct prop_values){ 0 };
+	for (const struct prop *prop = driver->props; prop->name; prop++)
+		ret->num[prop->id] = default_num(prop);
+}
+
 bool props_parse(const struct driver *driver, const struct opt_set *set, struct prop_values *ret,
 		 GError **error)
 {
 	static const char *const own[] = { "driver", "id", "bus", NULL };
-	struct prop_values values = { 0 };
+	struct prop_values values = *ret;
 
-	for (const struct prop *prop = driver->props; prop->name; prop++)
-		values.num[prop->id] = default_num(prop);
 	for (size_t i = 0; i < set->count; i++) {
 		const struct prop *prop;
 

@@ -70,6 +70,7 @@ struct driver {
 	const char *name;
 	const char *alias;		/* or NULL */
 	uint8_t kind;			/* enum driver_kind */
+	const char *const *classes;	/* what else -global may call it; NULL-terminated */
 	const char *category;		/* "Storage" */
 	const char *desc;		/* or NULL */
 	const struct prop *props;	/* sorted; ends with a NULL name */
@@ -90,12 +91,18 @@ const struct driver *driver_find(const char *name);
 /* The bus that the driver's devices plug into: "PCI" or "SCSI". */
 const char *driver_bus_type(const struct driver *driver);
 
+/* Fills *ret with the defaults. */
+void props_init(const struct driver *driver, struct prop_values *ret);
+
 /*
- * Fills *ret with the defaults, then with the options of @set, but for driver, id and bus, which
- * are the caller's.
+ * Takes the options of @set, but for driver, id and bus, which are the caller's.  On failure *ret
+ * is as it was.
  */
 bool props_parse(const struct driver *driver, const struct opt_set *set, struct prop_values *ret,
 		 GError **error);
+
+/* Is it one of the names that -global may use for the driver's devices? */
+bool driver_is_class(const struct driver *driver, const char *name);
 
 /* The text of "-device help" and of "-device DRIVER,help". */
 char *drivers_help(void);

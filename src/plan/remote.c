@@ -183,6 +183,46 @@ bool remote_option_add_fd(void *opaque, const struct option_use *use, GError **e
 	return true;
 }
 
+static void add_global(struct remote_parse *p, const char *class_name, const char *property,
+		       const char *value)
+{
+	g_autofree char *where = g_strconcat("can't apply global ", class_name, ".", property, "=",
+					     value, NULL);
+	struct global *global = g_new0(struct global, 1);
+
+	global->class_name = g_strdup(class_name);
+	global->set = opt_set_create(where);
+	opt_put(global->set, "driver", class_name);	/* some errors name it */
+	opt_put(global->set, property, value);
+	g_ptr_array_add(p->in.globals, global);
+}
+
+/* "DRIVER.PROPERTY=VALUE", the value being all the rest, or driver=,property=,value=. */
+bool remote_option_global(void *opaque, const struct option_use *use, GError **error)
+{
+	static const char *const known[] = { "driver", "property", "value", NULL };
+	struct remote_parse *p = opaque;
+	const char *dot = strpbrk(use->arg, ".="), *equals = strchr(use->arg, '=');
+	auto_opt_set set = NULL;
+
+	if (dot && *dot == '.' && dot > use->arg && equals && equals > dot + 1) {
+		g_autofree char *class_name = g_strndup(use->arg, dot - use->arg);
+		g_autofree char *property = g_strndup(dot + 1, equals - dot - 1);
+
+		add_global(p, class_name, property, equals + 1);
+		return true;
+	}
+	set = opt_set_parse_use(use, &opt_syntax_plain, error);
+	if (!set || !check_keys(set, known, "Invalid parameter '", error))
+		return false;
+	for (size_t i = 0; known[i]; i++)
+		if (!opt_find(set, known[i]))
+			return opt_bad(set, error,
+				       "options 'driver', 'property', and 'value' are required");
+	add_global(p, opt_get(set, "driver"), opt_get(set, "property"), opt_get(set, "value"));
+	return true;
+}
+
 bool remote_option_uuid(void *opaque, const struct option_use *use, GError **error)
 {
 	struct remote_parse *p = opaque;
@@ -401,6 +441,15 @@ static void backend_destroy(void *opaque)
 	g_free(backend);
 }
 
+static void global_destroy(void *opaque)
+{
+	struct global *global = opaque;
+
+	g_free(global->class_name);
+	opt_set_destroy(global->set);
+	g_free(global);
+}
+
 static void parse_init(struct remote_parse *p, struct remote_plan *plan)
 {
 	GDestroyNotify free_set = (GDestroyNotify)opt_set_destroy;
@@ -411,6 +460,7 @@ static void parse_init(struct remote_parse *p, struct remote_plan *plan)
 			.devices = g_ptr_array_new_with_free_func(free_set),
 			.objects = g_ptr_array_new_with_free_func(free_set),
 			.backends = g_ptr_array_new(),
+			.globals = g_ptr_array_new_with_free_func(global_destroy),
 		},
 		.nodes = g_ptr_array_new_with_free_func(backend_destroy),
 		.drives = g_ptr_array_new_with_free_func(backend_destroy),
@@ -422,6 +472,7 @@ static void parse_finish(struct remote_parse *p)
 	g_ptr_array_unref(p->in.devices);
 	g_ptr_array_unref(p->in.objects);
 	g_ptr_array_unref(p->in.backends);
+	g_ptr_array_unref(p->in.globals);
 	g_ptr_array_unref(p->nodes);
 	g_ptr_array_unref(p->drives);
 }

@@ -119,12 +119,31 @@ static bool add_pci(struct topo *t, const struct opt_set *set, const struct driv
 	return true;
 }
 
+static bool apply_globals(const struct topo *t, const struct opt_set *set,
+			  const struct driver *driver, struct prop_values *values, GError **error)
+{
+	for (guint i = 0; i < t->in->globals->len; i++) {
+		const struct global *global = t->in->globals->pdata[i];
+
+		if (!driver_is_class(driver, global->class_name) ||
+		    props_parse(driver, global->set, values, error))
+			continue;
+		g_prefix_error(error, "%s: ", set->where);
+		return false;
+	}
+	return true;
+}
+
 static bool add_device(struct topo *t, const struct opt_set *set, GError **error)
 {
 	const struct driver *driver = read_driver(set, error);
 	struct prop_values values;
 
-	if (!driver || !props_parse(driver, set, &values, error))
+	if (!driver)
+		return false;
+	props_init(driver, &values);
+	if (!apply_globals(t, set, driver, &values, error) ||
+	    !props_parse(driver, set, &values, error))
 		return false;
 	if (driver->kind == DRIVER_SCSI_DISK || driver->kind == DRIVER_SCSI_CD)
 		return topo_add_disk(t, set, driver, &values, error);

@@ -16,6 +16,13 @@ struct collection {
 	GPtrArray *devices;	/* struct opt_set */
 	GPtrArray *objects;	/* struct opt_set */
 	GPtrArray *backends;	/* struct backend: nodes first, then drives */
+	GPtrArray *globals;	/* struct global */
+};
+
+/* -global: one property of every device of a class, unless the device says otherwise. */
+struct global {
+	char *class_name;
+	struct opt_set *set;	/* the one property */
 };
 
 /* Fills plan->spec, image, peer and object. */

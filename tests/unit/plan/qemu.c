@@ -115,6 +115,12 @@ static const char *const rows[] = {
 	L "-object '{\"id\":\"a\"}'",
 	/* the rest */
 	"-name a=b", "-name foo,process=x,bar=1", "-name x,debug-threads=maybe",
+	"-global ''", "-global scsi-hd", "-global scsi-hd.lun", "-global driver=",
+	"-global driver=scsi-hd,property=lun", "-global driver=scsi-hd,property=lun,value=9,foo=1",
+	"-global scsi-hd.foo=1 " L D HD, "-global scsi-hd.lun=9 " L D HD,
+	"-global scsi-hd.lun=8 -global scsi-hd.lun=9 " L D HD,
+	"-global driver=scsi-hd,property=lun,value=9 " L D HD, "-global scsi-device.lun=9 " L D HD,
+	"-global pci-device.foo=1 " L,
 	"-msg timestamp=maybe", "-msg foo=1", "-uuid x", "-add-fd fd=1,set=2", "-add-fd set=2",
 	"-add-fd fd=99,set=2", "-add-fd fd=x,set=1",
 };

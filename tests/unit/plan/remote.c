@@ -83,6 +83,9 @@ static const struct {
 	  "-device edu: mpqemu-remote serves 8 devices in one process at the most" },
 	{ "-device edu,id=a1234567890123456789012345678901234567890123456789012345678901234",
 	  MPQ_ERROR_USAGE, NULL },
+	/* (QEMU 7.2 fails an assertion here) */
+	{ "-global lsi53c895a.addr=zz -device lsi53c810", MPQ_ERROR_USAGE, "-device lsi53c810: can't "
+	  "apply global lsi53c895a.addr=zz: Property 'lsi53c895a.addr' doesn't take value 'zz'" },
 	/* disks */
 	{ L "-device scsi-cd,bus=pcie.0", MPQ_ERROR_USAGE,
 	  "-device scsi-cd,bus=pcie.0: Device 'scsi-cd' can't go on PCIE bus" },
@@ -319,6 +322,12 @@ static const struct {
 	  "cd scsi.0:0:0@2:0:0 wce ro enospc/report\n  empty\n"
 	  "cd l.0:0:0@0:0:0 wce ro enospc/report\n  empty\n"
 	  "cd scsi.0:0:0@1:0:0 wce ro enospc/report\n  empty\n" },
+	{ "-global scsi-hd.werror=stop -global driver=scsi-disk-base,property=lun,value=3 "
+	  "-global virtio-blk-pci.serial=a,b=c " L
+	  "-drive id=d,driver=null-co,size=0 -global scsi-hd.drive=d -device scsi-hd,lun=1 "
+	  "-device '{\"driver\":\"scsi-cd\"}' " O,
+	  L_OUT "hd d@0:0:1 wce stop/report\n  raw/null-co native auto-ro\n"
+	  "cd l.0:0:3@0:0:3 wce ro enospc/report\n  empty\n" },
 	/* drives */
 	{ LO D HD, L_OUT HD_OUT "  raw/file native file=/x auto-ro\n" },
 	{ LO "-drive if=none,id=d,file=/x,format=raw,cache=none,aio=native,discard=on,"
