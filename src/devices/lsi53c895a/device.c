@@ -136,7 +136,7 @@ static void lsi_reset(struct pci_dev *dev)
 	bus_reset(l, true);
 	chip_reset(l);
 	memset(l->s->ram, 0, sizeof(l->s->ram));
-	/* QEMU's function has this value there, and the register cannot be written */
+	/* the value that QEMU's function has there */
 	l->s->pci.config[PCI_LATENCY_TIMER] = 0xff;
 }
 
@@ -190,6 +190,10 @@ static int lsi_realize(struct pci_dev *dev)
 		return -ENOMEM;
 	l->dev = dev;
 	l->s = (struct lsi_state *)dev->state;
+	if (!lsi_state_ok(l->s)) {
+		free(l);
+		return -EINVAL;
+	}
 	l->work = (struct loop_work){ .fn = lsi_slice, .opaque = l };
 	l->gen = (struct loop_timer){ .fn = gen_expired, .opaque = l };
 	l->hth = (struct loop_timer){ .fn = hth_expired, .opaque = l };

@@ -150,6 +150,10 @@ static inline uint8_t *lsi_reg(struct lsi *l, unsigned reg)
 uint32_t lsi_reg_read(struct lsi *l, unsigned off, unsigned size);
 void lsi_reg_write(struct lsi *l, unsigned off, unsigned size, uint32_t val);
 
+/* ---- state.c ---- */
+/* Can a state that this process did not make be used?  Nothing in it is believed before. */
+bool lsi_state_ok(const struct lsi_state *s);
+
 /* ---- device.c ---- */
 /* Does what the marks in pend ask for, in a fixed order. */
 void lsi_settle(struct lsi *l);

@@ -50,6 +50,7 @@ enum lsi_done lsi_wait(struct lsi *l, enum lsi_run state)
 
 enum lsi_done lsi_illegal(struct lsi *l)
 {
+	pci_guest_error(l->dev, "SCRIPTS: illegal instruction");
 	lsi_irq_dma(l, DSTAT_IID);
 	return INSN_DONE;
 }
@@ -57,6 +58,7 @@ enum lsi_done lsi_illegal(struct lsi *l)
 /* The bus cycle found nobody, or bus mastering is off (manual, DSTAT bit 5). */
 enum lsi_done lsi_bus_fault(struct lsi *l)
 {
+	pci_guest_error(l->dev, "SCRIPTS: bus fault");
 	lsi_irq_dma(l, DSTAT_BF);
 	return INSN_DONE;
 }

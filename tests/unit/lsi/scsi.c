@@ -207,6 +207,35 @@ static void test_attention(void)
 	rig_down(&rig);
 }
 
+/* The three queue tag messages reach the command's task attribute. */
+static void test_tags(void)
+{
+	static const struct { uint8_t msg, attr; } rows[] = {
+		{ 0x20, SCSI_TASK_SIMPLE }, { 0x21, SCSI_TASK_HEAD }, { 0x22, SCSI_TASK_ORDERED },
+	};
+	struct rig rig;
+	struct prog p;
+	int req, tag;
+
+	up(&rig, &p);
+	rig.disk[0].hold = true;
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct cmd c = cmd_rw(0, 0xa0 + i, false, 9, 1);
+
+		c.tag_msg = rows[i].msg;
+		g_assert_cmpint(cmd_start(&rig, 1, &c), ==, INT_DISCONNECTED);
+		req = scsi_find(rig.l->scsi, 0, 0, 7, 0xa0 + i);
+		g_assert_cmpint(req, >=, 0);
+		g_assert_cmpuint(rig.state->scsi.req[req].attr, ==, rows[i].attr);
+		rig_end(&rig, 0, 0);
+		rig_settle(&rig);
+		g_assert_cmpint(cmd_reselect(&rig, &tag), ==, INT_RESELECTED);
+		g_assert_cmpint(tag, ==, 0xa0 + i);
+		g_assert_cmpint(cmd_resume(&rig, 1, &c), ==, INT_DONE);
+	}
+	rig_down(&rig);
+}
+
 /* ---- disconnecting ---- */
 
 static void test_wait_reselect_and_signal(void)
@@ -698,6 +727,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/lsi/scsi/select-table", test_select_table);
 	g_test_add_func("/lsi/scsi/negotiation", test_negotiation);
 	g_test_add_func("/lsi/scsi/attention", test_attention);
+	g_test_add_func("/lsi/scsi/tags", test_tags);
 	g_test_add_func("/lsi/scsi/wait-reselect-and-signal", test_wait_reselect_and_signal);
 	g_test_add_func("/lsi/scsi/reselect-interrupt", test_reselect_interrupt);
 	g_test_add_func("/lsi/scsi/no-disconnect-privilege", test_no_disconnect_privilege);
