@@ -140,6 +140,9 @@ static void add_slots(GString *out, const struct plan_process *process, const ch
 		g_string_append_printf(out, "#   %s: fd %d is the %s end of socketpair %u (%s)\n",
 				       name, slot->fd, end, slot->pair, slot->device);
 	}
+	for (unsigned i = 0; i < process->drop->len; i++)
+		g_string_append_printf(out, "#   %s: fd %d is closed\n", name,
+				       g_array_index(process->drop, int, i));
 	for (unsigned i = 0; i < process->keep->len; i++)
 		g_string_append_printf(out, "#   %s: fd %d is inherited\n", name,
 				       g_array_index(process->keep, int, i));

@@ -123,6 +123,8 @@ static bool take_fdset(struct move *move, const char *path, struct move_remote *
 		    !opt_get_uint(opt->set, "fd", 31, &fd, error))
 			return false;
 		kept = fd;
+		if (!rewrite_is_busy(move->facts, kept))
+			return qopt_refuse(opt, error, "fd %d is not open", kept);
 		g_array_append_val(remote->keep, kept);
 	}
 	return true;

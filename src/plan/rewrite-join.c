@@ -50,6 +50,10 @@ static bool take_slot(struct plan_process *process, const struct opt_set *set, i
 			return opt_fail(set, error, MPQ_ERROR_REFUSED,
 					"fd %d is the socket of '%s' already", fd, slot->device);
 	}
+	for (unsigned i = 0; i < process->keep->len; i++)
+		if (g_array_index(process->keep, int, i) == fd)
+			return opt_fail(set, error, MPQ_ERROR_REFUSED,
+					"fd %d is in -add-fd of this command too", fd);
 	plan_process_slot(process, fd, pair, id);
 	return true;
 }
@@ -115,13 +119,24 @@ static bool add_peer(struct join *join, struct plan_process *process, const stru
 }
 
 /* "-add-fd fd=N,set=S": an inherited fd that the remote is to have. */
-static bool keep_fd(struct plan_process *process, const char *arg, GError **error)
+static bool keep_fd(struct join *join, struct plan_process *process, const char *arg,
+		    GError **error)
 {
-	auto_opt_set set = opt_set_parse("-add-fd", arg, &opt_syntax_plain, error);
+	g_autofree char *where = g_strdup_printf("-add-fd %s", arg);
+	auto_opt_set set = opt_set_parse(where, arg, &opt_syntax_plain, error);
 	int fd = -1;
 
 	if (!set || !read_fd(set, "fd", &fd, error))
 		return false;
+	if (fd >= 0 && !rewrite_is_busy(join->facts, fd))
+		return opt_fail(set, error, MPQ_ERROR_REFUSED, "fd %d is not open", fd);
+	for (unsigned i = 0; i < process->slots->len; i++) {
+		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
+
+		if (slot->fd == fd)
+			return opt_fail(set, error, MPQ_ERROR_REFUSED, "fd %d is the socket of '%s'",
+					fd, slot->device);
+	}
 	if (fd >= 0)
 		g_array_append_val(process->keep, fd);
 	return true;
@@ -137,7 +152,7 @@ static bool read_remote_option(struct join *join, struct plan_process *process, 
 				"that mpqemu-orchestrate waits for",
 				(char *)process->argv->pdata[0]);
 	if (argv[1] && is_word(argv[0], "add-fd"))
-		return keep_fd(process, argv[1], error);
+		return keep_fd(join, process, argv[1], error);
 	if (!argv[1] || !is_word(argv[0], "object"))
 		return true;
 	where = g_strdup_printf("%s %s", argv[0], argv[1]);
@@ -217,6 +232,41 @@ static bool check_other_uses(struct join *join, const struct qopt *proxy, int fd
 	return true;
 }
 
+/* "fd=9", "fds=8:9", "fd:9", "/dev/fd/9": does the text name the fd? */
+static bool names_fd(const char *text, int fd)
+{
+	g_autofree char *number = g_strdup_printf("%d", fd);
+	size_t len = strlen(number);
+
+	for (const char *at = strstr(text, number); at; at = strstr(at + 1, number))
+		if (at > text && strchr("=:/", at[-1]) && !g_ascii_isalnum(at[len]))
+			return true;
+	return false;
+}
+
+static bool qemu_mentions_fd(const struct qcmd *cmd, int fd)
+{
+	for_each_qopt(opt, cmd)
+		if (opt->arg && names_fd(opt->arg, fd))
+			return true;
+	return false;
+}
+
+/* An image that a remote got as an inherited fd is not for QEMU too, unless it names the fd. */
+static void drop_remote_fds(struct join *join)
+{
+	for (unsigned i = 0; i < join->plan->remotes->len; i++) {
+		const struct plan_process *remote = join->plan->remotes->pdata[i];
+
+		for (unsigned k = 0; k < remote->keep->len; k++) {
+			int fd = g_array_index(remote->keep, int, k);
+
+			if (!qemu_mentions_fd(join->qemu, fd))
+				g_array_append_val(join->plan->qemu->drop, fd);
+		}
+	}
+}
+
 static bool join_proxy(struct join *join, struct qopt *opt, GError **error)
 {
 	const char *id = opt_get(opt->set, "id");
@@ -266,6 +316,7 @@ static bool read_qemu(struct join *join, GError **error)
 	if (!all_joined(join, error) || !rewrite_memory(join->qemu, join->plan, false, error) ||
 	    !rewrite_check(join->qemu, join->plan, join->facts, join->qemu_remote, error))
 		return false;
+	drop_remote_fds(join);
 	g_ptr_array_add(qemu->argv, g_strdup(join->qemu->prefix->pdata[0]));
 	return rewrite_emit(join->qemu, QOPT_QEMU, qemu->argv, error);
 }

@@ -44,6 +44,11 @@ static const char *const scsi_units[] = {
 	"scsi-hd", "scsi-cd", "scsi-block", "scsi-generic", "scsi-disk", NULL
 };
 
+/* Types of QEMU whose properties the moved devices have too. */
+static const char *const base_types[] = {
+	"device", "pci-device", "scsi-device", "scsi-disk-base", NULL
+};
+
 /* Properties of the PCI slot: they stay with the proxy.  All others go with the device. */
 static const char *const slot_keys[] = {
 	"bus", "addr", "multifunction", "acpi-index", "failover_pair_id", NULL
@@ -369,46 +374,116 @@ static bool apply_sets(struct move *move, GError **error)
 	return true;
 }
 
-/* The driver that a -global is about: "DRIVER.PROPERTY=VALUE" or "driver=DRIVER,...". */
-static char *global_driver(const char *arg)
+/* Is it the -device of a moved controller, where the proxy will stand? */
+static bool is_proxied(const struct move *move, const struct qopt *opt)
 {
-	size_t len = strcspn(arg, ".=,");
-
-	if (arg[len] == '.')
-		return g_strndup(arg, len);
-	if (!g_str_has_prefix(arg, "driver="))
-		return NULL;
-	arg += strlen("driver=");
-	return g_strndup(arg, strcspn(arg, ","));
-}
-
-static bool uses_driver(const struct move *move, int owner, const char *driver)
-{
-	if (owner >= 0 && !strcmp(move_remote(move, owner)->driver, driver))
-		return true;
-	for (unsigned i = 0; i < move->devices->len; i++) {
-		const struct qopt *opt = move->devices->pdata[i];
-
-		if (opt->owner == owner && !strcmp(qopt_type(opt), driver))
+	for (unsigned i = 0; i < move->remotes->len; i++)
+		if (move_remote(move, i)->opt == opt)
 			return true;
-	}
 	return false;
 }
 
-/* A -global goes wherever a device of that driver goes. */
-static void copy_globals(struct move *move)
+/* What a -global says. */
+struct global {
+	char *driver, *key, *value;
+};
+
+static void global_clear(struct global *global)
+{
+	g_free(global->driver);
+	g_free(global->key);
+	g_free(global->value);
+}
+
+/* "DRIVER.KEY=VALUE" or "driver=DRIVER,property=KEY,value=VALUE".  False: it is neither. */
+static bool global_parse(const char *arg, struct global *ret)
+{
+	const char *dot = strchr(arg, '.');
+	const char *eq = strchr(arg, '=');
+	auto_opt_set set = NULL;
+
+	if (dot && eq && dot < eq) {
+		ret->driver = g_strndup(arg, dot - arg);
+		ret->key = g_strndup(dot + 1, eq - dot - 1);
+		ret->value = g_strdup(eq + 1);
+		return true;
+	}
+	set = opt_set_parse("-global", arg, &opt_syntax_plain, NULL);
+	if (!set || !opt_get(set, "driver") || !opt_get(set, "property") || !opt_get(set, "value"))
+		return false;
+	ret->driver = g_strdup(opt_get(set, "driver"));
+	ret->key = g_strdup(opt_get(set, "property"));
+	ret->value = g_strdup(opt_get(set, "value"));
+	return true;
+}
+
+/* JSON has types, -global has not. */
+static void put_global(struct opt_set *set, const struct global *global)
+{
+	bool on = !strcmp(global->value, "on") || !strcmp(global->value, "true");
+	bool off = !strcmp(global->value, "off") || !strcmp(global->value, "false");
+
+	if (opt_get(set, global->key))
+		return;
+	if (set->json && (on || off))
+		opt_put_typed(set, global->key, OPT_BOOL, on ? "on" : "off");
+	else if (set->json && g_ascii_string_to_unsigned(global->value, 10, 0, G_MAXINT64, NULL, NULL))
+		opt_put_typed(set, global->key, OPT_NUMBER, global->value);
+	else
+		opt_put(set, global->key, global->value);
+}
+
+/* Writes it into the devices that have moved.  *ret_stays: some that it means are in QEMU. */
+static unsigned spread_global(struct move *move, const struct global *global, bool *ret_stays)
+{
+	unsigned count = 0;
+
+	*ret_stays = false;
+	for (unsigned i = 0; i < move->remotes->len; i++)
+		if (!strcmp(move_remote(move, i)->driver, global->driver)) {
+			put_global(move_remote(move, i)->device, global);
+			count++;
+		}
+	for (unsigned i = 0; i < move->devices->len; i++) {
+		struct qopt *opt = move->devices->pdata[i];
+
+		if (strcmp(qopt_type(opt), global->driver))
+			continue;
+		if (opt->owner >= 0) {
+			put_global(opt->set, global);
+			opt->changed = true;
+			count++;
+		} else if (!is_proxied(move, opt)) {
+			*ret_stays = true;
+		}
+	}
+	return count;
+}
+
+/*
+ * A -global goes into each moved device that does not say otherwise itself, as QEMU would have
+ * done; it stays for those that stay.
+ */
+static bool apply_globals(struct move *move, GError **error)
 {
 	for_each_qopt(opt, move->cmd) {
-		g_autofree char *driver = qopt_is(opt, "global") ? global_driver(opt->arg) : NULL;
+		struct global global = { NULL, NULL, NULL };
+		bool stays;
 
-		for (unsigned i = 0; driver && i < move->remotes->len; i++)
-			if (uses_driver(move, i, driver))
-				opt->copies |= 1u << i;
-		if (opt->copies && driver && !uses_driver(move, QOPT_QEMU, driver))
-			opt->owner = QOPT_DROPPED;
-		else if (qopt_is(opt, "msg"))
+		if (qopt_is(opt, "msg"))
 			opt->copies = (1u << move->remotes->len) - 1;
+		if (!qopt_is(opt, "global") || !global_parse(opt->arg, &global))
+			continue;
+		if (g_strv_contains(base_types, global.driver)) {
+			global_clear(&global);
+			return qopt_refuse(opt, error, "it is also meant for devices that move; write "
+					   "it into their -device");
+		}
+		if (spread_global(move, &global, &stays) && !stays)
+			opt->owner = QOPT_DROPPED;
+		global_clear(&global);
 	}
+	return true;
 }
 
 /* ---- bootindex ---- */
@@ -487,14 +562,6 @@ static bool drop_bootindexes(struct move *move, GError **error)
 }
 
 /* ---- Writing it down ---- */
-
-static bool is_busy(const struct move *move, int fd)
-{
-	for (unsigned i = 0; i < move->facts->busy_count; i++)
-		if (move->facts->busy_fds[i] == fd)
-			return true;
-	return false;
-}
 
 static bool has_int(const GArray *array, int value)
 {
@@ -617,7 +684,7 @@ static bool write_plan(struct move *move, GError **error)
 	for (unsigned i = 0; i < move->remotes->len; i++, fd++) {
 		struct move_remote *remote = move_remote(move, i);
 
-		while (is_busy(move, fd))
+		while (rewrite_is_busy(move->facts, fd))
 			fd++;
 		if (!write_remote(move, remote, error))
 			return false;
@@ -668,8 +735,7 @@ static bool move_run(struct move *move, GError **error)
 	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
 	    !move_check_graph(move, error) || !drop_bootindexes(move, error))
 		return false;
-	copy_globals(move);
-	return write_plan(move, error);
+	return apply_globals(move, error) && write_plan(move, error);
 }
 
 struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice,

@@ -20,6 +20,9 @@ bool rewrite_memory(struct qcmd *cmd, struct plan *plan, bool convert, GError **
 bool rewrite_check(const struct qcmd *cmd, struct plan *plan, const struct rewrite_facts *facts,
 		   bool qemu_remote, GError **error);
 
+/* Is @fd an inherited, open one? */
+bool rewrite_is_busy(const struct rewrite_facts *facts, int fd);
+
 /* Writes the options that belong to @owner (and its copies) to @argv. */
 bool rewrite_emit(const struct qcmd *cmd, int owner, GPtrArray *argv, GError **error);
 

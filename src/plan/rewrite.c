@@ -31,6 +31,14 @@ bool rewrite_emit(const struct qcmd *cmd, int owner, GPtrArray *argv, GError **e
 	return true;
 }
 
+bool rewrite_is_busy(const struct rewrite_facts *facts, int fd)
+{
+	for (unsigned i = 0; i < facts->busy_count; i++)
+		if (facts->busy_fds[i] == fd)
+			return true;
+	return false;
+}
+
 char *rewrite_new_id(const struct qcmd *cmd, const char *name, const char *stem)
 {
 	char *id = g_strdup(stem);

@@ -262,6 +262,12 @@ static const struct row refused[] = {
 	{ "bootindex and strict", LSI " " DISK ",bootindex=1 -boot menu=on,strict=on",
 	  "-device scsi-hd,drive=d,id=disk,bootindex=1: bootindex=1: QEMU's proxy has no "
 	  "bootindex, and with -boot strict=on firmware boots from nothing else" },
+	{ "-global for a base type", LSI " " DISK " -global scsi-disk-base.dpofua=on",
+	  "-global scsi-disk-base.dpofua=on: it is also meant for devices that move; write it into "
+	  "their -device" },
+	{ "an fd that is not there", LSI " -add-fd fd=8,set=2 "
+	  "-drive if=none,id=d,file=/dev/fdset/2 -device scsi-hd,drive=d",
+	  "-add-fd fd=8,set=2: fd 8 is not open" },
 	{ "romfile", "-device lsi53c895a,id=lsi0,romfile=x.rom",
 	  "-device lsi53c895a,id=lsi0,romfile=x.rom: romfile=: QEMU's proxy shows the guest no "
 	  "expansion ROM" },
@@ -357,8 +363,22 @@ static const struct row moved[] = {
 	  "file=x.raw,format=raw,cache=none \\\n\t\t-device "
 	  "scsi-hd,drive=d,id=disk,serial=abc,bus=lsi0.0",
 	  .absent = "-set" },
-	{ "-global goes along", LSI " " DISK " -global scsi-hd.dpofua=on",
-	  "-global scsi-hd.dpofua=on \\\n\t\t-object x-remote-object" },
+	{ "-global goes into the disk", LSI " " DISK " -global scsi-hd.dpofua=on",
+	  "-device scsi-hd,drive=d,id=disk,bus=lsi0.0,dpofua=on \\\n", .absent = "-global" },
+	{ "-global, the long form", LSI " " DISK
+	  " -global driver=scsi-hd,property=serial,value=a.b=c",
+	  "-device scsi-hd,drive=d,id=disk,bus=lsi0.0,serial=a.b=c \\\n", .absent = "-global" },
+	{ "-global gives way", LSI " " DISK ",dpofua=off -global scsi-hd.dpofua=on",
+	  "-device scsi-hd,drive=d,id=disk,dpofua=off,bus=lsi0.0 \\\n" },
+	{ "-global of the controller", LSI " -global lsi53c895a.x=1",
+	  "-device lsi53c895a,id=lsi0,x=1 \\\n", .absent = "-global" },
+	{ "-global of a JSON disk", LSI " -drive if=none,id=d,file=x -global scsi-hd.dpofua=on "
+	  "-device '{\"driver\":\"scsi-hd\",\"drive\":\"d\"}'",
+	  "\"drive\":\"d\",\"bus\":\"lsi0.0\",\"dpofua\":true}" },
+	{ "-global for both sides", LSI " " DISK " -device virtio-scsi-pci,id=v "
+	  "-drive if=none,id=e,file=y -device scsi-hd,drive=e,bus=v.0 "
+	  "-global scsi-hd.dpofua=on",
+	  "-device scsi-hd,drive=e,bus=v.0 \\\n\t\t-global scsi-hd.dpofua=on\n" },
 	{ "-global of others stays", LSI " -global e1000.x=1", "-global e1000.x=1\n" },
 	{ "-msg for all", LSI " -msg timestamp=on", "-msg timestamp=on \\\n\t\t-object "
 	  "x-remote-object" },
@@ -468,7 +488,7 @@ static void check_fixpoint(const char *text, const struct row *row)
 	const char *const ours[] = { "mpqemu-remote", NULL };
 	struct rewrite_facts facts = {
 		.qemu_major = row->major ? row->major : 7, .kvm_error = row->kvm_error,
-		.remote_prefix = ours,
+		.remote_prefix = ours, .busy_fds = &row->busy, .busy_count = row->busy ? 1 : 0,
 	};
 	g_auto(GStrv) argv = words(strstr(text, "\nmpqemu-orchestrate -- ") + 1);
 	g_autoptr(GPtrArray) remotes = g_ptr_array_new();
@@ -605,13 +625,27 @@ static const struct {
 	  "+#   QEMU: fd 4 is the proxy's end of socketpair 1 (e)\n" },
 	{ "a remote's own fd", REMOTE PEER " -add-fd fd=7,set=1", MEM PROXY,
 	  "+#   remote 0: fd 7 is inherited\n" },
+	{ "... QEMU does not get it", REMOTE PEER " -add-fd fd=7,set=1", MEM PROXY,
+	  "+#   QEMU: fd 7 is closed\n" },
+	{ "an fd that is not there", REMOTE PEER " -add-fd fd=8,set=1", MEM PROXY,
+	  "-add-fd fd=8,set=1: fd 8 is not open" },
+	{ "the socket in the place of an fd", REMOTE " -add-fd fd=7,set=1 "
+	  "-object x-remote-object,id=r,devid=lsi0,fd=7", MEM PROXY,
+	  "-object x-remote-object,id=r,devid=lsi0,fd=7: fd 7 is in -add-fd of this command too" },
+	{ "... unless it names it", REMOTE PEER " -add-fd fd=7,set=1", MEM PROXY
+	  " -chardev file,id=c,path=/dev/fd/7", "+7 is inherited\n#   QEMU: fd 3 is the proxy's end "
+	  "of socketpair 0 (lsi0)\n# the commands" },
+	{ "an fd in the place of the socket", REMOTE " -object x-remote-object,id=r,devid=lsi0,fd=7"
+	  " -add-fd fd=7,set=1", MEM PROXY, "-add-fd fd=7,set=1: fd 7 is the socket of 'lsi0'" },
 };
 
 static void test_joined(const void *data)
 {
 	unsigned i = GPOINTER_TO_UINT(data);
 	const char *const ours[] = { "mpqemu-remote", NULL };
-	struct rewrite_facts facts = { .qemu_major = 7, .remote_prefix = ours };
+	const int busy = 7;
+	struct rewrite_facts facts = { .qemu_major = 7, .remote_prefix = ours, .busy_fds = &busy,
+				       .busy_count = 1 };
 	g_auto(GStrv) texts = g_strsplit(joined[i].remotes, "|", -1);
 	g_autofree char *line = g_strconcat("qemu-system-x86_64 " KVM, joined[i].qemu, NULL);
 	g_auto(GStrv) qemu = words(line);

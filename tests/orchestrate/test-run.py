@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mpqemu-orchestrate with real processes: stock QEMU and both remotes, and fakes that misbehave."""
+import fcntl
 import os
 import pathlib
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 import uuid
@@ -226,6 +228,29 @@ class StockQemu(Case):
         self.assertEqual(sum(ids[0] == LSI_IDS for ids in ours), 3)
         self.assertEqual(len(run.remote_pids()), 4)
 
+    def test_firmware_boots_from_a_moved_disk(self):
+        """SeaBIOS, the boot sector of the guest suite, a disk that plain QEMU would have had."""
+        boot = HERE.parents[0] / "guest" / "boot.asm"
+        sector = self.dir / "boot.bin"
+        try:
+            subprocess.run(["nasm", "-f", "bin", "-o", sector, boot], check=True)
+        except FileNotFoundError:
+            self.skipTest("nasm is not installed")
+        text = b"block one of the image, by INT13"
+        with open(self.image, "r+b") as file:
+            file.write(sector.read_bytes() + text)
+        serial = self.dir / "serial"
+        run = self.start(["--", qemu.QEMU, "-nodefaults", "-display", "none", "-vga", "none",
+                          "-accel", "tcg", "-m", "64", "-serial", f"file:{serial}", "-device",
+                          "lsi53c895a", "-drive", f"if=none,id=d,format=raw,file={self.image}",
+                          "-device", "scsi-hd,drive=d,bootindex=0"])
+        run.until(lambda: serial.exists() and b":done" in serial.read_bytes())
+        self.assertEqual(serial.read_bytes(), b"boot: " + text + b" :done\n")
+        run.process.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertIn("bootindex dropped", run.text())
+        self.nothing_left(run)
+
     def test_two_remotes_of_qemus_own(self):
         run = self.start(["--remote-program", qemu.QEMU, "--", qemu.QEMU, *QUIET, "-accel", "tcg",
                           "-qtest", "stdio", "-device", "lsi53c895a,id=a,addr=5", "-device",
@@ -379,6 +404,23 @@ class Ends(Case):
                 self.assertEqual(self.read_out(), f"{signum.name} remotes=1\n")
                 self.nothing_left(run)
                 self.assertNotIn("while QEMU was using it", run.text())
+
+    def test_terminal(self):
+        """Ctrl-C at the terminal reaches QEMU, which is in the foreground, and not its remote."""
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+
+        def attach():
+            os.setsid()
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        run = self.start(self.real_remote(), self.fake("signals"), preexec_fn=attach)
+        os.close(theirs)
+        run.until(lambda: run.process.stdout.readline() == "ready\n")
+        self.assertEqual(os.tcgetpgrp(ours), run.process.pid)
+        os.write(ours, b"\x03")
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertEqual(self.read_out(), "SIGINT remotes=1\n")
+        self.nothing_left(run)
 
     def test_second_signal_kills(self):
         run = self.start(self.real_remote(), self.fake("deaf"))
