@@ -85,7 +85,8 @@ static const struct {
 	  MPQ_ERROR_USAGE, NULL },
 	/* (QEMU 7.2 fails an assertion here) */
 	{ "-global lsi53c895a.addr=zz -device lsi53c810", MPQ_ERROR_USAGE, "-device lsi53c810: "
-	  "can't apply global lsi53c895a.addr=zz: Property 'lsi53c895a.addr' doesn't take value 'zz'" },
+	  "can't apply global lsi53c895a.addr=zz: Property 'lsi53c895a.addr' doesn't take value "
+	  "'zz'" },
 	/* disks */
 	{ L "-device scsi-cd,bus=pcie.0", MPQ_ERROR_USAGE,
 	  "-device scsi-cd,bus=pcie.0: Device 'scsi-cd' can't go on PCIE bus" },
