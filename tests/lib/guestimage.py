@@ -40,7 +40,7 @@ def cache_dir():
     base = os.environ.get("MPQEMU_CACHE")
     if not base:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.join(
-            os.environ.get("HOME") or "/root", ".cache")
+            os.path.expanduser("~"), ".cache")
         base = os.path.join(home, "mpqemu")
     path = pathlib.Path(base)
     path.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,11 @@ class Log:
         self.file = tempfile.TemporaryFile()
 
     def text(self):
-        return os.pread(self.file.fileno(), 1 << 20, 0).decode(errors="replace")
+        """All of it, or when it is long its first and its last lines."""
+        lines = os.pread(self.file.fileno(), 1 << 22, 0).decode(errors="replace").splitlines(True)
+        if len(lines) > 20:
+            lines[10:-5] = [f"... {len(lines) - 15} lines\n"]
+        return "".join(lines)
 
 
 class Remote:
@@ -125,7 +129,9 @@ class Failure(Exception):
 class Vm:
     """One run of QEMU.  Remotes are started first; all ends when the with block does."""
 
-    def __init__(self, remotes, args, memory="512M", accel="tcg", machine="pc", smp=None):
+    def __init__(self, remotes, args, memory="512M", accel="tcg", machine="pc", smp=None,
+                 kind=None):
+        self.kind = kind
         self.remotes = remotes      # lists of Controllers: one list a process
         self.args, self.memory, self.accel = args, memory, accel
         self.machine, self.smp = machine, smp
@@ -152,7 +158,7 @@ class Vm:
             argv += ["-smp", str(self.smp)]
         fds = []
         for controllers in self.remotes:
-            remote = Remote(controllers)
+            remote = Remote(controllers, self.kind)
             self.started.append(remote)
             for controller, peer in zip(controllers, remote.peers):
                 fds.append(peer.fileno())
@@ -187,12 +193,23 @@ class Vm:
             return "running"
         return f"exit {code}" if code >= 0 else signal.Signals(-code).name
 
+    def _check_remotes(self):
+        """A remote that ended before its QEMU has failed: its device is dead from then on."""
+        ended = [r for r in self.started if r.process.poll() is not None]
+        if ended and self.process.poll() is None:
+            time.sleep(0.5)     # QEMU may be on its way out
+            if self.process.poll() is None:
+                raise Failure(f"a remote ended before QEMU\n{self.words()}")
+
     def finish(self, timeout):
         """Waits for QEMU to end by itself, then checks that it and all remotes ended well."""
-        try:
-            code = self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"QEMU still runs after {timeout} s\n{self.words()}") from None
+        end = time.monotonic() + timeout
+        while self.process.poll() is None:
+            if time.monotonic() > end:
+                raise Failure(f"QEMU still runs after {timeout} s\n{self.words()}")
+            self._check_remotes()
+            time.sleep(0.05)
+        code = self.process.wait()
         for remote in self.started:
             try:
                 code = remote.wait() or code
@@ -214,6 +231,7 @@ class Vm:
             data = pathlib.Path(path).read_bytes() if os.path.exists(path) else b""
             if mark in data:
                 return data
+            self._check_remotes()
             if ended or time.monotonic() > end:
                 raise Failure(f"no {mark!r} in {data[-2000:]!r}\n{self.words()}")
             time.sleep(0.05)
