@@ -120,10 +120,11 @@ void buffers_put(struct buffers *bufs, void *buf)
 
 void buffers_cancel(struct buffers *bufs, struct buffers_waiter *waiter)
 {
-	struct buffers_waiter **p = &bufs->waiters;
+	struct buffers_waiter **p;
 
 	if (!waiter->queued)
 		return;
+	p = &bufs->waiters;
 	while (*p != waiter)
 		p = &(*p)->next;
 	*p = waiter->next;

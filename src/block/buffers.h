@@ -32,6 +32,7 @@ size_t buffers_size(const struct buffers *bufs);
  */
 void *buffers_get(struct buffers *bufs, struct buffers_waiter *waiter);
 void buffers_put(struct buffers *bufs, void *buf);
+/* Nothing when @waiter is not queued; @bufs may be NULL then (a bus without disks has none). */
 void buffers_cancel(struct buffers *bufs, struct buffers_waiter *waiter);
 
 #endif
