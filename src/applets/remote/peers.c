@@ -2,6 +2,7 @@
 #include "applets/remote/peers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -57,9 +58,12 @@ static bool take_fd(const struct plan_peer *peer, int number, int *ret_fd, GErro
 		*ret_fd = number;
 		return true;
 	}
-	do
-		fd = accept4(number, NULL, NULL, SOCK_CLOEXEC);
-	while (fd < 0 && errno == EINTR);
+	/* It may be non-blocking, for its owner: then there is nobody to accept yet. */
+	do {
+		struct pollfd p = { .fd = number, .events = POLLIN };
+
+		fd = poll(&p, 1, -1) < 0 ? -1 : accept4(number, NULL, NULL, SOCK_CLOEXEC);
+	} while (fd < 0 && (errno == EINTR || errno == EAGAIN));
 	if (fd < 0)
 		return peer_fail(peer, error, name, errno);
 	close(number);
