@@ -346,6 +346,23 @@ static bool set_node_name(struct drive *d, const char *id, unsigned index, GErro
 	return true;
 }
 
+/* -drive reads these as sizes, -blockdev as plain numbers. */
+static void put_value(struct drive *d, const struct opt *opt)
+{
+	static const char *const sizes[] = {
+		"size", "offset", "cache-size", "l2-cache-size", "l2-cache-entry-size",
+		"refcount-cache-size", "prealloc-size", "prealloc-align", "readahead", NULL,
+	};
+	const char *dot = strrchr(opt->key, '.');
+	g_autofree char *number = NULL;
+	uint64_t size = 0;
+
+	if (g_strv_contains(sizes, dot ? dot + 1 : opt->key) &&
+	    opt_get_size(d->set, opt->key, &size, NULL))
+		number = g_strdup_printf("%" G_GUINT64_FORMAT, size);
+	opt_put(d->graph, opt->key, number ? number : opt->value);
+}
+
 /* file.host, file.port and file.path: QEMU's older spelling of an nbd server. */
 static void put_option(struct drive *d, const struct opt *opt, bool nbd)
 {
@@ -362,7 +379,7 @@ static void put_option(struct drive *d, const struct opt *opt, bool nbd)
 		opt_put(d->graph, old[i][1], opt->value);
 		return;
 	}
-	opt_put(d->graph, opt->key, opt->value);
+	put_value(d, opt);
 }
 
 /* The options of the format and of what lies below it. */
@@ -380,7 +397,8 @@ static bool put_rest(struct drive *d, GError **error)
 	} else if (file && *file && !read_filename(d, file, error)) {
 		return false;
 	}
-	if (!top && !opt_find(d->graph, "file.driver")) {
+	if (block_driver_has_file(opt_get(d->graph, "driver")) &&
+	    !opt_find(d->graph, "file.driver")) {
 		if (!protocol && !opt_find(d->set, "file.filename"))
 			return opt_bad(d->set, error,
 				       "A block device must be specified for \"file\"");
@@ -447,7 +465,7 @@ static bool make_graph(struct drive *d, GError **error)
 {
 	static const char *const aios[] = { "threads", "native", "io_uring" };
 	struct plan_image *image = d->image;
-	const char *prefix, *protocol;
+	const char *prefix, *protocol, *driver;
 
 	if (!read_driver(d, error))
 		return false;
@@ -456,9 +474,14 @@ static bool make_graph(struct drive *d, GError **error)
 		return false;
 	protocol = opt_get(d->graph, "file.driver");
 	prefix = protocol ? "file." : "";
-	image->protocol = g_strdup(protocol ? protocol : opt_get(d->graph, "driver"));
-	image->driver = g_strdup(protocol ? opt_get(d->graph, "driver") : "raw");
-	if (opt_find(d->set, "aio") &&
+	driver = opt_get(d->graph, "driver");
+	if (!protocol && block_driver_is_protocol(driver)) {
+		protocol = driver;
+		driver = "raw";
+	}
+	image->protocol = g_strdup(protocol);
+	image->driver = g_strdup(driver);
+	if (opt_find(d->set, "aio") && protocol &&
 	    (!strcmp(image->protocol, "file") || !strcmp(image->protocol, "host_device"))) {
 		g_autofree char *key = g_strconcat(prefix, "aio", NULL);
 

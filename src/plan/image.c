@@ -24,6 +24,13 @@ bool block_driver_is_protocol(const char *name)
 	return g_strv_contains(protocols, name);
 }
 
+bool block_driver_has_file(const char *name)
+{
+	static const char *const others[] = { "quorum", "blkverify", NULL };
+
+	return !block_driver_is_protocol(name) && !g_strv_contains(others, name);
+}
+
 bool block_driver_known(const char *name)
 {
 	return g_strv_contains(formats, name) || block_driver_is_protocol(name);
@@ -247,7 +254,7 @@ static bool read_null_keys(struct plan_image *image, const struct opt_set *set, 
 bool protocol_read(struct plan_image *image, const struct opt_set *set, const char *prefix,
 		   bool drive, GError **error)
 {
-	const struct known_key *keys = keys_of(image->protocol);
+	const struct known_key *keys = image->protocol ? keys_of(image->protocol) : NULL;
 
 	if (keys == file_keys)
 		return read_file_keys(image, set, prefix, error);

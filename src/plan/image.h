@@ -65,6 +65,9 @@ bool block_driver_is_protocol(const char *name);
 
 #define NODE_NAME_MAX 31
 
+/* Is it a driver with "file" below it, the place of the data? */
+bool block_driver_has_file(const char *name);
+
 /* QEMU's rule: an id of at most 31 characters. */
 bool node_name_wellformed(const char *name);
 

@@ -9,7 +9,7 @@
 /* QEMU looks first whether all that the driver needs is there. */
 static bool fail_without_name(const struct opt_set *set, const char *driver, GError **error)
 {
-	if (!block_driver_is_protocol(driver) && !opt_find(set, "file") &&
+	if (block_driver_has_file(driver) && !opt_find(set, "file") &&
 	    !opt_has_prefix(set, "file."))
 		return opt_bad(set, error, "Parameter 'file' is missing");
 	if ((!strcmp(driver, "file") || !strcmp(driver, "host_device")) &&
@@ -170,14 +170,6 @@ static bool find_child(struct backend *const *backends, size_t index, struct chi
 	return true;
 }
 
-/* Drivers that have a "file" below them and nothing else that is the image's place. */
-static bool has_file(const char *driver)
-{
-	static const char *const others[] = { "quorum", "blkverify", NULL };
-
-	return !block_driver_is_protocol(driver) && !g_strv_contains(others, driver);
-}
-
 static void set_flags(struct plan_image *image, const struct level *top, const struct level *below)
 {
 	image->readonly = top->readonly || below->readonly;
@@ -242,7 +234,7 @@ bool node_image(struct backend *const *backends, size_t index, struct plan_image
 	good = collect(backends, index, ret->graph, 0, error);
 	if (good && block_driver_is_protocol(driver))
 		good = read_protocol(backends, index, ret, error);
-	else if (good && has_file(driver))
+	else if (good && block_driver_has_file(driver))
 		good = read_format(backends, index, ret, error);
 	else if (good && level_read(node->set, "", &level, error))
 		set_flags(ret, &level, &level);

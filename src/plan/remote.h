@@ -41,9 +41,9 @@ struct plan_image {
 
 	/*
 	 * The format ("raw", "qcow2", ...) and, below it, the protocol ("file", "host_device",
-	 * "null-co", "nbd", ...).  Without a format= the driver is "raw" and @probe is set: whoever
-	 * opens the image looks what it is, calls plan_image_set_format(), and sets
-	 * spec_image.probed_raw if it looks raw.
+	 * "null-co", "nbd", ...; NULL where there are several, as below quorum).  Without a
+	 * format= the driver is "raw" and @probe is set: whoever opens the image looks what it is,
+	 * calls plan_image_set_format(), and sets spec_image.probed_raw if it looks raw.
 	 */
 	char *driver;
 	char *protocol;

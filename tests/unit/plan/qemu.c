@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <glib.h>
 
@@ -233,6 +234,116 @@ static void test_help(void)
 	}
 }
 
+/* ---- Graphs, read by a real storage daemon ---- */
+
+#define QSD "qemu-storage-daemon"
+
+static const char *const graphs[] = {
+	"-drive id=d,file=a.qcow2,format=qcow2",
+	"-drive id=d,file=b.qcow2,driver=qcow2,cache=none,aio=native,discard=on,"
+	"detect-zeroes=unmap",
+	"-drive id=d,file=a.qcow2,format=qcow2,lazy-refcounts=on,cache=unsafe,readonly=on,"
+	"l2-cache-size=1M,file.locking=off",
+	"-drive 'id=d,file=json:{\"driver\":\"qcow2\",,\"lazy-refcounts\":true,,\"file\":"
+	"{\"driver\":\"file\",,\"filename\":\"a.qcow2\"}}'",
+	"-drive id=d,format=raw,file=a.raw,offset=512,size=1M",
+	"-drive id=d,format=raw,file=null-co://,file.size=1M",
+	"-drive id=d,driver=null-co,size=1k,media=cdrom",
+	"-drive id=d,file=a.qcow2,driver=qcow2,backing.driver=null-co,werror=stop",
+	"-drive id=d,driver=quorum,children.0.driver=file,children.0.filename=a.raw,"
+	"vote-threshold=1",
+	"-drive id=this.name.is.over.31.characters.long,node-name=d,file=a.raw,format=raw",
+	"-blockdev '{\"driver\":\"file\",\"node-name\":\"f\",\"filename\":\"b.qcow2\"}' "
+	"-blockdev '{\"driver\":\"qcow2\",\"node-name\":\"d\",\"file\":\"f\",\"backing\":null}'",
+	"-blockdev file,node-name=f,filename=a.raw -blockdev throttle,node-name=d,file=f,"
+	"throttle-group=tg",
+	"-blockdev quorum,node-name=d,children.0.driver=file,children.0.filename=a.raw,"
+	"vote-threshold=1",
+	"-blockdev file,node-name=f1,filename=a.qcow2 -blockdev qcow2,node-name=q1,file=f1 "
+	"-blockdev file,node-name=f2,filename=b.qcow2 -blockdev qcow2,node-name=d,file=f2,backing=q1",
+};
+
+/* The daemon's complaint about the graph of the only disk, or NULL. */
+static char *ask_daemon(const struct plan_image *image)
+{
+	static const char script[] = "printf '{\"execute\":\"qmp_capabilities\"}"
+				     "{\"execute\":\"quit\"}' | exec timeout 60 \"$@\"";
+	static const char *const head[] = {
+		"sh", "-c", script, "sh", QSD, "--object", "throttle-group,id=tg", NULL,
+	};
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *err = NULL;
+	int status = 0;
+
+	for (size_t i = 0; head[i]; i++)
+		g_ptr_array_add(argv, g_strdup(head[i]));
+	for (guint i = 0; i < image->graph->len; i++) {
+		g_ptr_array_add(argv, g_strdup("--blockdev"));
+		g_ptr_array_add(argv, opt_set_to_text(image->graph->pdata[i], NULL));
+	}
+	g_ptr_array_add(argv, g_strdup("--chardev"));
+	g_ptr_array_add(argv, g_strdup("stdio,id=c"));
+	g_ptr_array_add(argv, g_strdup("--monitor"));
+	g_ptr_array_add(argv, g_strdup("c"));
+	g_ptr_array_add(argv, NULL);
+	g_assert_true(g_spawn_sync(NULL, (char **)argv->pdata, NULL,
+				   G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL,
+				   NULL, &err, &status, NULL));
+	return status ? g_steal_pointer(&err) : NULL;
+}
+
+static void check_graph(const char *row)
+{
+	g_autofree char *line = g_strconcat("x " L "-object x-remote-object,id=o,devid=l,fd=9 " HD
+					    " ", row, NULL);
+	g_autofree char *complaint = NULL;
+	g_autoptr(GError) error = NULL;
+	g_auto(GStrv) argv = NULL;
+	struct remote_plan plan;
+
+	g_assert_true(g_shell_parse_argv(line, NULL, &argv, NULL));
+	remote_plan_parse(g_strv_length(argv), argv, &plan, &error);
+	g_assert_no_error(error);
+	complaint = ask_daemon(&plan.image[0]);
+	remote_plan_finish(&plan);
+	if (!complaint)
+		return;
+	g_test_message("%s: %s", row, complaint);
+	g_test_fail();
+}
+
+static void sh(const char *command)
+{
+	const char *argv[] = { "sh", "-ec", command, NULL };
+	int status = -1;
+
+	g_assert_true(g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_SEARCH_PATH, NULL,
+				   NULL, NULL, NULL, &status, NULL));
+	g_assert_cmpint(status, ==, 0);
+}
+
+static void test_graphs(void)
+{
+	g_autofree char *dir = g_dir_make_tmp("mpqemu-plan-XXXXXX", NULL);
+	g_autofree char *old = g_get_current_dir(), *remove = NULL;
+	g_autofree char *qsd = g_find_program_in_path(QSD);
+	g_autofree char *img = g_find_program_in_path("qemu-img");
+
+	g_assert_nonnull(dir);
+	remove = g_strdup_printf("rm -r '%s'", dir);
+	if (!qsd || !img) {
+		g_test_skip("no " QSD " or qemu-img");
+	} else {
+		g_assert_cmpint(chdir(dir), ==, 0);
+		sh("qemu-img create -q -f raw a.raw 8M; qemu-img create -q -f qcow2 a.qcow2 8M; "
+		   "qemu-img create -q -f qcow2 -b a.qcow2 -F qcow2 b.qcow2");
+		for (size_t i = 0; i < G_N_ELEMENTS(graphs); i++)
+			check_graph(graphs[i]);
+		g_assert_cmpint(chdir(old), ==, 0);
+	}
+	sh(remove);
+}
+
 static const char *why_skip(void)
 {
 	g_autofree char *path = g_find_program_in_path(QEMU);
@@ -262,10 +373,11 @@ static void run(gconstpointer data)
 int main(int argc, char **argv)
 {
 	static void (*const words)(void) = test_words;
-	static void (*const help)(void) = test_help;
+	static void (*const help)(void) = test_help, (*const graph)(void) = test_graphs;
 
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_data_func("/qemu/words", &words, run);
 	g_test_add_data_func("/qemu/help", &help, run);
+	g_test_add_data_func("/qemu/graphs", &graph, run);
 	return g_test_run();
 }
