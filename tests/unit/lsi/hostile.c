@@ -362,6 +362,11 @@ static void test_block_move_into_bar(void)
 	rig_ready(&rig);
 	g_assert_cmpint(cmd_run(&rig, 1, &c), ==, INT_DONE);
 	g_assert_cmpmem(rig.state->ram + 0x400, 1024, rig.disk[0].data + 8 * 512, 1024);
+	c = cmd_rw(0, -1, false, 32, 16);
+	c.data_addr = RIG_SRAM;
+	g_assert_cmpint(cmd_run(&rig, 1, &c), ==, INT_DONE);
+	g_assert_cmpmem(rig.state->ram, 8192, rig.disk[0].data + 32 * 512, 8192);
+	c = cmd_rw(0, -1, false, 8, 2);
 	c.data_addr = RIG_SRAM + LSI_RAM_SIZE - 512;
 	g_assert_cmpint(cmd_run(&rig, 1, &c), ==, -1);
 	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_BF);
