@@ -369,6 +369,23 @@ static void test_daemon_killed(void)
 	finish(&f);
 }
 
+static void test_no_tools(void)
+{
+	g_test_skip("no qemu-storage-daemon, qemu-img, qemu-io or nbdkit");
+}
+
+static void test_no_pidfd(void)
+{
+	g_test_skip("no pidfd_open here: valgrind 3.19");
+}
+
+static bool has_pidfd(void)
+{
+	autofd fd = syscall(SYS_pidfd_open, getpid(), 0);
+
+	return fd >= 0;
+}
+
 int main(int argc, char **argv)
 {
 	g_autofree char *run = NULL;
@@ -380,7 +397,11 @@ int main(int argc, char **argv)
 	run = g_build_filename(dir, "run", NULL);
 	g_assert_cmpint(g_mkdir(run, 0700), ==, 0);
 	g_setenv("XDG_RUNTIME_DIR", run, true);
-	if (sh("command -v qemu-storage-daemon qemu-img qemu-io nbdkit")) {
+	if (!sh("command -v qemu-storage-daemon qemu-img qemu-io nbdkit")) {
+		g_test_add_func("/storage/no-tools", test_no_tools);
+	} else if (!has_pidfd()) {
+		g_test_add_func("/storage/no-pidfd", test_no_pidfd);
+	} else {
 		g_test_add_func("/storage/refused", test_refused);
 		g_test_add_func("/storage/jail", test_jail);
 		g_test_add_func("/storage/locked", test_locked);
