@@ -196,6 +196,33 @@ static void test_words(void)
 	}
 }
 
+/* Every option that QEMU's -help begins a line with is one that we know, if only to refuse it. */
+static void test_options(void)
+{
+	char *args[] = { word("-help"), NULL };
+	g_autofree char *out = NULL, *err = NULL;
+	g_auto(GStrv) lines = NULL;
+	unsigned known = 0;
+
+	run_qemu(args, &out, &err);
+	lines = g_strsplit(out, "\n", -1);
+	for (size_t i = 0; lines[i]; i++) {
+		g_autofree char *name = g_strndup(lines[i], strcspn(lines[i], " /"));
+		char *argv[] = { word("x"), name, word("y"), NULL };
+		g_autofree char *words = NULL;
+
+		if (name[0] != '-')
+			continue;
+		words = ours(argv);
+		known++;
+		if (!words || !g_str_has_suffix(words, ": invalid option"))
+			continue;
+		g_test_message("%s", words);
+		g_test_fail();
+	}
+	g_assert_cmpuint(known, >, 100);
+}
+
 static char *our_help(const char *what)
 {
 	char *argv[] = { word("x"), word("-device"), word(what), NULL };
@@ -260,7 +287,8 @@ static const char *const graphs[] = {
 	"-blockdev quorum,node-name=d,children.0.driver=file,children.0.filename=a.raw,"
 	"vote-threshold=1",
 	"-blockdev file,node-name=f1,filename=a.qcow2 -blockdev qcow2,node-name=q1,file=f1 "
-	"-blockdev file,node-name=f2,filename=b.qcow2 -blockdev qcow2,node-name=d,file=f2,backing=q1",
+	"-blockdev file,node-name=f2,filename=b.qcow2 "
+	"-blockdev qcow2,node-name=d,file=f2,backing=q1",
 };
 
 /* The daemon's complaint about the graph of the only disk, or NULL. */
@@ -374,10 +402,12 @@ int main(int argc, char **argv)
 {
 	static void (*const words)(void) = test_words;
 	static void (*const help)(void) = test_help, (*const graph)(void) = test_graphs;
+	static void (*const options)(void) = test_options;
 
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_data_func("/qemu/words", &words, run);
 	g_test_add_data_func("/qemu/help", &help, run);
+	g_test_add_data_func("/qemu/options", &options, run);
 	g_test_add_data_func("/qemu/graphs", &graph, run);
 	return g_test_run();
 }
