@@ -134,8 +134,8 @@ static bool keep_fd(struct join *join, struct plan_process *process, const char 
 		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
 
 		if (slot->fd == fd)
-			return opt_fail(set, error, MPQ_ERROR_REFUSED, "fd %d is the socket of '%s'",
-					fd, slot->device);
+			return opt_fail(set, error, MPQ_ERROR_REFUSED,
+					"fd %d is the socket of '%s'", fd, slot->device);
 	}
 	if (fd >= 0)
 		g_array_append_val(process->keep, fd);

@@ -256,6 +256,7 @@ static bool take_unit(struct move *move, struct qopt *opt, struct move_host *hos
 	struct move_remote *remote = move_remote(move, host->owner);
 	const char *type = qopt_type(opt);
 	g_autofree char *bus = NULL;
+	const char *name;
 
 	if (strcmp(type, "scsi-hd") && strcmp(type, "scsi-cd"))
 		return qopt_refuse(opt, error, "mpqemu-remote has scsi-hd and scsi-cd, not %s; "
@@ -266,8 +267,9 @@ static bool take_unit(struct move *move, struct qopt *opt, struct move_host *hos
 		opt->changed = true;
 	}
 	opt->owner = host->owner;
+	name = opt_get(opt->set, "id") ?: opt_get(opt->set, "drive");
 	g_string_append_printf(remote->what, "%s %s%s%s", remote->disks++ ? "," : ";", type,
-			       opt_get(opt->set, "id") ? " " : "", opt_get(opt->set, "id") ?: "");
+			       name ? " " : "", name ?: "");
 	return move_disk_graph(move, opt, remote, error);
 }
 
@@ -422,12 +424,13 @@ static void put_global(struct opt_set *set, const struct global *global)
 {
 	bool on = !strcmp(global->value, "on") || !strcmp(global->value, "true");
 	bool off = !strcmp(global->value, "off") || !strcmp(global->value, "false");
+	bool number = g_ascii_string_to_unsigned(global->value, 10, 0, G_MAXINT64, NULL, NULL);
 
 	if (opt_get(set, global->key))
 		return;
 	if (set->json && (on || off))
 		opt_put_typed(set, global->key, OPT_BOOL, on ? "on" : "off");
-	else if (set->json && g_ascii_string_to_unsigned(global->value, 10, 0, G_MAXINT64, NULL, NULL))
+	else if (set->json && number)
 		opt_put_typed(set, global->key, OPT_NUMBER, global->value);
 	else
 		opt_put(set, global->key, global->value);
@@ -476,8 +479,8 @@ static bool apply_globals(struct move *move, GError **error)
 			continue;
 		if (g_strv_contains(base_types, global.driver)) {
 			global_clear(&global);
-			return qopt_refuse(opt, error, "it is also meant for devices that move; write "
-					   "it into their -device");
+			return qopt_refuse(opt, error, "it is also meant for devices that move; "
+					   "write it into their -device");
 		}
 		if (spread_global(move, &global, &stays) && !stays)
 			opt->owner = QOPT_DROPPED;
