@@ -634,7 +634,7 @@ static const struct {
 	  "-object x-remote-object,id=r,devid=lsi0,fd=7: fd 7 is in -add-fd of this command too" },
 	{ "... unless it names it", REMOTE PEER " -add-fd fd=7,set=1", MEM PROXY
 	  " -chardev file,id=c,path=/dev/fd/7",
-	  "+7 is inherited\n#   QEMU: fd 3 is the proxy's end of socketpair 0 (lsi0)\n# the commands" },
+	  "+7 is inherited\n#   QEMU: fd 3 is the proxy's end of socketpair 0 (lsi0)\n# the" },
 	{ "an fd in the place of the socket", REMOTE " -object x-remote-object,id=r,devid=lsi0,fd=7"
 	  " -add-fd fd=7,set=1", MEM PROXY, "-add-fd fd=7,set=1: fd 7 is the socket of 'lsi0'" },
 };

@@ -330,6 +330,21 @@ class Ends(Case):
                 self.assertIn(f"{program}: cannot run it: ", run.text())
                 self.nothing_left(run)
 
+    def test_all_that_the_remote_emulates_moves(self):
+        """The two programs agree on the drivers and their aliases."""
+        listed = subprocess.run([qemu.built("mpqemu-remote"), "-device", "help"], text=True,
+                                capture_output=True, check=True, timeout=PATIENCE).stdout
+        drivers = re.findall(r'^name "([^"]+)", bus PCI', listed, re.M)
+        drivers += re.findall(r'bus PCI.*alias "([^"]+)"', listed)
+        self.assertLessEqual({"lsi53c895a", "lsi53c810", "edu", "lsi"}, set(drivers))
+        argv = ["--dry-run", "--", FAKE]
+        for driver in drivers:
+            argv += ["-device", driver]
+        run = self.start(argv, self.fake("exit7"))
+        text = run.process.stdout.read()
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertEqual(text.count("-device x-pci-proxy-dev,"), len(drivers))
+
     def test_usage(self):
         for argv, text in (
                 ([], "QEMU's command line is missing"),
