@@ -105,8 +105,8 @@ static char *make_page(void)
 {
 	GString *out = g_string_new("# The command line of mpqemu-remote\n\n"
 				    "Made from the tables of src/plan by `test-plan-docs --write "
-				    "docs/options.md`; the test of that name\nfails when this page is "
-				    "not what they say. Types and help texts of the properties: "
+				    "docs/options.md`; the test of that name\nfails when this page "
+				    "is not what they say. Types and help texts of the properties: "
 				    "`-device DRIVER,help`.\n\n");
 
 	add_working(out);

@@ -121,7 +121,7 @@ static const char *const rows[] = {
 	"-global scsi-hd.foo=1 " L D HD, "-global scsi-hd.lun=9 " L D HD,
 	"-global scsi-hd.lun=8 -global scsi-hd.lun=9 " L D HD,
 	"-global driver=scsi-hd,property=lun,value=9 " L D HD, "-global scsi-device.lun=9 " L D HD,
-	"-global pci-device.foo=1 " L,
+	L "-global pci-device.foo=1",
 	"-msg timestamp=maybe", "-msg foo=1", "-uuid x", "-add-fd fd=1,set=2", "-add-fd set=2",
 	"-add-fd fd=99,set=2", "-add-fd fd=x,set=1",
 };
