@@ -60,10 +60,11 @@ sleep 60
 
 
 class Result:
-    """.steps: name -> (exit status, output); steps keep the script's order."""
+    """.steps: name -> (exit status, output), in the script's order.  .words: what QEMU and the
+    remotes said."""
 
-    def __init__(self, text):
-        self.text = text
+    def __init__(self, text, words=""):
+        self.text, self.words = text, words
         self.steps = {}
         for match in re.finditer(r"^@@begin (\S+)\n(.*?)\n?@@end \1 (\d+)$",
                                  text, re.M | re.S):
@@ -114,7 +115,7 @@ def run(script, remotes, programs=(), files=(), memory="512M", append="", timeou
                     raise qemu.Failure("the guest's script did not come to its end")
             except qemu.Failure as failure:
                 raise qemu.Failure(str(failure) + _last_words(work)) from None
-        return Result(text)
+        return Result(text, vm.words())
 
 
 def _last_words(work):

@@ -193,6 +193,11 @@ class Vm:
             return "running"
         return f"exit {code}" if code >= 0 else signal.Signals(-code).name
 
+    def _used(self):
+        """CPU time that QEMU has used, in ticks: proc(5), utime and stime."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().split(") ")[1]
+        return fields.split()[11:13]
+
     def _check_remotes(self):
         """A remote that ended before its QEMU has failed: its device is dead from then on."""
         ended = [r for r in self.started if r.process.poll() is not None]
@@ -203,10 +208,14 @@ class Vm:
 
     def finish(self, timeout):
         """Waits for QEMU to end by itself, then checks that it and all remotes ended well."""
-        end = time.monotonic() + timeout
+        end, since, used = time.monotonic() + timeout, time.monotonic(), None
         while self.process.poll() is None:
             if time.monotonic() > end:
                 raise Failure(f"QEMU still runs after {timeout} s\n{self.words()}")
+            if self._used() != used:
+                used, since = self._used(), time.monotonic()
+            elif time.monotonic() > since + 10:     # a guest with a tick, even an idle one, runs
+                raise Failure(f"QEMU is stuck: no thread of it ran for 10 s\n{self.words()}")
             self._check_remotes()
             time.sleep(0.05)
         code = self.process.wait()
