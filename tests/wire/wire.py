@@ -20,9 +20,13 @@ def not_wrapped(reason):
 
 
 class RemoteTest(unittest.TestCase):
-    """One remote with the teaching device a test, which must end cleanly and without a word."""
+    """One remote with the teaching device a test, which must end cleanly and without a word.
+
+    A test that makes it say something sets expect_words, which every line must then have.
+    """
 
     expect_exit = mpq.EXIT_CLEAN
+    expect_words = None
     extra = ()
 
     def setUp(self):
@@ -34,7 +38,11 @@ class RemoteTest(unittest.TestCase):
         with self.remote:
             status, log = self.remote.finish(), self.remote.log()
         self.assertEqual(status, self.expect_exit, log)
-        if self.expect_exit == mpq.EXIT_CLEAN:
+        if self.expect_words:
+            self.assertTrue(log)
+            for line in log.rstrip("\n").split("\n"):
+                self.assertIn(self.expect_words, line)
+        elif self.expect_exit == mpq.EXIT_CLEAN:
             self.assertEqual(log, "")
 
     def edu(self):
