@@ -6,15 +6,12 @@
 
 #include "devices/edu/edu.h"
 #include "devices/lsi53c895a/lsi53c895a.h"
-#include "devices/lsi53c895a/lsi53c895a.h"
 #include "pci/pci.h"
 
 static const struct pci_class *const classes[] = {
 	&edu_class,
 	&lsi53c810_class,
 	&lsi53c895a_class,
-	&lsi53c895a_class,
-	&lsi53c810_class,
 };
 
 const struct pci_class *class_find(const char *driver)
