@@ -391,6 +391,24 @@ class Ends(Case):
                 self.assertEqual(run.wait(), 125)
                 self.assertIn(text, run.text())
 
+    def test_dry_run_names_the_backing_chain(self):
+        """What a storage daemon will be able to open is shown; a missing backing file is told."""
+        top = str(self.dir / "top.qcow2")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.image,
+                        top], check=True, timeout=PATIENCE)
+        argv = [a.replace(self.image, top).replace("raw", "qcow2")
+                for a in self.real_remote("--dry-run")]
+        run = self.start(argv, self.fake("exit7"))
+        text = run.process.stdout.read()
+        self.assertEqual(run.wait(), 0, run.text())
+        daemon = re.search(r"^# d: its remote starts qemu-storage-daemon .*$", text, re.M)[0]
+        self.assertIn(self.image, daemon)
+        self.assertIn(top, daemon)
+        os.unlink(self.image)
+        run = self.start(argv, self.fake("exit7"))
+        self.assertEqual(run.wait(), 125)
+        self.assertIn(self.image, run.text())
+
     def test_image_in_use(self):
         first = self.start(self.real_remote(), self.fake("wait"))
         first.until(lambda: first.process.stdout.readline() == "ready\n")

@@ -233,7 +233,7 @@ static bool plan_and_run(struct orchestrate *self, GError **error)
 	g_autofree char *text = NULL;
 
 	probe_finish(&probe);
-	if (!plan || !precheck_remotes(plan, error))
+	if (!plan || !precheck_remotes(plan, self->dry_run, error))
 		return false;
 	if (self->dry_run) {
 		text = plan_to_shell(plan, NAME);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "applets/remote/storage.h"
 #include "block/image.h"
 #include "plan/remote.h"
 
@@ -24,7 +25,7 @@ static char **remote_argv(char **argv)
 }
 
 /* Opens one image as the remote's keeper does; the fd goes to @fds, which keeps its lock. */
-static bool check_image(const struct plan_image *in, GArray *fds, GError **error)
+static bool check_image(struct plan_image *in, GArray *fds, GError **error)
 {
 	struct image_options options = {
 		.path = in->filename, .format = in->probe ? NULL : in->driver,
@@ -42,10 +43,42 @@ static bool check_image(const struct plan_image *in, GArray *fds, GError **error
 		return false;
 	}
 	g_array_append_val(fds, image.fd);
+	if (image.probed)
+		plan_image_set_format(in, image.format);
 	return true;
 }
 
-static bool check_remote(char **argv, GArray *fds, GError **error)
+/*
+ * Notes the storage daemon that the remote will start for this image, if any: its command names the
+ * whole backing chain, which is all that it can open.
+ */
+static bool note_daemon(struct plan *notes, const struct remote_plan *remote,
+			struct plan_image *in, GError **error)
+{
+	g_auto(GStrv) argv = NULL;
+	g_autoptr(GString) text = g_string_new(NULL);
+	GError *why = NULL;
+
+	if (!in->driver || in->native)
+		return true;
+	argv = storage_command(remote, in, &why);
+	if (why) {
+		g_propagate_error(error, why);
+		return false;
+	}
+	for (char **arg = argv; arg && *arg; arg++) {
+		g_autofree char *quoted = g_shell_quote(*arg);
+
+		/* Only what a shell would read otherwise stands in quotes. */
+		g_string_append_printf(text, " %s", strpbrk(*arg, " '\"{}$`\\*?<>|&;()[]~#") ?
+				       quoted : *arg);
+	}
+	if (argv)
+		plan_note(notes, "%s: its remote starts%s", in->id, text->str);
+	return true;
+}
+
+static bool check_remote(char **argv, GArray *fds, struct plan *notes, GError **error)
 {
 	struct remote_plan plan;
 	bool ok = remote_plan_parse(g_strv_length(argv), argv, &plan, error);
@@ -57,12 +90,13 @@ static bool check_remote(char **argv, GArray *fds, GError **error)
 		ok = mpq_fail(error, MPQ_ERROR_REFUSED, "-daemonize: %s would leave the process "
 			      "that mpqemu-orchestrate waits for", argv[0]);
 	for (unsigned i = 0; ok && i < plan.spec->disk_count; i++)
-		ok = check_image(&plan.image[i], fds, error);
+		ok = check_image(&plan.image[i], fds, error) &&
+		     (!notes || note_daemon(notes, &plan, &plan.image[i], error));
 	remote_plan_finish(&plan);
 	return ok;
 }
 
-bool precheck_remotes(const struct plan *plan, GError **error)
+bool precheck_remotes(struct plan *plan, bool note_daemons, GError **error)
 {
 	g_autoptr(GArray) fds = g_array_new(false, false, sizeof(int));
 	bool ok = true;
@@ -70,7 +104,7 @@ bool precheck_remotes(const struct plan *plan, GError **error)
 	for (unsigned i = 0; ok && i < plan->remotes->len; i++) {
 		char **argv = remote_argv(plan_process_argv(plan->remotes->pdata[i]));
 
-		ok = !argv || check_remote(argv, fds, error);
+		ok = !argv || check_remote(argv, fds, note_daemons ? plan : NULL, error);
 	}
 	for (unsigned i = 0; i < fds->len; i++)
 		close(g_array_index(fds, int, i));
