@@ -13,8 +13,8 @@
  * Reads the command line of each mpqemu-remote as that program will, and opens its images as it
  * will: missing, too short, locked by somebody else, or the same one twice.  Everything is closed
  * again.  Remotes that are another program (QEMU, a wrapper) are left to themselves: each is alive
- * or has failed before QEMU starts.  With @note_daemons the plan gets a note for each storage daemon
- * that a remote will start, with the files that it may open.
+ * or has failed before QEMU starts.  With @note_daemons the plan gets a note for each storage
+ * daemon that a remote will start, with the files that it may open.
  */
 bool precheck_remotes(struct plan *plan, bool note_daemons, GError **error);
 
