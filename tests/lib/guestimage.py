@@ -150,7 +150,10 @@ def kernel():
         package = _kernel_package()
         with tempfile.TemporaryDirectory(dir=cache_dir(), prefix="fetch-") as work:
             work = pathlib.Path(work)
-            _output(["apt-get", "download", package], cwd=work)
+            try:
+                _output(["apt-get", "download", package], cwd=work)
+            except Missing as error:
+                raise Missing(f"{error} (package lists too old? apt-get update)") from None
             _unpack_kernel(next(work.glob("*.deb")), work)
             root = cache_dir() / f"kernel-{package}"
             shutil.rmtree(root, ignore_errors=True)
