@@ -57,6 +57,12 @@ static struct backend *node_before(struct backend *const *backends, size_t index
 	return NULL;
 }
 
+static bool fail_reference(const struct opt_set *set, const char *name, GError **error)
+{
+	return opt_bad(set, error, "Cannot find device='%.100s' nor node-name='%.100s'", name,
+		       name);
+}
+
 static const char *last_name(const char *key)
 {
 	const char *dot = strrchr(key, '.');
@@ -117,9 +123,7 @@ static bool collect(struct backend *const *backends, size_t index, GPtrArray *gr
 		    !collect(backends, at, graph, depth + 1, error))
 			return false;
 		if (at >= index && must_refer(set, opt))
-			return opt_bad(set, error,
-				       "Cannot find device='%.100s' nor node-name='%.100s'",
-				       opt->value, opt->value);
+			return fail_reference(set, opt->value, error);
 	}
 	g_ptr_array_add(graph, opt_set_copy(set));
 	return true;
@@ -166,6 +170,8 @@ static bool find_child(struct backend *const *backends, size_t index, struct chi
 	if (!name)
 		return opt_bad(set, error, "Parameter 'file' is missing");
 	node = node_before(backends, index, name);
+	if (!node)
+		return fail_reference(set, name, error);
 	*ret = (struct child){ node->set, "", opt_get(node->set, "driver") };
 	return true;
 }
