@@ -27,8 +27,9 @@ static const char *const seeds[] = {
 	"device.e.serial=1 -object memory-backend-ram,id=m,size=1G -numa node,memdev=m",
 	"-device lsi,id=l -object x-remote-object,id=o,devid=l,path=/x -blockdev qcow2,node-name=q,"
 	"file.driver=file,file.filename=x,backing=null -blockdev null-co,node-name=n,size=1 "
-	"-blockdev raw,node-name=r,file=n -device scsi-hd,drive=r -drive 'id=z,file=json:{\"driver\":"
-	"\"raw\",,\"file\":{\"driver\":\"null-co\"}}' -device scsi-cd,drive=z -add-fd fd=3,set=1 -name a",
+	"-blockdev raw,node-name=r,file=n -device scsi-hd,drive=r -drive "
+	"'id=z,file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"null-co\"}}' "
+	"-device scsi-cd,drive=z -add-fd fd=3,set=1 -name a",
 	"-device lsi,id=l -object x-remote-object,id=o,devid=l,fd=lsi -drive id=d,driver=quorum,"
 	"children.0.driver=file,vote-threshold=1 -device scsi-hd,drive=d -drive id=e,format=raw,"
 	"file.driver=nbd,file.host=a,file.port=1 -device scsi-hd,drive=e,wwn=0x5 -drive id=f,"
