@@ -500,6 +500,34 @@ static void test_small_commands(void)
 	rig_down(&rig);
 }
 
+/* Everything that writes meets DATA PROTECT (SBC-3 4.12), whatever else is wrong with it. */
+static void test_write_protected(void)
+{
+	static const char *const cdbs[] = {
+		"0a 00 00 00 01 00", "2a 00 00 00 00 00 00 00 01 00",
+		"aa 00 00 00 00 00 00 00 00 01 00 00",
+		"8a 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00",
+		"2e 00 00 00 00 00 00 00 01 00", "41 00 00 00 00 00 00 00 01 00",
+		"93 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00",
+		"89 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00",
+	};
+	uint8_t data[2 * BS] = { 1 }, mode[64];
+	struct rig rig;
+
+	rig_init(&rig, 1);
+	rig.units[0].config.readonly = 1;
+	rig_start(&rig);
+	rig_do(&rig, "00 00 00 00 00 00", NULL, 0);
+	for (unsigned i = 0; i < G_N_ELEMENTS(cdbs); i++)
+		rig_fails(&rig, cdbs[i], data, sizeof(data), 0x072700);
+	g_assert_cmpuint(rig.disk[0].ops[BLOCK_WRITE] + rig.disk[0].ops[BLOCK_ZERO], ==, 0);
+	/* Byte 2 of MODE SENSE's header: WP. */
+	g_assert_cmpuint(rig_do(&rig, "1a 00 3f 00 40 00", mode, sizeof(mode)), ==, SCSI_GOOD);
+	g_assert_cmpuint(mode[2] & 0x80, ==, 0x80);
+	rig_good(&rig, "28 00 00 00 00 00 00 00 01 00", data, BS, BS);
+	rig_down(&rig);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -514,6 +542,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/scsi/disk/orwrite", test_orwrite);
 	g_test_add_func("/scsi/disk/mode-sense", test_mode_sense);
 	g_test_add_func("/scsi/disk/mode-select", test_mode_select);
+	g_test_add_func("/scsi/disk/write-protected", test_write_protected);
 	g_test_add_func("/scsi/disk/dpofua", test_dpofua);
 	g_test_add_func("/scsi/disk/start-stop", test_start_stop);
 	g_test_add_func("/scsi/disk/4k", test_4k);
