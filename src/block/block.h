@@ -72,6 +72,7 @@ struct block_req {
 		struct {
 			struct block_req *next;
 			uint64_t done, chunk;	/* bytes */
+			int64_t cookie;
 			int err;
 			bool flushing;
 		} remote;

@@ -53,7 +53,11 @@ static int on_answer(void *opaque, int *error)
 	req->u.remote.next = NULL;
 	*nbd->answered_tail = req;
 	nbd->answered_tail = &req->u.remote.next;
-	return 1;	/* libnbd may forget the command */
+	/*
+	 * Not 1, which lets libnbd free the command: when sending it finds the server gone, libnbd
+	 * 1.14 answers from inside the nbd_aio call and then reads the cookie from the command.
+	 */
+	return 0;
 }
 
 /* Watches for what libnbd waits for, or stops when the connection is gone. */
@@ -153,7 +157,8 @@ static void send_command(struct nbd_block *nbd, struct block_req *req, send_fn *
 	nbd_completion_callback cb = { .callback = on_answer, .user_data = req };
 	int err;
 
-	if (!nbd->dead && sender(nbd, req, cb) >= 0)
+	req->u.remote.cookie = nbd->dead ? -1 : sender(nbd, req, cb);
+	if (req->u.remote.cookie >= 0)
 		return;
 	err = nbd->dead ? ENOTCONN : nbd_get_errno();
 	block_complete(req, answer_error(nbd, err ? err : EIO));
@@ -186,6 +191,8 @@ static void take_answers(struct nbd_block *nbd)
 	while (req) {
 		struct block_req *next = req->u.remote.next;
 
+		/* Frees the command; what it says is known. */
+		nbd_aio_command_completed(nbd->h, req->u.remote.cookie);
 		req->u.remote.done += req->u.remote.chunk;
 		if (req->u.remote.err) {
 			/* The flush behind a write: others' data may be gone, too. */

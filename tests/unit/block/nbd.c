@@ -316,6 +316,35 @@ static void test_dead_server(void)
 	teardown(&f);
 }
 
+/* It is gone before the request is sent: the sending itself finds out. */
+static void test_gone_server(void)
+{
+	struct fixture f;
+	unsigned left = 3;
+	struct result results[3] = { { &left, 1 }, { &left, 1 }, { &left, 1 } };
+	struct block_req reqs[3];
+
+	if (!setup(&f, "memory 4M", (struct block_nbd_config){ 0 }))
+		return;
+	kill(f.pid, SIGKILL);
+	g_assert_cmpint(waitpid(f.pid, NULL, 0), ==, f.pid);
+	for (int i = 0; i < 3; i++) {
+		reqs[i] = (struct block_req){ .op = BLOCK_WRITE, .off = 8192 * i, .len = 4096,
+			.buf = f.buf, .done = on_done, .opaque = &results[i] };
+		block_submit(f.block, &reqs[i]);
+	}
+	while (left)
+		g_assert_cmpint(loop_step(f.loop, 10000), ==, 0);
+	for (int i = 0; i < 3; i++)
+		g_assert_cmpint(results[i].ret, ==, -EIO);
+	for (int i = 0; i < 3; i++)
+		loop_step(f.loop, 0);
+	g_assert_cmpuint(left, ==, 0);		/* each ended once */
+	block_close(f.block);
+	loop_destroy(f.loop);
+	g_free(f.buf);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -323,6 +352,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/nbd/bad-module", test_bad_module);
 	g_test_add_func("/nbd/bad-server", test_bad_server);
 	g_test_add_func("/nbd/dead-server", test_dead_server);
+	g_test_add_func("/nbd/gone-server", test_gone_server);
 	g_test_add_func("/nbd/errors", test_errors);
 	g_test_add_func("/nbd/readonly-and-guard", test_readonly_and_guard);
 	g_test_add_func("/nbd/memory", test_memory);
