@@ -466,6 +466,24 @@ class Ends(Case):
         self.assertIn("second signal: killing QEMU", run.text())
         self.nothing_left(run)
 
+    def test_nobody_reads_stderr(self):
+        """Lines are lost, and nothing else is."""
+        with subprocess.Popen([qemu.built("mpqemu-orchestrate"), *self.real_remote()],
+                              env={**os.environ, **self.fake("exit7")},
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            process.stderr.close()
+            self.assertEqual(process.wait(PATIENCE), 7)
+
+    def test_sigpipe_of_qemu(self):
+        """It is ours alone to ignore: QEMU has the one that we were given."""
+        program = self.dir / "qemu"
+        program.write_text("#!/bin/sh\nexec grep SigIgn /proc/self/status\n")
+        program.chmod(0o755)
+        run = self.start(["--", str(program), "-version"])
+        ignored = int(run.process.stdout.read().split()[1], 16)
+        self.assertEqual(run.wait(), 0)
+        self.assertFalse(ignored & 1 << signal.SIGPIPE - 1, hex(ignored))
+
     def test_signal_before_qemu(self):
         run = self.start(self.fake_line([FAKE_REMOTE, "silent"]), self.fake("exit7"))
         run.until(run.remote_pids)

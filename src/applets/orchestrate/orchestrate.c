@@ -251,6 +251,7 @@ static bool plan_and_run(struct orchestrate *self, GError **error)
 /* A question to QEMU needs no remote: QEMU answers it in our place. */
 static bool pass_question(struct orchestrate *self, GError **error)
 {
+	sigaction(SIGPIPE, &self->run.sigpipe, NULL);
 	execvp(self->qemu[0], self->qemu);
 	self->status = errno == ENOENT ? RUN_STATUS_NOT_FOUND : RUN_STATUS_NO_EXEC;
 	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: cannot run it: %s", self->qemu[0],
@@ -326,6 +327,7 @@ static void free_argv(void *argv)
 int orchestrate_main(int argc, char **argv)
 {
 	struct orchestrate self = { .start_timeout = START_TIMEOUT_S };
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
 	g_autoptr(GError) error = NULL;
 	g_auto(GStrv) own = NULL;
@@ -335,6 +337,8 @@ int orchestrate_main(int argc, char **argv)
 	log_init(STDERR_FILENO, NAME);
 	/* Where it was ignored, children would vanish without a status. */
 	signal(SIGCHLD, SIG_DFL);
+	/* A line that nobody reads is lost, and nothing else is. */
+	sigaction(SIGPIPE, &ignore, &self.run.sigpipe);
 	if (!fill_stdio()) {
 		log_error("/dev/null: %s", log_errname(errno));
 		return RUN_STATUS_FAILED;

@@ -54,7 +54,6 @@ struct run {
 	unsigned signals;	/* how many SIGINT, SIGTERM, SIGHUP have come */
 	int status;		/* of ours: enum run_status, 128 + N, or 0; counts if QEMU's is 0 */
 	sigset_t old_mask;
-	struct sigaction old_sigpipe;
 };
 
 static void run_end(struct run *run);
@@ -228,7 +227,7 @@ static int start_process(struct run *run, const struct plan_process *process, st
 		.drop_count = process->drop->len,
 		.stdio = is_vmm ? CHILD_STDIO_OURS : CHILD_STDIO_SERVICE,
 		.sigmask = &run->old_mask,
-		.sigpipe = &run->old_sigpipe,
+		.sigpipe = &run->options->sigpipe,
 	};
 	const char *where;
 	int ret = child_start(child, &setup, &where);
@@ -513,7 +512,6 @@ static gboolean signal_readable(int fd, GIOCondition condition, void *opaque)
 /* Returns the signalfd, or -1 with errno set. */
 static int take_signals(struct run *run)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -521,13 +519,11 @@ static int take_signals(struct run *run)
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, &run->old_mask);
-	sigaction(SIGPIPE, &ignore, &run->old_sigpipe);
 	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static void give_signals_back(const struct run *run)
 {
-	sigaction(SIGPIPE, &run->old_sigpipe, NULL);
 	sigprocmask(SIG_SETMASK, &run->old_mask, NULL);
 }
 

@@ -31,6 +31,7 @@ enum run_status {
 struct run_options {
 	bool stop_on_remote_exit;	/* else: report it, and let QEMU go on */
 	unsigned start_timeout;		/* seconds that a remote has to answer */
+	struct sigaction sigpipe;	/* what SIGPIPE does in the children */
 };
 
 /* Starts the plan's processes, sees them through to their end, returns the exit status. */
