@@ -3,6 +3,7 @@
 """mpqemu-remote by its command line: options, channels, pid file, log, signals, several devices."""
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -77,6 +78,18 @@ class Options(wire.unittest.TestCase):
                 self.assertRegex(done.stderr, r"^mpqemu-remote: .*\n\Z")
         ours.close()
         theirs.close()
+
+    @wire.not_wrapped("valgrind takes the highest fds for itself")
+    def test_few_fds(self):
+        """The slots need their numbers; a limit below them is named, not kept for oneself."""
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            done = ran(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={theirs.fileno()}",
+                       pass_fds=[theirs.fileno()], preexec_fn=few)
+        self.assertEqual(done.returncode, EXIT_START)
+        self.assertIn("ulimit -n", done.stderr)
 
     def test_datagram_socket(self):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

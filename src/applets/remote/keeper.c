@@ -102,8 +102,11 @@ static void child_main(const struct keeper *k, const struct launch *l)
 	/* A session of its own: the terminal's signals go to the keeper, which ends it in order. */
 	setsid();
 	ret = launch_arrange(fds, n);
-	if (ret)
+	if (ret) {
+		log_error("cannot give the device process its fds (ulimit -n %d is enough): %s",
+			  LAUNCH_SLOT_COUNT * 2, log_errname(ret));
 		_exit(DEVICE_EXIT_START);
+	}
 	log_init(LAUNCH_SLOT_LOG, k->prog);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
