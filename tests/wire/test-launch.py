@@ -399,6 +399,42 @@ class Several(wire.unittest.TestCase):
             self.assertEqual(remote.finish(), EXIT_CLEAN)
 
 
+class ProxyInfo(wire.unittest.TestCase):
+    """mpqemu-proxy info, with remotes of either spelling and with programs that are none."""
+
+    def info(self, *argv, **kwargs):
+        return ran("info", "--", *argv, name="mpqemu-proxy", **kwargs)
+
+    def test_spellings(self):
+        for obj in ("x-remote-object,id=r,devid=e0,fd=9",
+                    '{"qom-type":"x-remote-object","id":"r","devid":"e0","fd":"9"}'):
+            with self.subTest(obj):
+                done = self.info(*command(*SERVE, "-object", obj))
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn("e0: 1234:11e8", done.stdout)
+
+    def test_no_number(self):
+        for fd in ("", "x", "-1", "65536", "4x"):
+            with self.subTest(fd):
+                done = self.info("true", "-object", f"x-remote-object,id=r,devid=e0,fd={fd}")
+                self.assertEqual(done.returncode, EXIT_START)
+                self.assertIn("not the number of a file descriptor", done.stderr)
+
+    @wire.not_wrapped("valgrind takes the highest fds for itself")
+    def test_fd_out_of_reach(self):
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+        done = self.info("true", "-object", "x-remote-object,id=r,devid=e0,fd=600",
+                         preexec_fn=few)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("true: ", done.stderr)
+
+    def test_no_remote(self):
+        done = self.info("true", "-object", "x-remote-object,id=r,devid=e0,fd=9")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("e0: the remote closed the connection", done.stderr)
+
+
 class Authority(wire.unittest.TestCase):
     """What a device process holds: the launch contract, and nothing that came by chance."""
 

@@ -38,11 +38,11 @@ static const char *class_name(uint16_t code)
 	return "PCI device";
 }
 
-static bool failed(struct client *client, const char *devid, int ret, GError **error)
+bool info_failed(struct client *client, const char *devid, int ret, GError **error)
 {
 	const char *why = log_errname(ret);
 
-	if (ret == -ENODATA || ret == -EPIPE)
+	if (ret == -ENODATA || ret == -EPIPE || ret == -ECONNRESET)
 		why = "the remote closed the connection";
 	else if (ret == -ETIMEDOUT)
 		why = "the remote does not answer";
@@ -74,7 +74,7 @@ bool info_print(struct client *client, const char *devid, GError **error)
 	for (unsigned i = 0; i < BAR_COUNT && !ret; i++)
 		ret = client_probe_bar(client, i, &bar[i]);
 	if (ret)
-		return failed(client, devid, ret, error);
+		return info_failed(client, devid, ret, error);
 	printf("%s: %04x:%04x (rev %02x), %s [%06x], subsystem %04x:%04x\n", devid,
 	       (unsigned)(id & 0xffff), (unsigned)(id >> 16), (unsigned)(class_rev & 0xff),
 	       class_name(class_rev >> 16), (unsigned)(class_rev >> 8),

@@ -24,6 +24,19 @@ struct passed {
 	uint64_t number;	/* where the command expects it */
 };
 
+/* x-remote-object's fd is a string in QEMU, in JSON too; here it must be a number. */
+static bool read_number(const struct opt_set *set, uint64_t *ret, GError **error)
+{
+	const char *text = NULL;
+
+	if (!opt_get_string(set, "fd", &text, error))
+		return false;
+	if (!g_ascii_string_to_unsigned(text, 10, 0, UINT16_MAX, ret, NULL))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "-object x-remote-object: fd=%s is not the "
+				"number of a file descriptor", text);
+	return true;
+}
+
 /* Sees one argument of -object: if it is an x-remote-object with an fd, makes its socket pair. */
 static bool add_object(struct remote_process *rp, struct passed *passed, const char *arg,
 		       GError **error)
@@ -41,7 +54,7 @@ static bool add_object(struct remote_process *rp, struct passed *passed, const c
 				REMOTE_MAX_DEVICES);
 	if (!opt_get(set, "fd") || !opt_get(set, "devid"))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "-object %s: expected devid= and fd=", arg);
-	if (!opt_get_uint(set, "fd", 16, &passed[rp->count].number, error))
+	if (!read_number(set, &passed[rp->count].number, error))
 		return false;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "socketpair: %s", log_errname(errno));
@@ -69,12 +82,15 @@ static bool find_objects(struct remote_process *rp, struct passed *passed, char 
 static void child_exec(const struct remote_process *rp, const struct passed *passed,
 		       char *const *argv, int report_fd)
 {
-	int high[REMOTE_MAX_DEVICES], above = report_fd, err;
+	int high[REMOTE_MAX_DEVICES], above = report_fd, moved, err;
 
 	for (unsigned i = 0; i < rp->count; i++)
 		if ((int)passed[i].number > above)
 			above = passed[i].number;
-	report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, above + 1);
+	moved = fcntl(report_fd, F_DUPFD_CLOEXEC, above + 1);
+	if (moved < 0)
+		goto failed;
+	report_fd = moved;
 	for (unsigned i = 0; i < rp->count; i++)
 		high[i] = fcntl(passed[i].fd, F_DUPFD_CLOEXEC, above + 1);
 	for (unsigned i = 0; i < rp->count; i++)

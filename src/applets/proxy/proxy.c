@@ -34,8 +34,7 @@ static bool info_devices(struct remote_process *rp, GError **error)
 				      REPLY_TIMEOUT_MS);
 
 		if (ret)
-			ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", rp->device[i].devid,
-				      log_errname(ret));
+			ok = info_failed(&client, rp->device[i].devid, ret, error);
 		else
 			ok = info_print(&client, rp->device[i].devid, error);
 		client_finish(&client);
