@@ -491,6 +491,17 @@ class Ends(Case):
         self.assertEqual(run.wait(), 143, run.text())
         self.nothing_left(run)
 
+    def test_device_process_hangs(self):
+        """One that does not end is killed by its keeper, not left behind without it."""
+        run = self.start(self.real_remote(), self.fake("wait"))
+        run.until(lambda: run.process.stdout.readline() == "ready\n")
+        keeper = run.remote_pids()[0]
+        with open(f"/proc/{keeper}/task/{keeper}/children", encoding="ascii") as children:
+            os.kill(int(children.read()), signal.SIGSTOP)
+        self.assertEqual(run.wait(), 123, run.text())
+        self.assertNotIn("sending SIGKILL", run.text())
+        self.nothing_left(run)
+
     def test_orchestrator_killed(self):
         run = self.start(self.real_remote(), self.fake("wait"))
         run.until(lambda: run.process.stdout.readline() == "ready\n")

@@ -15,11 +15,17 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-/* How long a remote has to end by itself, then after SIGTERM, before the next step. */
+/* How long a remote has to end by itself, then after each SIGTERM, before the next step. */
 #define END_GRACE_MS 5000
+/* After the last SIGTERM: mpqemu-remote gives its storage daemon 10 s to write back. */
+#define END_LAST_MS 15000
 
 enum phase { PHASE_START, PHASE_RUN, PHASE_END };
-enum end_step { END_WAIT, END_TERM, END_KILL };
+/*
+ * A second SIGTERM makes mpqemu-remote kill a device process that hangs, which would be left
+ * behind if the keeper were killed.
+ */
+enum end_step { END_WAIT, END_TERM, END_TERM_AGAIN, END_KILL };
 
 struct run_remote {
 	struct run *run;
@@ -106,22 +112,21 @@ static void stop_timer(struct run *run)
 static gboolean end_timer(void *opaque)
 {
 	struct run *run = opaque;
+	bool last = run->end_step == END_TERM_AGAIN;
 
+	run->end_step++;
 	for (unsigned i = 0; i < run->remote_count; i++) {
 		struct run_remote *remote = &run->remotes[i];
 
 		if (!remote->child.pid)
 			continue;
 		log_warning("%s: process %d has not ended; sending %s", remote->process->serves,
-			    remote->child.pid, run->end_step == END_WAIT ? "SIGTERM" : "SIGKILL");
-		child_kill(&remote->child, run->end_step == END_WAIT ? SIGTERM : SIGKILL);
+			    remote->child.pid, last ? "SIGKILL" : "SIGTERM");
+		child_kill(&remote->child, last ? SIGKILL : SIGTERM);
 	}
-	if (run->end_step == END_WAIT) {
-		run->end_step = END_TERM;
+	if (run->end_step == END_TERM)
 		return G_SOURCE_CONTINUE;
-	}
-	run->end_step = END_KILL;
-	run->timer = 0;
+	run->timer = last ? 0 : g_timeout_add(END_LAST_MS, end_timer, run);
 	return G_SOURCE_REMOVE;
 }
 
@@ -340,7 +345,7 @@ static void remote_gone(struct run_remote *remote)
 	} else if (remote->child.status && run->end_step == END_WAIT) {
 		log_error("%s: its process %s", remote->process->serves, end);
 		set_status(run, RUN_STATUS_REMOTE);
-	} else if (remote->child.signal == SIGKILL && !run->signals) {
+	} else if (remote->child.status == 128 + SIGKILL && !run->signals) {
 		set_status(run, RUN_STATUS_REMOTE);
 	}
 	quit_when_done(run);
