@@ -2,13 +2,12 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "base/fd.h"
 
 #define LINE_MAX_BYTES 1024
 
@@ -37,10 +36,26 @@ void log_set_timestamp(bool on)
 	log_state.timestamp = on;
 }
 
+/*
+ * One write, and only when it will not wait: a reader that has stopped must not stop who logs.  A
+ * pipe that is writable takes PIPE_BUF bytes, which is all that ever comes at once.
+ */
+static void write_now(const void *text, size_t len)
+{
+	struct pollfd p = { .fd = log_state.fd, .events = POLLOUT };
+	ssize_t n = -1;
+
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLOUT)
+		do
+			n = write(log_state.fd, text, len);
+		while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)len)
+		log_state.lost++;
+}
+
 void log_copy(const void *lines, unsigned long len)
 {
-	if (fd_write_all(log_state.fd, lines, len))
-		log_state.lost++;
+	write_now(lines, len);
 }
 
 unsigned long log_lost(void)
@@ -104,7 +119,6 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 	char line[LINE_MAX_BYTES];
 	int saved = errno;
 	size_t len = 0;
-	ssize_t n;
 
 	if (level > log_state.level)
 		return;
@@ -117,11 +131,7 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
 	line[len++] = '\n';
-	do
-		n = write(log_state.fd, line, len);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)len)
-		log_state.lost++;
+	write_now(line, len);
 	errno = saved;
 }
 

@@ -39,7 +39,10 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 void log_vline(enum log_level level, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 
-/* Writes finished lines of another process as they are, though it may block. */
+/*
+ * Writes finished lines of another process as they are, at most PIPE_BUF bytes; like a line of
+ * our own, they are lost when the log fd does not take them at once.
+ */
 void log_copy(const void *lines, unsigned long len);
 
 /* Lines lost so far because the log fd did not take them. */
