@@ -4,6 +4,7 @@
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -451,8 +452,61 @@ class Authority(wire.unittest.TestCase):
             self.assertEqual(remote.finish(), EXIT_CLEAN)
 
 
+class StorageDaemon(wire.unittest.TestCase):
+    """A disk whose storage daemon dies: the keeper says so, the device stays."""
+
+    def test_killed(self):
+        if not shutil.which("qemu-storage-daemon"):
+            self.skipTest("qemu-storage-daemon is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            image = os.path.join(folder, "d.qcow2")
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True,
+                           timeout=TIMEOUT)
+            with Remote.start(["lsi53c895a,id=l0"], [
+                    "-drive", f"if=none,id=d0,file={image},format=qcow2",
+                    "-device", "scsi-hd,id=disk0,drive=d0"]) as remote:
+                self.assertEqual(remote.peer.cfg_read(0, 2), 0x1000)
+                for pid in children(remote.proc.pid):
+                    with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+                        if file.read().startswith("qemu-storage"):
+                            os.kill(pid, signal.SIGKILL)
+                said = "disk0: its storage daemon has ended"
+                wait_for(lambda: said in remote.log(), said)
+                self.assertEqual(remote.peer.cfg_read(0, 2), 0x1000)
+                remote.finish()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
 class LogGone(wire.unittest.TestCase):
     """Nobody reads stderr any more: lines are lost, and nothing else is."""
+
+    def test_full_pipe(self):
+        """A stderr that takes no more stops neither process from ending as it should."""
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+        fd = theirs.fileno()
+        remote = subprocess.Popen(
+            command(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={fd}"),
+            stdin=subprocess.DEVNULL, stderr=writer, pass_fds=[fd])
+        theirs.close()
+        os.close(writer)
+        try:
+            ours.send(b"\xff" * 16)     # no such command: a line
+            self.assertEqual(remote.wait(TIMEOUT), EXIT_PROTOCOL)
+        finally:
+            remote.kill()
+            remote.wait()
+            ours.close()
+            os.close(reader)
 
     def test_keeper_survives(self):
         ours, theirs = socket.socketpair()

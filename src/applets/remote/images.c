@@ -36,7 +36,8 @@ static bool open_file(const struct remote_plan *plan, struct plan_image *in, str
 	struct image_options options = {
 		.path = in->filename, .format = in->probe ? NULL : in->driver,
 		.direct = in->direct, .readonly = in->readonly || is_cdrom(disk),
-		.auto_readonly = in->auto_readonly, .share_rw = in->share_rw,
+		/* A disk that cannot be written is not started as a read-only one. */
+		.auto_readonly = in->auto_readonly && is_cdrom(disk), .share_rw = in->share_rw,
 		.resizable = !is_cdrom(disk), .no_lock = !in->locking,
 	};
 	struct image image;
@@ -135,6 +136,11 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 const int *images_fds(const struct images *images)
 {
 	return images->fd;
+}
+
+int images_daemon(const struct images *images, unsigned disk)
+{
+	return images->storage[disk] ? storage_pidfd(images->storage[disk]) : -1;
 }
 
 void images_close(struct images *images)

@@ -17,6 +17,9 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 /* One fd a disk of the spec, -1 for a disk without one; the images'. */
 const int *images_fds(const struct images *images);
 
+/* The pidfd of the storage daemon behind disk @disk, the images'; -1 for none. */
+int images_daemon(const struct images *images, unsigned disk);
+
 /* Closes them, which drops the locks, and ends the storage daemons.  NULL-safe. */
 void images_close(struct images *images);
 

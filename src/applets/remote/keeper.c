@@ -199,28 +199,48 @@ static bool on_control(const struct keeper *k, struct launch *l)
 	return true;
 }
 
+/* What the keeper waits for: its own three, then the storage daemon of each disk. */
+enum { WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_DAEMON };
+
+/* A daemon ends after the device process; one that ends before takes its disk along. */
+static void on_daemon(const struct keeper *k, const struct launch *l, unsigned disk)
+{
+	if (!l->ended && !l->stop_signals)
+		log_error("%s: its storage daemon has ended; its requests fail from now on",
+			  k->spec->disk[disk].unit.id);
+}
+
 /* Until the device process has ended and its last line is copied. */
 static void watch(const struct keeper *k, struct launch *l)
 {
-	struct pollfd p[] = {
-		{ .fd = l->signal_fd, .events = POLLIN },
-		{ .fd = l->log[0], .events = POLLIN },
-		{ .fd = l->control[0], .events = POLLIN },
+	struct pollfd p[WATCH_DAEMON + SPEC_MAX_DISKS] = {
+		[WATCH_SIGNAL] = { .fd = l->signal_fd, .events = POLLIN },
+		[WATCH_LOG] = { .fd = l->log[0], .events = POLLIN },
+		[WATCH_CONTROL] = { .fd = l->control[0], .events = POLLIN },
 	};
 
-	while (!l->ended || p[1].fd >= 0) {
-		if (poll(p, 3, -1) < 0 && errno != EINTR) {
+	unsigned count = WATCH_DAEMON + k->spec->disk_count;
+
+	for (unsigned i = 0; i < k->spec->disk_count; i++)
+		p[WATCH_DAEMON + i] = (struct pollfd){ .fd = k->daemon[i], .events = POLLIN };
+	while (!l->ended || p[WATCH_LOG].fd >= 0) {
+		if (poll(p, count, -1) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
 			kill(l->pid, SIGKILL);
 			waitpid(l->pid, &l->wait_status, 0);
 			return;
 		}
-		if (p[0].revents)
+		if (p[WATCH_SIGNAL].revents)
 			on_signal(l);
-		if (p[1].revents && !copy_log(p[1].fd))
-			p[1].fd = -1;
-		if (p[2].revents && !on_control(k, l))
-			p[2].fd = -1;
+		if (p[WATCH_LOG].revents && !copy_log(p[WATCH_LOG].fd))
+			p[WATCH_LOG].fd = -1;
+		if (p[WATCH_CONTROL].revents && !on_control(k, l))
+			p[WATCH_CONTROL].fd = -1;
+		for (unsigned i = WATCH_DAEMON; i < count; i++)
+			if (p[i].revents) {
+				on_daemon(k, l, i - WATCH_DAEMON);
+				p[i].fd = -1;
+			}
 	}
 }
 

@@ -163,11 +163,15 @@ static bool prepare(struct remote *r, GError **error)
 
 static int run(struct remote *r)
 {
+	int daemon[SPEC_MAX_DISKS];
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peer,
-		.image = images_fds(r->images), .ready = on_ready, .opaque = r,
+		.image = images_fds(r->images), .daemon = daemon,
+		.ready = on_ready, .opaque = r,
 	};
 
+	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
+		daemon[i] = images_daemon(r->images, i);
 	return keeper_run(&keeper);
 }
 
