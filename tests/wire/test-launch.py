@@ -458,6 +458,8 @@ class StorageDaemon(wire.unittest.TestCase):
     def test_killed(self):
         if not shutil.which("qemu-storage-daemon"):
             self.skipTest("qemu-storage-daemon is not installed")
+        if wrapper():
+            self.skipTest("valgrind 3.19 has no pidfd_open")
         with tempfile.TemporaryDirectory() as folder:
             image = os.path.join(folder, "d.qcow2")
             subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True,
