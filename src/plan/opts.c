@@ -25,9 +25,28 @@ const struct opt_syntax opt_syntax_plain = { NULL, OPT_DIALECT_QEMUOPTS, false }
 const struct option_def *option_find(const struct option_def *table, const char *name)
 {
 	for (; table->name; table++)
-		if (!strcmp(table->name, name))
+		if (!(table->flags & OPTION_OWN) && !strcmp(table->name, name))
 			return table;
 	return NULL;
+}
+
+const struct option_def *option_find_own(const struct option_def *table, const char *name)
+{
+	size_t len = strcspn(name, "=");
+
+	for (; table->name; table++)
+		if (table->flags & OPTION_OWN && strlen(table->name) == len &&
+		    !strncmp(table->name, name, len))
+			return table;
+	return NULL;
+}
+
+char *option_usage(const struct option_def *def)
+{
+	bool own = def->flags & OPTION_OWN;
+
+	return g_strconcat(own ? "--" : "-", def->name, !def->args ? "" : own ? "=" : " ",
+			   def->args, NULL);
 }
 
 static char *where_of(const char *word, const char *arg)
@@ -39,12 +58,39 @@ static char *where_of(const char *word, const char *arg)
 	return g_strdup_printf("%.*s...", WHERE_MAX, all);
 }
 
+/* The row of a word that starts with a dash, or NULL. */
+static const struct option_def *find_word(const struct option_def *table, const char *word)
+{
+	bool two = word[1] == '-';
+	const char *name = word + (two ? 2 : 1);
+	const struct option_def *def = option_find(table, name);
+
+	return !def && two ? option_find_own(table, name) : def;
+}
+
+/* "--NAME=VALUE" of an option that takes one, "--NAME" of one that does not. */
+static bool take_own_value(struct option_use *use, const char *where, GError **error)
+{
+	const char *equals = strchr(use->word, '=');
+	bool wanted = use->def->flags & OPTION_HAS_ARG;
+
+	if (wanted && !equals) {
+		g_autofree char *usage = option_usage(use->def);
+
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: requires an argument: %s", where,
+				usage);
+	}
+	if (!wanted && equals)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: takes no argument", where);
+	use->arg = wanted ? equals + 1 : NULL;
+	return true;
+}
+
 bool option_next(const struct option_def *table, int argc, char *const *argv, int *index,
 		 struct option_use *ret, GError **error)
 {
 	struct option_use use = { .word = argv[*index], .index = *index, .count = 1 };
 	g_autofree char *where = NULL;
-	const char *name;
 
 	if (use.word[0] != '-') {
 		use.arg = use.word;
@@ -52,12 +98,14 @@ bool option_next(const struct option_def *table, int argc, char *const *argv, in
 		*ret = use;
 		return true;
 	}
-	name = use.word + (use.word[1] == '-' ? 2 : 1);
 	where = where_of(use.word, NULL);
-	use.def = option_find(table, name);
+	use.def = find_word(table, use.word);
 	if (!use.def)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: invalid option", where);
-	if (use.def->flags & OPTION_HAS_ARG) {
+	if (use.def->flags & OPTION_OWN) {
+		if (!take_own_value(&use, where, error))
+			return false;
+	} else if (use.def->flags & OPTION_HAS_ARG) {
 		if (*index + 1 >= argc)
 			return mpq_fail(error, MPQ_ERROR_USAGE, "%s: requires an argument", where);
 		use.arg = argv[*index + 1];
@@ -86,7 +134,9 @@ bool option_run(const struct option_def *table, int argc, char *const *argv, voi
 
 char *option_where(const struct option_use *use)
 {
-	return where_of(use->word, use->def ? use->arg : NULL);
+	bool two_words = use->def && !(use->def->flags & OPTION_OWN);
+
+	return where_of(use->word, two_words ? use->arg : NULL);
 }
 
 static bool fail_at(const char *where, GError **error, enum mpq_error code, const char *fmt,

@@ -28,6 +28,11 @@ struct json_t;
 
 #define OPTION_HAS_ARG	1u
 #define OPTION_HIDDEN	2u	/* accepted, not in -help */
+/*
+ * Ours, not QEMU's: "--NAME=VALUE" in one word with OPTION_HAS_ARG, else "--NAME"; never with one
+ * dash.  A QEMU option of the same name is another row ("--sandbox=x" and "-sandbox x").
+ */
+#define OPTION_OWN	4u
 
 struct option_use;
 
@@ -49,14 +54,21 @@ struct option_use {
 };
 
 /*
- * Reads the option at argv[*index] and moves *index behind it.  Fails with QEMU's words:
- * "-blah: invalid option", "-m: requires an argument".
+ * Reads the option at argv[*index] and moves *index behind it.  "--NAME=..." is a row with
+ * OPTION_OWN, "--NAME" QEMU's before ours.  Fails with QEMU's words: "-blah: invalid option",
+ * "-m: requires an argument".
  */
 bool option_next(const struct option_def *table, int argc, char *const *argv, int *index,
 		 struct option_use *ret, GError **error);
 
-/* The table's row of that name (no dashes), or NULL. */
+/* The table's row of that name (no dashes) without OPTION_OWN, or NULL. */
 const struct option_def *option_find(const struct option_def *table, const char *name);
+
+/* The same with OPTION_OWN; the name ends at a '='. */
+const struct option_def *option_find_own(const struct option_def *table, const char *name);
+
+/* How the option is written: "-name [guest=]NAME", "--on-error=report|...".  The caller frees. */
+char *option_usage(const struct option_def *def);
 
 /*
  * Calls each option's handler in order, from argv[1] on.  A word that is not an option goes to

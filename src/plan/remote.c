@@ -253,6 +253,19 @@ bool remote_option_flag(void *opaque, const struct option_use *use, GError **err
 	return true;
 }
 
+bool remote_option_choice(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+	g_auto(GStrv) words = g_strsplit(use->def->args, "|", -1);
+
+	for (uint8_t i = 0; words[i]; i++)
+		if (!strcmp(words[i], use->arg)) {
+			*((uint8_t *)p->plan + use->def->data) = i;
+			return true;
+		}
+	return option_fail(use, error, MPQ_ERROR_USAGE, "it is one of %s", use->def->args);
+}
+
 /* -d: QEMU's names of what a device may log; all of them turn the one debug level on. */
 bool remote_option_debug(void *opaque, const struct option_use *use, GError **error)
 {
@@ -484,6 +497,7 @@ static void plan_init(struct remote_plan *plan)
 		.object = g_ptr_array_new_with_free_func((GDestroyNotify)opt_set_destroy),
 		.warnings = g_ptr_array_new_with_free_func(g_free),
 	};
+	plan->on_error = PLAN_ON_ERROR_ENOSPC_HOLD;
 	plan->spec->magic = SPEC_MAGIC;
 	plan->spec->version = SPEC_VERSION;
 	plan->spec->size = sizeof(*plan->spec);

@@ -87,6 +87,14 @@ struct plan_fd {
 	char *opaque;		/* or NULL */
 };
 
+/*
+ * --on-error: what a host error of a disk does where werror= or rerror= does not say it.  The words
+ * are in the enum's order.
+ */
+#define PLAN_ON_ERROR_WORDS "report|hold|enospc-hold|ignore"
+enum plan_on_error { PLAN_ON_ERROR_REPORT, PLAN_ON_ERROR_HOLD, PLAN_ON_ERROR_ENOSPC_HOLD,
+		     PLAN_ON_ERROR_IGNORE };
+
 enum plan_action {
 	PLAN_RUN,
 	PLAN_PRINT,	/* -help, -version, "-device help": write @output to stdout and exit 0 */
@@ -118,6 +126,7 @@ struct remote_plan {
 	bool msg_timestamp;
 	bool msg_guest_name;
 	bool debug;			/* -d: log more */
+	uint8_t on_error;		/* --on-error: enum plan_on_error */
 
 	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
 };

@@ -13,6 +13,10 @@
 #define FLAG(name, handler, help) { name, 0, remote_option_##handler, NULL, help, 0 }
 #define FLAG_AT(name, member, help) \
 	{ name, 0, remote_option_flag, NULL, help, offsetof(struct remote_plan, member) }
+/* "--NAME=A|B|C": the index of the word goes to a uint8_t. */
+#define OWN_CHOICE_AT(name, member, words, help) \
+	{ name, OPTION_HAS_ARG | OPTION_OWN, remote_option_choice, words, help, \
+	  offsetof(struct remote_plan, member) }
 #define IGNORED(name) { name, OPTION_HIDDEN, remote_option_ignore, NULL, NULL, 0 }
 #define IGNORED_WORD(name) \
 	{ name, OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_ignore, NULL, NULL, 0 }
@@ -46,6 +50,8 @@ const struct option_def remote_options[] = {
 	WORD("d", debug, "guest_errors|unimp|all", "log more"),
 	FLAG("version", version, "print the version and exit"),
 	FLAG("help", help, "print this and exit"),
+	OWN_CHOICE_AT("on-error", on_error, PLAN_ON_ERROR_WORDS,
+		      "a failed request without werror= or rerror="),
 	/* the same under another name */
 	{ "h", OPTION_HIDDEN, remote_option_help, NULL, NULL, 0 },
 	{ "M", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_machine, NULL, NULL, 0 },
@@ -104,12 +110,10 @@ char *remote_help(void)
 				     "for each.\n\n");
 
 	for (const struct option_def *def = remote_options; def->name; def++) {
-		g_autofree char *head = NULL;
+		g_autofree char *head = option_usage(def);
 
 		if (def->flags & OPTION_HIDDEN)
 			continue;
-		head = g_strconcat("-", def->name, def->args ? " " : "", def->args ? def->args : "",
-				   NULL);
 		if (strlen(head) > 24)
 			g_string_append_printf(text, "%s\n%-25s%s\n", head, "", def->help);
 		else

@@ -211,6 +211,28 @@ static uint8_t on_error(uint64_t device, int drive, uint8_t deflt)
 	return action == PROP_ERROR_AUTO ? deflt : actions[action];
 }
 
+/* --on-error, as the SCSI target has it. */
+static const struct {
+	uint8_t write, read;		/* enum scsi_on_error */
+} defaults[] = {
+	[PLAN_ON_ERROR_REPORT] = { SCSI_ON_ERROR_REPORT, SCSI_ON_ERROR_REPORT },
+	[PLAN_ON_ERROR_HOLD] = { SCSI_ON_ERROR_STOP, SCSI_ON_ERROR_STOP },
+	[PLAN_ON_ERROR_ENOSPC_HOLD] = { SCSI_ON_ERROR_ENOSPC, SCSI_ON_ERROR_REPORT },
+	[PLAN_ON_ERROR_IGNORE] = { SCSI_ON_ERROR_IGNORE, SCSI_ON_ERROR_IGNORE },
+};
+
+static void set_on_error(const struct topo *t, struct scsi_unit_config *unit,
+			 const struct prop_values *values, const struct backend *backend)
+{
+	int werror = backend ? backend->werror : PROP_ERROR_AUTO;
+	int rerror = backend ? backend->rerror : PROP_ERROR_AUTO;
+
+	unit->werror = on_error(values->num[PROP_WERROR], werror,
+				defaults[t->plan->on_error].write);
+	unit->rerror = on_error(values->num[PROP_RERROR], rerror,
+				defaults[t->plan->on_error].read);
+}
+
 static void copy_string(char *to, size_t size, const char *given, const char *deflt)
 {
 	g_strlcpy(to, given ? given : deflt, size);
@@ -308,8 +330,6 @@ static bool set_unit(const struct opt_set *set, struct spec_disk *disk, const st
 {
 	struct scsi_unit_config *unit = &disk->unit;
 	bool cd = driver->kind == DRIVER_SCSI_CD;
-	int werror = backend ? backend->werror : PROP_ERROR_AUTO;
-	int rerror = backend ? backend->rerror : PROP_ERROR_AUTO;
 
 	if (values->num[PROP_SCSI_VERSION] > UINT8_MAX)
 		return opt_bad(set, error, "Parameter 'scsi_version' expects a value from 0 to %u",
@@ -319,8 +339,6 @@ static bool set_unit(const struct opt_set *set, struct spec_disk *disk, const st
 	unit->readonly = cd || image->readonly;
 	set_names(unit, driver, values, backend);
 	set_numbers(unit, values);
-	unit->werror = on_error(values->num[PROP_WERROR], werror, SCSI_ON_ERROR_ENOSPC);
-	unit->rerror = on_error(values->num[PROP_RERROR], rerror, SCSI_ON_ERROR_REPORT);
 	unit->write_cache = values->num[PROP_WRITE_CACHE] == PROP_AUTO ?
 			    !image->driver || image->writeback :
 			    values->num[PROP_WRITE_CACHE] == PROP_ON;
@@ -363,6 +381,7 @@ bool topo_add_disk(struct topo *t, const struct opt_set *set, const struct drive
 	    !set_unit(set, &disk, driver, values, backend, &t->plan->image[t->spec->disk_count],
 		      error))
 		return false;
+	set_on_error(t, &disk.unit, values, backend);
 	name_unit(t, &disk, backend);
 	t->spec->disk[t->spec->disk_count++] = disk;
 	return true;

@@ -33,7 +33,7 @@ static void add_working(GString *out)
 	for (const struct option_def *def = remote_options; def->name; def++) {
 		g_autofree char *name = g_strconcat("-", def->name, NULL);
 
-		if (def->flags & OPTION_HIDDEN)
+		if (def->flags & (OPTION_HIDDEN | OPTION_OWN))
 			continue;
 		g_string_append(out, "|");
 		add_cell(out, name);
@@ -42,6 +42,23 @@ static void add_working(GString *out)
 		g_string_append(out, "\n");
 	}
 	g_string_append(out, "\n-h is -help, -M is -machine.\n");
+}
+
+/* Options that QEMU has not. */
+static void add_own(GString *out)
+{
+	g_string_append(out, "\n## Its own: two dashes, the value after \"=\"\n\n"
+			"| option | |\n|---|---|\n");
+	for (const struct option_def *def = remote_options; def->name; def++) {
+		g_autofree char *usage = option_usage(def);
+
+		if (def->flags & OPTION_HIDDEN || !(def->flags & OPTION_OWN))
+			continue;
+		g_string_append(out, "|");
+		add_cell(out, usage);
+		add_cell(out, def->help);
+		g_string_append(out, "\n");
+	}
 }
 
 /* The names of the options with one handler, in one paragraph of at most 100 columns. */
@@ -110,6 +127,7 @@ static char *make_page(void)
 				    "`-device DRIVER,help`.\n\n");
 
 	add_working(out);
+	add_own(out);
 	add_names(out, "Accepted: they ask for what is so anyway", remote_option_ignore);
 	add_names(out, "Accepted with the argument none", remote_option_none);
 	add_refused(out);
@@ -136,7 +154,8 @@ static void test_tables(void)
 {
 	for (const struct option_def *def = remote_options; def->name; def++) {
 		g_assert_true(*def->name && def->handle);
-		g_assert_true(option_find(remote_options, def->name) == def);
+		g_assert_true((def->flags & OPTION_OWN ? option_find_own : option_find)
+			      (remote_options, def->name) == def);
 		g_assert_true((def->flags & OPTION_HIDDEN) || def->help);
 		g_assert_true(!def->args || (def->flags & OPTION_HAS_ARG));
 	}

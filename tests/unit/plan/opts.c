@@ -536,7 +536,8 @@ static bool take_stray(void *opaque, const struct option_use *use, GError **erro
 
 static const struct option_def table[] = {
 	{ "device", OPTION_HAS_ARG, take }, { "d", OPTION_HAS_ARG, take }, { "S", 0, take },
-	{ NULL },
+	{ "level", OPTION_HAS_ARG | OPTION_OWN, take, "A|B" }, { "quiet", OPTION_OWN, take },
+	{ "d", OPTION_HAS_ARG | OPTION_OWN, take }, { NULL },
 };
 
 static const struct {
@@ -558,6 +559,20 @@ static const struct {
 	{ { "x", "-S", "--S" }, "S::1 S::1 ", NULL },
 	{ { "x", "-d", "-S", "disk" }, "d:-S:2 <disk> ", NULL },
 	{ { "x", "--device", "", "-d", "e" }, "device::2 d:e:2 ", NULL },
+	/* our own: two dashes, the value in the same word */
+	{ { "x", "--level=a=b", "--level=" }, "level:a=b:1 level::1 ", NULL },
+	{ { "x", "--level", "a" }, NULL, "--level: requires an argument: --level=A|B" },
+	{ { "x", "-level=a" }, NULL, "-level=a: invalid option" },
+	{ { "x", "-level" }, NULL, "-level: invalid option" },
+	{ { "x", "--leve=a" }, NULL, "--leve=a: invalid option" },
+	{ { "x", "--levels=a" }, NULL, "--levels=a: invalid option" },
+	{ { "x", "--=a" }, NULL, "--=a: invalid option" },
+	{ { "x", "--quiet", "disk" }, "quiet::1 <disk> ", NULL },
+	{ { "x", "--quiet=1" }, NULL, "--quiet=1: takes no argument" },
+	{ { "x", "-quiet" }, NULL, "-quiet: invalid option" },
+	/* QEMU's option of the same name stays what it is */
+	{ { "x", "--d=a", "--d", "a" }, "d:a:1 d:a:2 ", NULL },
+	{ { "x", "--d" }, NULL, "--d: requires an argument" },
 };
 
 static void test_words(void)

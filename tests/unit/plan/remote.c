@@ -46,6 +46,13 @@ static const struct {
 	  "-M x-remote,foo=1: Property 'x-remote-machine.foo' not found" },
 	{ "-machine x-remote,vfio-user=on", MPQ_ERROR_REFUSED, "-machine x-remote,vfio-user=on: "
 	  "vfio-user=on is not supported by mpqemu-remote" },
+	{ "--on-error", MPQ_ERROR_USAGE, "--on-error: requires an argument: --on-error="
+	  "report|hold|enospc-hold|ignore" },
+	{ "--on-error=", MPQ_ERROR_USAGE,
+	  "--on-error=: it is one of report|hold|enospc-hold|ignore" },
+	{ "--on-error=hol", MPQ_ERROR_USAGE,
+	  "--on-error=hol: it is one of report|hold|enospc-hold|ignore" },
+	{ "-on-error=hold", MPQ_ERROR_USAGE, "-on-error=hold: invalid option" },
 	{ "-sandbox on", MPQ_ERROR_REFUSED, NULL },
 	{ "-runas nobody", MPQ_ERROR_REFUSED, NULL },
 	{ "-chroot /", MPQ_ERROR_REFUSED, NULL },
@@ -340,6 +347,20 @@ static const struct {
 	{ LO "-drive id=d,file=/x,format=raw,cache=unsafe,werror=stop "
 	  "-device scsi-hd,drive=d,werror=report,rerror=stop",
 	  L_OUT "hd d@0:0:0 wce report/stop\n  raw/file native file=/x auto-ro no-flush\n" },
+	/* --on-error, before or after; what the drive or the device says counts more */
+	{ "--on-error=report " LO D HD,
+	  L_OUT "hd d@0:0:0 wce report/report\n  raw/file native file=/x auto-ro\n" },
+	{ LO D HD "--on-error=hold",
+	  L_OUT "hd d@0:0:0 wce stop/stop\n  raw/file native file=/x auto-ro\n" },
+	{ LO D HD "--on-error=enospc-hold", L_OUT HD_OUT "  raw/file native file=/x auto-ro\n" },
+	{ LO "-device scsi-cd --on-error=report --on-error=ignore",
+	  L_OUT "cd l.0:0:0@0:0:0 wce ro ignore/ignore\n  empty\n" },
+	{ LO "-drive id=d,file=/x,format=raw,werror=enospc "
+	  "-device scsi-hd,drive=d,rerror=report --on-error=ignore",
+	  L_OUT "hd d@0:0:0 wce enospc/report\n  raw/file native file=/x auto-ro\n" },
+	{ LO "-drive id=d,file=/x,format=raw,werror=report "
+	  "-device scsi-hd,drive=d,werror=auto --on-error=hold",
+	  L_OUT "hd d@0:0:0 wce report/stop\n  raw/file native file=/x auto-ro\n" },
 	{ LO "-drive id=d,file=/x,format=raw,offset=512,size=1M " HD,
 	  L_OUT HD_OUT "  raw/file file=/x auto-ro\n" },
 	{ LO "-drive id=d,file.driver=host_device,file.filename=/dev/x,format=raw " HD,
