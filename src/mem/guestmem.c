@@ -4,27 +4,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/num.h"
+#include "mem/arena.h"
 #include "mem/memfd.h"
 
 #define PAGE 4096u
-/* Room for the old table and the new one side by side; halved where the system has not so much. */
-#define ARENA_MAX (1ULL << 40)
-#define ARENA_MIN (1ULL << 34)
 
 struct region {
 	uint64_t gpa, size, offset;
 	dev_t dev;
 	ino_t ino;
-	uint64_t at;		/* into the arena */
+	int place;		/* in the arena */
 };
 
 struct guestmem {
-	uint8_t *arena;		/* aligned to its size: one mask pins every address inside it */
-	uint64_t arena_size;
+	struct guestmem_arena *arena;
 	struct region region[GUESTMEM_MAX_REGIONS];	/* sorted by gpa */
 	unsigned count;
 	uint64_t generation;
@@ -32,37 +28,20 @@ struct guestmem {
 	void *hook_opaque;
 };
 
-/* Reserves @size bytes at a multiple of @size; NULL if there are none. */
-static uint8_t *reserve(uint64_t size)
-{
-	uint8_t *raw = mmap(NULL, 2 * size, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint8_t *base;
-
-	if (raw == MAP_FAILED)
-		return NULL;
-	base = (uint8_t *)align_up((uintptr_t)raw, size);
-	if (base > raw)
-		munmap(raw, base - raw);
-	munmap(base + size, raw + size - base);
-	return base;
-}
-
-struct guestmem *guestmem_create(void)
+struct guestmem *guestmem_create(struct guestmem_arena *arena)
 {
 	struct guestmem *mem = calloc(1, sizeof(*mem));
+	int ret;
 
 	if (!mem)
 		return NULL;
-	for (uint64_t size = ARENA_MAX; size >= ARENA_MIN && !mem->arena; size /= 2) {
-		mem->arena = reserve(size);
-		mem->arena_size = size;
-	}
-	if (!mem->arena) {
+	ret = guestmem_arena_join(arena);
+	if (ret) {
 		free(mem);
-		errno = ENOMEM;
+		errno = -ret;
 		return NULL;
 	}
+	mem->arena = arena;
 	return mem;
 }
 
@@ -70,7 +49,9 @@ void guestmem_destroy(struct guestmem *mem)
 {
 	if (!mem)
 		return;
-	munmap(mem->arena, mem->arena_size);
+	for (unsigned i = 0; i < mem->count; i++)
+		guestmem_arena_unmap(mem->arena, mem->region[i].place);
+	guestmem_arena_leave(mem->arena);
 	free(mem);
 }
 
@@ -141,61 +122,6 @@ static int region_by_gpa(const void *a, const void *b)
 	return ra->gpa < rb->gpa ? -1 : ra->gpa > rb->gpa;
 }
 
-/* The end of the first of @count regions that overlaps [at, at + size), or 0. */
-static uint64_t overlap_end(const struct region *r, unsigned count, uint64_t at, uint64_t size)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (ranges_overlap(r[i].at, r[i].size, at, size))
-			return r[i].at + r[i].size;
-	return 0;
-}
-
-/* First place in the arena that neither table uses; -E2BIG if there is none. */
-static int arena_place(const struct guestmem *mem, const struct region *fresh, unsigned nfresh,
-		       struct region *r)
-{
-	uint64_t at = 0, end;
-
-	while (range_fits(at, r->size, mem->arena_size)) {
-		end = overlap_end(mem->region, mem->count, at, r->size);
-		if (!end)
-			end = overlap_end(fresh, nfresh, at, r->size);
-		if (!end) {
-			r->at = at;
-			return 0;
-		}
-		at = end;
-	}
-	return -E2BIG;
-}
-
-/*
- * Takes memory away and leaves the range reserved.  Should the kernel refuse (it has no memory for
- * its own tables), the old mapping stays: unreachable, since no table names it, and replaced by the
- * next region that gets its place.
- */
-static void arena_unmap(struct guestmem *mem, const struct region *r)
-{
-	mmap(mem->arena + r->at, r->size, PROT_NONE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-}
-
-/*
- * A mapping that fails late (a file sealed against writing) has taken the reservation away on
- * kernels before 6.12: it is put back, or a later mmap by anybody could get into the arena.
- */
-static int arena_map(struct guestmem *mem, const struct region *r, int fd)
-{
-	int ret = 0;
-
-	if (mmap(mem->arena + r->at, r->size, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, r->offset) == MAP_FAILED) {
-		ret = -errno;
-		arena_unmap(mem, r);
-	}
-	return ret;
-}
-
 /* An old region with the same contents that no earlier new one has taken over, or NULL. */
 static const struct region *find_kept(const struct guestmem *mem, const struct region *r,
 				      const bool *kept)
@@ -206,24 +132,24 @@ static const struct region *find_kept(const struct guestmem *mem, const struct r
 	return NULL;
 }
 
-/* Places and maps fresh[i]; a region that stands already keeps its mapping. */
-static int region_install(struct guestmem *mem, struct region *fresh, unsigned i, int fd,
-			  bool *kept, bool *mapped)
+/* Maps @fresh; a region that stands already keeps its mapping. */
+static int region_install(struct guestmem *mem, struct region *fresh, int fd, bool *kept,
+			  bool *ret_mapped)
 {
-	const struct region *old = find_kept(mem, &fresh[i], kept);
-	int ret;
+	const struct region *old = find_kept(mem, fresh, kept);
+	int place;
 
 	if (old) {
 		kept[old - mem->region] = true;
-		fresh[i].at = old->at;
+		fresh->place = old->place;
 		return 0;
 	}
-	ret = arena_place(mem, fresh, i, &fresh[i]);
-	if (ret)
-		return ret;
-	ret = arena_map(mem, &fresh[i], fd);
-	*mapped = ret == 0;
-	return ret;
+	place = guestmem_arena_map(mem->arena, fresh->size, fd, fresh->offset);
+	if (place < 0)
+		return place;
+	fresh->place = place;
+	*ret_mapped = true;
+	return 0;
 }
 
 static int regions_check(const struct guestmem_region *regions, unsigned count,
@@ -251,16 +177,16 @@ int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, un
 	int ret = regions_check(regions, count, fresh);
 
 	for (unsigned i = 0; i < count && !ret; i++)
-		ret = region_install(mem, fresh, i, regions[i].fd, kept, &mapped[i]);
+		ret = region_install(mem, &fresh[i], regions[i].fd, kept, &mapped[i]);
 	if (ret) {
 		for (unsigned i = 0; i < count && i < GUESTMEM_MAX_REGIONS; i++)
 			if (mapped[i])
-				arena_unmap(mem, &fresh[i]);
+				guestmem_arena_unmap(mem->arena, fresh[i].place);
 		return ret;
 	}
 	for (unsigned i = 0; i < mem->count; i++)
 		if (!kept[i])
-			arena_unmap(mem, &mem->region[i]);
+			guestmem_arena_unmap(mem->arena, mem->region[i].place);
 	memcpy(mem->region, fresh, count * sizeof(*fresh));
 	qsort(mem->region, count, sizeof(*mem->region), region_by_gpa);
 	mem->count = count;
@@ -291,7 +217,7 @@ int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *i
 			return -E2BIG;
 		off = gpa - r->gpa;
 		part = min_u64(len, r->size - off);
-		iov[n].iov_base = mem->arena + r->at + off;
+		iov[n].iov_base = guestmem_arena_at(mem->arena, r->place) + off;
 		iov[n++].iov_len = part;
 		gpa += part;
 		len -= part;

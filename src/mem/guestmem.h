@@ -3,9 +3,9 @@
 #define MEM_GUESTMEM_H
 
 /*
- * Guest RAM: a table of regions, each a part of a memfd mapped MAP_SHARED into one reserved range
- * of addresses.  Everything that touches guest memory goes through here, by guest-physical address
- * and length; no host pointer outlives the call that made it.
+ * Guest RAM: a table of regions, each a part of a memfd mapped MAP_SHARED into the process's arena
+ * (arena.h).  Everything that touches guest memory goes through here, by guest-physical address and
+ * length; no host pointer outlives the call that made it.
  *
  * An access that is not wholly inside the table, in address order and without a gap, fails and
  * transfers nothing.
@@ -19,6 +19,7 @@
 #define GUESTMEM_MAX_REGIONS 8
 
 struct guestmem;
+struct guestmem_arena;
 
 /* One region as the VMM announces it; @fd stays the caller's and may be closed after the call. */
 struct guestmem_region {
@@ -37,8 +38,8 @@ enum guestmem_dir {
 typedef void guestmem_hook(void *opaque, enum guestmem_dir dir, uint64_t gpa, const void *data,
 			   size_t len);
 
-/* Reserves the address range.  Returns NULL with errno set. */
-struct guestmem *guestmem_create(void);
+/* An empty table in @arena, which outlives it.  Returns NULL with errno set. */
+struct guestmem *guestmem_create(struct guestmem_arena *arena);
 void guestmem_destroy(struct guestmem *mem);
 
 /*

@@ -14,12 +14,14 @@
 #include "control/launch.h"
 #include "event/loop.h"
 #include "journal/txn.h"
+#include "mem/arena.h"
 #include "mem/memfd.h"
 #include "plan/spec.h"
 
 struct device_process {
 	const struct launch_spec *spec;
 	struct loop *loop;
+	struct guestmem_arena *arena;
 	uint8_t *state;				/* PCI_STATE_MAX bytes a device */
 	struct disks *disks;
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
@@ -146,7 +148,7 @@ static int make_device(struct device_process *p, unsigned i)
 
 	if (!cls)
 		return fail(sd->driver, -ENODEV);
-	ret = serve_init(&p->serve[i], p->loop, sd->peer_slot, cls, state, sd->id,
+	ret = serve_init(&p->serve[i], p->loop, p->arena, sd->peer_slot, cls, state, sd->id,
 			 disks_bus_setup(p->disks, i), &p->serve_ops);
 	return ret ? fail(sd->id, ret) : 0;
 }
@@ -171,6 +173,9 @@ static int set_up(struct device_process *p)
 	if (!p->loop)
 		return fail("event loop", -errno);
 	loop_set_hooks(p->loop, before_event, after_event, p);
+	p->arena = guestmem_arena_create();
+	if (!p->arena)
+		return fail("address range for guest RAM", -errno);
 	ret = disks_create(p->loop, p->spec, on_held, p, &p->disks);
 	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
 		ret = make_device(p, i);
@@ -202,6 +207,7 @@ static void tear_down(struct device_process *p)
 			serve_finish(&p->serve[i]);
 	disks_destroy(p->disks);
 	loop_destroy(p->loop);
+	guestmem_arena_destroy(p->arena);
 }
 
 int device_main(void)

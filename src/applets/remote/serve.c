@@ -342,9 +342,9 @@ void serve_flush(struct serve *serve)
 	}
 }
 
-int serve_init(struct serve *serve, struct loop *loop, int fd, const struct pci_class *cls,
-	       struct pci_state *state, const char *id, void *scsi_config,
-	       const struct serve_ops *ops)
+int serve_init(struct serve *serve, struct loop *loop, struct guestmem_arena *arena, int fd,
+	       const struct pci_class *cls, struct pci_state *state, const char *id,
+	       void *scsi_config, const struct serve_ops *ops)
 {
 	struct pci_host host = {
 		.loop = loop, .intx = on_intx, .guest_error = on_guest_error, .opaque = serve,
@@ -354,7 +354,7 @@ int serve_init(struct serve *serve, struct loop *loop, int fd, const struct pci_
 		.loop = loop, .ops = ops, .irqfd = -1, .resamplefd = -1,
 		.reraise = { .fn = on_reraise, .opaque = serve },
 	};
-	serve->mem = guestmem_create();
+	serve->mem = guestmem_create(arena);
 	if (!serve->mem)
 		return -errno;
 	host.mem = serve->mem;

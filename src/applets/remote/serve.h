@@ -20,6 +20,7 @@
 #include "proto/conn.h"
 
 struct guestmem;
+struct guestmem_arena;
 struct serve;
 
 /* How a session ended; the process's exit status is the worst of all. */
@@ -54,12 +55,12 @@ struct serve {
 };
 
 /*
- * Starts to serve the socket @fd with a device of class @cls on @state.  The serve and what it is
- * given stay in place until serve_finish().  Returns 0 or -errno.
+ * Starts to serve the socket @fd with a device of class @cls on @state, with guest RAM in @arena.
+ * The serve and what it is given stay in place until serve_finish().  Returns 0 or -errno.
  */
-int serve_init(struct serve *serve, struct loop *loop, int fd, const struct pci_class *cls,
-	       struct pci_state *state, const char *id, void *scsi_config,
-	       const struct serve_ops *ops);
+int serve_init(struct serve *serve, struct loop *loop, struct guestmem_arena *arena, int fd,
+	       const struct pci_class *cls, struct pci_state *state, const char *id,
+	       void *scsi_config, const struct serve_ops *ops);
 /* Begins to listen to the peer. */
 int serve_start(struct serve *serve);
 /* Takes no more messages and drops the interrupt fds; closed() is not called. */

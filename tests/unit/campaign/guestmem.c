@@ -10,6 +10,7 @@
 
 #include <glib.h>
 
+#include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
 #include "../util.h"
@@ -32,6 +33,7 @@ static uint64_t page_gpa(unsigned i)
 
 struct model {
 	GRand *rand;
+	struct guestmem_arena *arena;
 	struct guestmem *mem;
 	int fd[FILES];
 	uint8_t file[FILES][FILE_PAGES * PAGE];
@@ -203,7 +205,9 @@ static void check_files(struct model *m)
 static void round_run(struct model *m, uint32_t seed)
 {
 	m->rand = g_rand_new_with_seed(seed);
-	m->mem = guestmem_create();
+	m->arena = guestmem_arena_create();
+	g_assert_nonnull(m->arena);
+	m->mem = guestmem_create(m->arena);
 	g_assert_nonnull(m->mem);
 	m->count = 0;
 	memset(m->file, 0, sizeof(m->file));
@@ -221,6 +225,7 @@ static void round_run(struct model *m, uint32_t seed)
 	for (unsigned i = 0; i < FILES; i++)
 		must(close(m->fd[i]));
 	guestmem_destroy(m->mem);
+	guestmem_arena_destroy(m->arena);
 	g_rand_free(m->rand);
 }
 

@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "devices/edu/edu.h"
 #include "event/loop.h"
+#include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
 #include "pci/pci.h"
@@ -24,6 +25,7 @@ struct world {
 	struct pci_dev dev;
 	struct pci_state *state;
 	struct loop *loop;
+	struct guestmem_arena *arena;
 	struct guestmem *mem;
 	int ram;
 	bool pin;
@@ -47,9 +49,11 @@ static void world_init(struct world *w)
 
 	*w = (struct world){
 		.state = g_malloc0(edu_class.state_size), .loop = loop_create(-1),
-		.mem = guestmem_create(), .ram = must(memfd_make("ram", RAM_SIZE)),
+		.arena = guestmem_arena_create(), .ram = must(memfd_make("ram", RAM_SIZE)),
 	};
 	g_assert_nonnull(w->loop);
+	g_assert_nonnull(w->arena);
+	w->mem = guestmem_create(w->arena);
 	g_assert_nonnull(w->mem);
 	ram.fd = w->ram;
 	g_assert_cmpint(guestmem_set(w->mem, &ram, 1), ==, 0);
@@ -67,6 +71,7 @@ static void world_finish(struct world *w)
 	g_assert_cmpint(loop_step(w->loop, 0), ==, 0);
 	loop_destroy(w->loop);
 	guestmem_destroy(w->mem);
+	guestmem_arena_destroy(w->arena);
 	fd_close(&w->ram);
 	g_free(w->state);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
 
@@ -91,7 +92,9 @@ static void make_memory(struct rig *rig)
 	g_assert_nonnull(rig->ram);
 	rig->high = rig->ram + RIG_RAM;
 	regions[0].fd = regions[1].fd = rig->fd;
-	rig->mem = guestmem_create();
+	rig->arena = guestmem_arena_create();
+	g_assert_nonnull(rig->arena);
+	rig->mem = guestmem_create(rig->arena);
 	g_assert_cmpint(guestmem_set(rig->mem, regions, 2), ==, 0);
 }
 
@@ -173,6 +176,7 @@ void rig_down(struct rig *rig)
 	}
 	buffers_destroy(rig->buffers);
 	guestmem_destroy(rig->mem);
+	guestmem_arena_destroy(rig->arena);
 	loop_destroy(rig->loop);
 	munmap(rig->ram, RIG_RAM + RIG_HIGH_SIZE);
 	close(rig->fd);

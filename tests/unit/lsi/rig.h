@@ -41,6 +41,7 @@ struct rig_disk {
 
 struct rig {
 	struct loop *loop;
+	struct guestmem_arena *arena;
 	struct guestmem *mem;
 	uint8_t *ram, *high;
 	int fd;

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/num.h"
+#include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
 #include "../util.h"
@@ -46,6 +47,9 @@ enum kind {
 };
 
 static int files[KINDS];
+
+/* As in a process of the product: one, for all tables. */
+static struct guestmem_arena *arena;
 
 /* A peer that cuts its file short as soon as this process has looked at its size. */
 static int shrink_after_stat = -1;
@@ -135,7 +139,7 @@ static int set(struct guestmem *mem, const struct row_region *rows, unsigned cou
 
 static struct guestmem *make_mem(void)
 {
-	struct guestmem *mem = guestmem_create();
+	struct guestmem *mem = guestmem_create(arena);
 
 	g_assert_nonnull(mem);
 	return mem;
@@ -613,6 +617,8 @@ int main(int argc, char **argv)
 
 	g_test_init(&argc, &argv, NULL);
 	files_open();
+	arena = guestmem_arena_create();
+	g_assert_nonnull(arena);
 	g_test_add_func("/guestmem/refused", test_refused);
 	g_test_add_func("/guestmem/shrink-behind-our-back", test_shrink_behind_our_back);
 	g_test_add_func("/guestmem/too-many-bytes", test_too_many_bytes);
@@ -629,6 +635,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/guestmem/removed-is-unmapped", test_removed_is_unmapped);
 	g_test_add_func("/guestmem/many-changes", test_many_changes);
 	status = g_test_run();
+	guestmem_arena_destroy(arena);
 	files_close();
 	return status;
 }

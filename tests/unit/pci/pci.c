@@ -7,6 +7,7 @@
 #include <glib.h>
 
 #include "base/fd.h"
+#include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
 #include "pci/pci.h"
@@ -26,6 +27,7 @@ struct call {
 struct world {
 	struct pci_dev dev;
 	struct model_state state;
+	struct guestmem_arena *arena;
 	struct guestmem *mem;
 	struct call calls[8];
 	unsigned ncalls, resets, unrealized;
@@ -124,7 +126,9 @@ static void world_init(struct world *w)
 {
 	struct pci_host host = { .intx = on_intx, .guest_error = on_error, .opaque = w };
 
-	*w = (struct world){ .line_in_reset = -1, .mem = guestmem_create() };
+	*w = (struct world){ .line_in_reset = -1, .arena = guestmem_arena_create() };
+	g_assert_nonnull(w->arena);
+	w->mem = guestmem_create(w->arena);
 	g_assert_nonnull(w->mem);
 	host.mem = w->mem;
 	g_assert_cmpint(pci_dev_init(&w->dev, &model, &w->state.pci, &host, "m0", NULL), ==, 0);
@@ -135,6 +139,7 @@ static void world_finish(struct world *w)
 	pci_dev_finish(&w->dev);
 	g_assert_cmpuint(w->unrealized, ==, 1);
 	guestmem_destroy(w->mem);
+	guestmem_arena_destroy(w->arena);
 }
 
 /* Config space */

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/edu/edu.h"
+#include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
 #include "../util.h"
@@ -25,6 +26,7 @@
 
 struct world {
 	struct loop *loop;
+	struct guestmem_arena *arena;
 	struct serve serve;
 	struct serve_ops ops;
 	struct pci_state *state;
@@ -59,13 +61,15 @@ static void world_init(struct world *w)
 	*w = (struct world){
 		.ops = { .closed = on_closed, .opaque = w }, .fds = fds,
 		.state = g_malloc0(edu_class.state_size), .loop = loop_create(-1),
+		.arena = guestmem_arena_create(),
 	};
+	g_assert_nonnull(w->arena);
 	g_assert_nonnull(w->loop);
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
 	conn_init(&w->peer, s[0], MPQ_FROM_REMOTE);
 	loop_set_hooks(w->loop, NULL, after_event, w);
-	g_assert_cmpint(serve_init(&w->serve, w->loop, s[1], &edu_class, w->state, "edu0", NULL,
-				   &w->ops), ==, 0);
+	g_assert_cmpint(serve_init(&w->serve, w->loop, w->arena, s[1], &edu_class, w->state,
+				   "edu0", NULL, &w->ops), ==, 0);
 	g_assert_cmpint(serve_start(&w->serve), ==, 0);
 }
 
@@ -76,6 +80,7 @@ static void world_finish(struct world *w)
 	serve_finish(&w->serve);
 	fd_close(&fd);
 	fd_close(&w->peer.fd);
+	guestmem_arena_destroy(w->arena);
 	loop_destroy(w->loop);
 	g_free(w->state);
 	g_assert_cmpuint(open_fds(), ==, w->fds);

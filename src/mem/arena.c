@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mem/arena.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/num.h"
+#include "mem/guestmem.h"
+
+/* Room for old tables and new ones side by side; halved where the system has not so much. */
+#define ARENA_MAX (1ULL << 40)
+#define ARENA_MIN (1ULL << 34)
+
+/* What all tables hold, and once more what one of them is about to hold. */
+#define PLACES ((GUESTMEM_MAX_TABLES + 1) * GUESTMEM_MAX_REGIONS)
+
+struct place {
+	uint64_t at, size;	/* into the arena; size 0: free */
+};
+
+struct guestmem_arena {
+	uint8_t *base;
+	uint64_t size;
+	unsigned tables;
+	struct place place[PLACES];
+};
+
+/* Reserves @size bytes at a multiple of @size and as many behind them; NULL if there are none. */
+static uint8_t *reserve(uint64_t size)
+{
+	uint8_t *raw = mmap(NULL, 3 * size, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *base;
+
+	if (raw == MAP_FAILED)
+		return NULL;
+	base = (uint8_t *)align_up((uintptr_t)raw, size);
+	if (base > raw)
+		munmap(raw, base - raw);
+	if (raw + size > base)
+		munmap(base + 2 * size, raw + size - base);
+	return base;
+}
+
+struct guestmem_arena *guestmem_arena_create(void)
+{
+	struct guestmem_arena *arena = calloc(1, sizeof(*arena));
+
+	if (!arena)
+		return NULL;
+	for (uint64_t size = ARENA_MAX; size >= ARENA_MIN && !arena->base; size /= 2) {
+		arena->base = reserve(size);
+		arena->size = size;
+	}
+	if (!arena->base) {
+		free(arena);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return arena;
+}
+
+void guestmem_arena_destroy(struct guestmem_arena *arena)
+{
+	if (!arena)
+		return;
+	munmap(arena->base, 2 * arena->size);
+	free(arena);
+}
+
+void guestmem_arena_range(const struct guestmem_arena *arena, uint64_t *ret_base,
+			  uint64_t *ret_size)
+{
+	*ret_base = (uintptr_t)arena->base;
+	*ret_size = arena->size;
+}
+
+int guestmem_arena_join(struct guestmem_arena *arena)
+{
+	if (arena->tables == GUESTMEM_MAX_TABLES)
+		return -EUSERS;
+	arena->tables++;
+	return 0;
+}
+
+void guestmem_arena_leave(struct guestmem_arena *arena)
+{
+	arena->tables--;
+}
+
+/* The end of the first place that overlaps [at, at + size), or 0. */
+static uint64_t overlap_end(const struct guestmem_arena *arena, uint64_t at, uint64_t size)
+{
+	for (unsigned i = 0; i < PLACES; i++)
+		if (ranges_overlap(arena->place[i].at, arena->place[i].size, at, size))
+			return arena->place[i].at + arena->place[i].size;
+	return 0;
+}
+
+/* First fit; -E2BIG if there is none. */
+static int find_room(const struct guestmem_arena *arena, uint64_t size, uint64_t *ret_at)
+{
+	uint64_t at = 0, end;
+
+	while (range_fits(at, size, arena->size)) {
+		end = overlap_end(arena, at, size);
+		if (!end) {
+			*ret_at = at;
+			return 0;
+		}
+		at = end;
+	}
+	return -E2BIG;
+}
+
+static struct place *free_place(struct guestmem_arena *arena)
+{
+	for (unsigned i = 0; i < PLACES; i++)
+		if (!arena->place[i].size)
+			return &arena->place[i];
+	return NULL;
+}
+
+/*
+ * Takes memory away and leaves the range reserved.  Should the kernel refuse (it has no memory for
+ * its own tables), the old mapping stays: unreachable, since no table names it, and replaced by the
+ * next region that gets its place.
+ */
+static void overlay(struct guestmem_arena *arena, uint64_t at, uint64_t size)
+{
+	mmap(arena->base + at, size, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+/*
+ * A mapping that fails late (a file sealed against writing) has taken the reservation away on
+ * kernels before 6.12: it is put back, or a later mmap by anybody could get into the arena.
+ */
+int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, int fd, uint64_t offset)
+{
+	struct place *place = free_place(arena);
+	uint64_t at;
+	int ret;
+
+	if (!place)
+		return -E2BIG;
+	ret = find_room(arena, size, &at);
+	if (ret)
+		return ret;
+	if (mmap(arena->base + at, size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, offset) == MAP_FAILED) {
+		ret = -errno;
+		overlay(arena, at, size);
+		return ret;
+	}
+	*place = (struct place){ .at = at, .size = size };
+	return place - arena->place;
+}
+
+void guestmem_arena_unmap(struct guestmem_arena *arena, int place)
+{
+	overlay(arena, arena->place[place].at, arena->place[place].size);
+	arena->place[place] = (struct place){ 0 };
+}
+
+uint8_t *guestmem_arena_at(const struct guestmem_arena *arena, int place)
+{
+	return arena->base + arena->place[place].at;
+}
