@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void fd_close(int *fd)
@@ -23,6 +24,16 @@ int fd_set_cloexec(int fd, bool on)
 bool fd_is_open(int fd)
 {
 	return fcntl(fd, F_GETFD) >= 0;
+}
+
+int fd_stat(int fd, struct stat *ret_st)
+{
+	struct stat st;
+
+	if (syscall(SYS_fstat, fd, &st) < 0)
+		return -errno;
+	*ret_st = st;
+	return 0;
 }
 
 int fd_close_from(int first)

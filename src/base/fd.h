@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 /* Closes *fd if it is >= 0, sets it to -1, keeps errno. */
 void fd_close(int *fd);
@@ -27,6 +28,12 @@ int fd_set_cloexec(int fd, bool on);
 
 /* Is the number an open file of this process? */
 bool fd_is_open(int fd);
+
+/*
+ * fstat() by the system call of that name, which takes nothing but an fd: libc's own may be
+ * newfstatat, which a filter cannot tell from a look at a path.  Returns 0 or -errno.
+ */
+int fd_stat(int fd, struct stat *ret_st);
 
 /*
  * Closes every fd from @first on, whatever opened it.  Returns 0 or -errno.

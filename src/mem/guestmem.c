@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/fd.h"
 #include "base/num.h"
 #include "mem/arena.h"
 #include "mem/memfd.h"
@@ -96,8 +96,9 @@ static int region_check(const struct guestmem_region *in, struct region *ret_reg
 	/* A file that cannot be sealed (memory-backend-file) is taken as it is. */
 	if (ret && ret != -EPERM)
 		return ret;
-	if (fstat(in->fd, &st) < 0)
-		return -errno;
+	ret = fd_stat(in->fd, &st);
+	if (ret)
+		return ret;
 	if (!S_ISREG(st.st_mode))
 		return -ENODEV;
 	if (!range_fits(in->offset, in->size, st.st_size))
@@ -115,11 +116,14 @@ static bool region_same(const struct region *a, const struct region *b)
 	       a->size == b->size;
 }
 
-static int region_by_gpa(const void *a, const void *b)
+/* Puts @r into its place among @count sorted ones.  (qsort() may allocate.) */
+static void insert_by_gpa(struct region *sorted, unsigned count, const struct region *r)
 {
-	const struct region *ra = a, *rb = b;
-
-	return ra->gpa < rb->gpa ? -1 : ra->gpa > rb->gpa;
+	while (count && sorted[count - 1].gpa > r->gpa) {
+		sorted[count] = sorted[count - 1];
+		count--;
+	}
+	sorted[count] = *r;
 }
 
 /* An old region with the same contents that no earlier new one has taken over, or NULL. */
@@ -187,8 +191,8 @@ int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, un
 	for (unsigned i = 0; i < mem->count; i++)
 		if (!kept[i])
 			guestmem_arena_unmap(mem->arena, mem->region[i].place);
-	memcpy(mem->region, fresh, count * sizeof(*fresh));
-	qsort(mem->region, count, sizeof(*mem->region), region_by_gpa);
+	for (unsigned i = 0; i < count; i++)
+		insert_by_gpa(mem->region, i, &fresh[i]);
 	mem->count = count;
 	mem->generation++;
 	return 0;

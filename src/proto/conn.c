@@ -12,6 +12,12 @@
 #define HEADER sizeof(struct mpq_header)
 
 /*
+ * Reads that a hang-up makes at the most.  One takes 4 KiB, or what came with one set of fds; the
+ * usual send buffer of 208 KiB holds some 600 of the smallest messages.
+ */
+#define DRAIN_READS 4096
+
+/*
  * Room for one fd more than a message may carry, so that a surplus is seen.  What goes beyond that
  * the kernel drops and says so (MSG_CTRUNC).
  */
@@ -251,6 +257,22 @@ int conn_send(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t s
 		memcpy(conn->out + HEADER, payload, size);
 	conn->out_len = HEADER + size;
 	return conn_flush(conn);
+}
+
+int conn_hang_up(struct conn *conn)
+{
+	char dropped[4096];
+	int ret = shutdown(conn->fd, SHUT_RDWR) < 0 ? -errno : 0;
+
+	conn->msg_len = conn->out_len = conn->out_off = 0;
+	/* No room for fds is given, so the kernel closes those that come up. */
+	for (unsigned i = 0; i < DRAIN_READS; i++) {
+		ssize_t n = recv(conn->fd, dropped, sizeof(dropped), MSG_DONTWAIT);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			break;
+	}
+	return ret;
 }
 
 /* Sends the head of conn->out, with the fds on its first byte. */

@@ -57,6 +57,13 @@ int conn_consume(struct conn *conn, struct mpq_msg *msg);
 int conn_send(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t size);
 int conn_flush(struct conn *conn);
 
+/*
+ * Ends the connection for both sides: the peer sees the end and can send nothing more.  What it had
+ * queued is dropped, with its fds, up to a bound that no socket buffer of usual size reaches.  The
+ * fd stays open, so that its number stays taken.  Returns 0 or -errno.
+ */
+int conn_hang_up(struct conn *conn);
+
 /* For the proxy's side: sends a message with fds, waiting as long as it takes.  0 or -errno. */
 int conn_send_fds(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t size,
 		  const int *fds, unsigned fd_count);

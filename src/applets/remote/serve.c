@@ -2,16 +2,13 @@
 #include "applets/remote/serve.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "control/launch.h"
 #include "mem/guestmem.h"
 
 /*
@@ -33,25 +30,19 @@ static void irq_close(struct serve *serve)
 	fd_close(&serve->irqfd);
 }
 
-/*
- * The peer sees the end now, though other sessions of the process go on, and what it has queued is
- * dropped with its fds.  The slot stays taken, by /dev/null as the launch contract has it.
- */
-static void hang_up(struct serve *serve)
-{
-	if (dup3(LAUNCH_SLOT_STDIN, serve->conn.fd, O_CLOEXEC) < 0)
-		log_error("%s: cannot close the connection: %s", serve->dev.id,
-			  log_errname(errno));
-}
-
+/* The peer sees the end now, though other sessions of the process go on. */
 void serve_stop(struct serve *serve)
 {
+	int ret;
+
 	if (!serve->open)
 		return;
 	loop_fd_del(serve->loop, serve->conn.fd);
 	loop_timer_cancel(serve->loop, &serve->reraise);
 	irq_close(serve);
-	hang_up(serve);
+	ret = conn_hang_up(&serve->conn);
+	if (ret)
+		log_error("%s: cannot close the connection: %s", serve->dev.id, log_errname(ret));
 	serve->open = false;
 }
 
@@ -164,7 +155,7 @@ static bool is_anon_inode(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+	return fd_stat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
 }
 
 static int handle_set_irqfd(struct serve *serve, struct mpq_msg *msg)

@@ -178,6 +178,23 @@ static void test_write_refused(void)
 	g_assert_cmpint(fd_write_all(full, "x", 0), ==, 0);
 }
 
+static void test_stat(void)
+{
+	autofd fd = must(open("/dev/full", O_WRONLY | O_CLOEXEC));
+	struct stat st, libc, untouched = { .st_size = 77 };
+
+	g_assert_cmpint(fd_stat(-1, &untouched), ==, -EBADF);
+	g_assert_cmpint(untouched.st_size, ==, 77);
+	g_assert_cmpint(fd_stat(fd, &st), ==, 0);
+	must(fstat(fd, &libc));
+	g_assert_true(S_ISCHR(st.st_mode));
+	g_assert_cmpuint(st.st_dev, ==, libc.st_dev);
+	g_assert_cmpuint(st.st_ino, ==, libc.st_ino);
+	g_assert_cmpuint(st.st_rdev, ==, libc.st_rdev);
+	g_assert_cmpuint(st.st_blksize, ==, libc.st_blksize);
+	g_assert_cmpuint(st.st_ctim.tv_nsec, ==, libc.st_ctim.tv_nsec);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -187,6 +204,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/fd/close", test_close);
 	g_test_add_func("/fd/auto-and-steal", test_auto_and_steal);
 	g_test_add_func("/fd/cloexec", test_cloexec);
+	g_test_add_func("/fd/stat", test_stat);
 	g_test_add_func("/fd/move", test_move);
 	g_test_add_func("/fd/close-from", test_close_from);
 	g_test_add_func("/fd/long-transfer", test_long_transfer);

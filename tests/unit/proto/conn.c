@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -45,7 +46,8 @@ static void link_finish(struct link *l)
 	g_assert_cmpuint(open_fds(), ==, l->fds);
 }
 
-static void peer_send(struct link *l, const void *bytes, size_t len, unsigned fd_count)
+/* Sends @fd @fd_count times with the bytes; sendmsg()'s value. */
+static ssize_t peer_try(struct link *l, const void *bytes, size_t len, int fd, unsigned fd_count)
 {
 	union {
 		char bytes[CMSG_SPACE(64 * sizeof(int))];
@@ -59,7 +61,7 @@ static void peer_send(struct link *l, const void *bytes, size_t len, unsigned fd
 		int fds[64];
 
 		for (unsigned i = 0; i < fd_count; i++)
-			fds[i] = STDERR_FILENO;
+			fds[i] = fd;
 		mh.msg_control = &control;
 		mh.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
 		c->cmsg_level = SOL_SOCKET;
@@ -67,7 +69,12 @@ static void peer_send(struct link *l, const void *bytes, size_t len, unsigned fd
 		c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
 	}
-	g_assert_cmpint(sendmsg(l->peer, &mh, MSG_NOSIGNAL), ==, len);
+	return sendmsg(l->peer, &mh, MSG_NOSIGNAL);
+}
+
+static void peer_send(struct link *l, const void *bytes, size_t len, unsigned fd_count)
+{
+	g_assert_cmpint(peer_try(l, bytes, len, STDERR_FILENO, fd_count), ==, len);
 }
 
 static size_t make_message(uint8_t *out, int32_t cmd, uint64_t size, size_t bytes)
@@ -344,6 +351,69 @@ static void test_end_inside(void)
 		}
 }
 
+/*
+ * Both ends see the end.  What was queued is dropped, and the fds in it, whatever the messages look
+ * like: a pipe whose last writer was in there ends.
+ */
+static void test_hang_up(void)
+{
+	static const size_t sizes[] = { 1, HEADER, MESSAGE_MAX, 60000 };
+	g_autofree char *junk = g_malloc0(60000);
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(sizes) * 2; i++) {
+		struct pollfd hup = { .events = POLLIN | POLLRDHUP };
+		struct mpq_msg msg;
+		struct link l;
+		int p[2];
+		char byte;
+
+		link_make(&l, MPQ_FROM_PROXY);
+		must(pipe2(p, O_CLOEXEC | O_NONBLOCK));
+		must(peer_try(&l, junk, sizes[i / 2], p[1], i % 2 ? 8 : 1));
+		must(peer_try(&l, junk, sizes[i / 2], -1, 0));
+		must(peer_try(&l, junk, 1, p[1], 1));
+		must(close(p[1]));
+		g_assert_cmpint(read(p[0], &byte, 1), ==, -1);
+		g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+		g_assert_cmpint(read(p[0], &byte, 1), ==, 0);
+		g_assert_cmpint(send(l.peer, "x", 1, MSG_NOSIGNAL), ==, -1);
+		g_assert_cmpint(errno, ==, EPIPE);
+		g_assert_cmpint(recv(l.peer, &byte, 1, MSG_DONTWAIT), ==, 0);
+		hup.fd = l.peer;
+		g_assert_cmpint(must(poll(&hup, 1, 0)), ==, 1);
+		g_assert_cmpint(hup.revents & POLLHUP, ==, POLLHUP);
+		g_assert_cmpint(conn_peek(&l.conn, &msg), ==, -ENODATA);
+		g_assert_true(fd_is_open(l.conn.fd));
+		g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+		must(close(p[0]));
+		link_finish(&l);
+	}
+}
+
+/* As full as a socket gets, with an fd on each byte; and the peer is gone already. */
+static void test_hang_up_full(void)
+{
+	unsigned sent = 0;
+	struct link l;
+	int p[2];
+	char byte;
+
+	link_make(&l, MPQ_FROM_PROXY);
+	must(pipe2(p, O_CLOEXEC | O_NONBLOCK));
+	must(fcntl(l.peer, F_SETFL, O_NONBLOCK));
+	while (peer_try(&l, "x", 1, p[1], 1) == 1)
+		sent++;
+	g_assert_true(errno == EAGAIN || errno == ETOOMANYREFS);
+	g_assert_cmpuint(sent, >, 100);
+	must(close(p[1]));
+	fd_close(&l.peer);
+	g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+	g_assert_cmpint(read(p[0], &byte, 1), ==, 0);
+	g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+	must(close(p[0]));
+	link_finish(&l);
+}
+
 static void test_not_a_socket(void)
 {
 	int p[2];
@@ -612,6 +682,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/conn/end-between", test_end_between);
 	g_test_add_func("/conn/end-unread", test_end_unread);
 	g_test_add_func("/conn/half-close", test_half_close);
+	g_test_add_func("/conn/hang-up", test_hang_up);
+	g_test_add_func("/conn/hang-up-full", test_hang_up_full);
 	g_test_add_func("/conn/not-a-socket", test_not_a_socket);
 	g_test_add_func("/conn/peek-offset", test_peek_offset);
 	g_test_add_func("/conn/send-fds-waits", test_send_fds_waits);
