@@ -151,19 +151,30 @@ static int pool_start_thread(struct pool *pool, const pthread_attr_t *attr)
 	return 0;
 }
 
-/* Signals are the loop's; a new thread has its creator's mask. */
+/*
+ * Signals are the loop's; a new thread has its creator's mask.  The ones that a thread raises by
+ * what it does stay open: the kernel ends a process that blocks them, and no handler could say why.
+ */
+static void pool_signal_mask(sigset_t *ret_mask)
+{
+	sigfillset(ret_mask);
+	sigdelset(ret_mask, SIGBUS);
+	sigdelset(ret_mask, SIGSEGV);
+	sigdelset(ret_mask, SIGSYS);
+}
+
 static int pool_start_threads(struct pool *pool, unsigned threads)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
+	sigset_t mask, old;
 	long least = sysconf(_SC_THREAD_STACK_MIN);
 	int ret = -pthread_attr_init(&attr);
 
 	if (ret)
 		return ret;
 	pthread_attr_setstacksize(&attr, least > POOL_STACK_SIZE ? least : POOL_STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
+	pool_signal_mask(&mask);
+	pthread_sigmask(SIG_SETMASK, &mask, &old);
 	while (!ret && pool->count < threads)
 		ret = pool_start_thread(pool, &attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

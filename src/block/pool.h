@@ -28,9 +28,9 @@ struct pool_job {
 };
 
 /*
- * Starts @threads threads, all signals blocked, and returns when all of them run.  @fd_slot is the
- * number that the eventfd gets (what stands there is replaced), -1 for any.  Returns NULL with
- * errno set.  @loop must outlive the pool.
+ * Starts @threads threads, all signals but SIGBUS, SIGSEGV and SIGSYS blocked, and returns when
+ * all of them run.  @fd_slot is the number that the eventfd gets (what stands there is replaced),
+ * -1 for any.  Returns NULL with errno set.  @loop must outlive the pool.
  */
 struct pool *pool_create(struct loop *loop, unsigned threads, int fd_slot);
 

@@ -48,6 +48,17 @@ static struct job make_job(struct pool *pool, int again)
 			     .again = again };
 }
 
+/* What a thread can raise by itself reaches its handler; all else is the loop's. */
+static void check_mask(const sigset_t *mask)
+{
+	for (int sig = 1; sig < 32; sig++) {
+		if (sig == SIGKILL || sig == SIGSTOP)
+			continue;
+		g_assert_cmpint(sigismember(mask, sig), ==,
+				sig != SIGBUS && sig != SIGSEGV && sig != SIGSYS);
+	}
+}
+
 static void test_runs(void)
 {
 	struct loop *loop = loop_create(-1);
@@ -70,9 +81,7 @@ static void test_runs(void)
 	for (unsigned i = 0; i < G_N_ELEMENTS(jobs); i++) {
 		g_assert_cmpint(jobs[i].runs, ==, 3);
 		g_assert_false(pthread_equal(jobs[i].runner, pthread_self()));
-		for (int sig = 1; sig < 32; sig++)
-			g_assert_true(sig == SIGKILL || sig == SIGSTOP ||
-				      sigismember(&jobs[i].mask, sig));
+		check_mask(&jobs[i].mask);
 	}
 	pool_destroy(pool);
 	g_assert_false(fd_is_open(200));
