@@ -23,10 +23,21 @@ struct block_nbd_config {
 };
 
 /*
- * Loads the module, shakes hands with the server (this waits for it) and makes a block device,
- * which owns config->fd; on failure it has been closed, too.  The size is the server's.  A server
- * that dies later fails every request with -EIO from then on.  One more fd is used, to watch the
- * socket.
+ * Loads the module, so that nbd_block_create() needs no file any more.  @path as for
+ * nbd_block_load().  Returns 0, or -errno with one line in @why: -ENOSYS when mpqemu was built
+ * without libnbd, -ELIBACC when it cannot be loaded.
+ */
+int nbd_preload(const char *path, char *why, size_t why_size);
+
+/*
+ * Loads the module unless nbd_preload() has, shakes hands with the server (this waits for it) and
+ * makes a block device, which owns config->fd; on failure it has been closed, too.  The size is the
+ * server's.  A server that dies later fails every request with -EIO from then on.  One more fd is
+ * used, to watch the socket.
+ *
+ * libnbd allocates a command a request.  The heap is made NBD_HEAP bytes longer here, and never
+ * shorter again, so that requests take from it and need no brk() and no mmap(): afterwards the
+ * calls are sendto, recvfrom and, when the server is gone, close on the socket, and epoll_ctl.
  *
  * Returns 0, or -errno with one line in @why (@why_size bytes): -ENOSYS when mpqemu was built
  * without libnbd, -ELIBACC when the module cannot be loaded.
@@ -40,6 +51,12 @@ int nbd_block_create(struct loop *loop, const struct block_nbd_config *config,
  */
 int nbd_block_load(const char *path, struct loop *loop, const struct block_nbd_config *config,
 		   struct block **ret_block, char *why, size_t why_size);
+
+/*
+ * Bytes.  A process has up to 2816 requests in flight (8 buses of SCSI_MAX_IOS, scsi/bus.h); a
+ * command of libnbd 1.14 takes about 250 bytes of the heap.
+ */
+#define NBD_HEAP (4u << 20)
 
 #define NBD_MODULE_SYMBOL "mpqemu_nbd_create"
 typedef int nbd_module_fn(struct loop *loop, const struct block_nbd_config *config,

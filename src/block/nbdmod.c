@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libnbd.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -372,13 +373,29 @@ static int watch(struct nbd_block *nbd, struct loop *loop, char *why, size_t why
 	return ret;
 }
 
+/*
+ * Makes room in the heap for all that libnbd will ask for.  It asks from the loop's thread alone,
+ * so it is the main arena; M_MMAP_MAX: no block of it gets a mapping of its own.
+ */
+static int reserve_heap(void)
+{
+	void *room;
+
+	mallopt(M_TRIM_THRESHOLD, -1);
+	mallopt(M_MMAP_MAX, 0);
+	room = malloc(NBD_HEAP);
+	free(room);
+	return room ? 0 : -ENOMEM;
+}
+
 int mpqemu_nbd_create(struct loop *loop, const struct block_nbd_config *config,
 		      struct block **ret_block, char *why, size_t why_size)
 {
 	struct nbd_block *nbd = calloc(1, sizeof(*nbd));
 	int ret;
 
-	if (!nbd) {
+	if (!nbd || reserve_heap()) {
+		free(nbd);
 		snprintf(why, why_size, "NBD: out of memory");
 		close(config->fd);
 		return -ENOMEM;
