@@ -26,6 +26,11 @@ void log_init(int fd, const char *prog)
 	snprintf(log_state.prog, sizeof(log_state.prog), "%s", prog);
 }
 
+const char *log_prog(void)
+{
+	return log_state.prog;
+}
+
 void log_set_level(enum log_level level)
 {
 	log_state.level = level;
@@ -56,6 +61,31 @@ static void write_now(const void *text, size_t len)
 void log_copy(const void *lines, unsigned long len)
 {
 	write_now(lines, len);
+}
+
+/* Appends to line[*len] as far as there is room. */
+static void append(char *line, size_t size, size_t *len, const char *text)
+{
+	while (*text && *len < size)
+		line[(*len)++] = *text++;
+}
+
+void log_signal(const char *text, unsigned long number)
+{
+	char line[256], digits[24], *d = digits + sizeof(digits) - 1;
+	size_t len = 0;
+
+	*d = '\0';
+	do
+		*--d = '0' + number % 10;
+	while (number /= 10);
+	append(line, sizeof(line) - 1, &len, log_state.prog);
+	append(line, sizeof(line) - 1, &len, ": ");
+	append(line, sizeof(line) - 1, &len, text);
+	append(line, sizeof(line) - 1, &len, " ");
+	append(line, sizeof(line) - 1, &len, d);
+	line[len++] = '\n';
+	write_now(line, len);
 }
 
 unsigned long log_lost(void)

@@ -24,6 +24,9 @@ enum log_level {
  */
 void log_init(int fd, const char *prog);
 
+/* What log_init() was given. */
+const char *log_prog(void);
+
 /* The most talkative level that is still written.  The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
@@ -44,6 +47,11 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
  * our own, they are lost when the log fd does not take them at once.
  */
 void log_copy(const void *lines, unsigned long len);
+
+/*
+ * For signal handlers: writes "PROG: TEXT NUMBER\n", waiting for nobody.  Async-signal-safe.
+ */
+void log_signal(const char *text, unsigned long number);
 
 /* Lines lost so far because the log fd did not take them. */
 unsigned long log_lost(void);

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sandbox/filter.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define INSTRUMENTED "built with a sanitizer"
+#elif defined(MPQ_COVERAGE)
+#define INSTRUMENTED "built for coverage"
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || \
+	__has_feature(thread_sanitizer)
+#define INSTRUMENTED "built with a sanitizer"
+#endif
+#endif
+
+const char *filter_impossible(void)
+{
+#ifdef INSTRUMENTED
+	return INSTRUMENTED;
+#else
+	return NULL;
+#endif
+}
+
+bool filter_rule_active(const struct filter_rule *rule, const struct filter_env *env)
+{
+	return !rule->needs || (rule->needs & env->features);
+}
+
+static bool arg_allows(const struct filter_arg *arg, const struct filter_env *env, uint64_t value)
+{
+	const struct filter_set *set = &env->set[arg->value % FILTER_SET_COUNT];
+
+	switch (arg->op) {
+	case FILTER_EQ:
+		return value == arg->value;
+	case FILTER_BITS:
+		return !(value & ~arg->value);
+	case FILTER_IN:
+		return (value & set->mask) == set->base;
+	case FILTER_LENGTH:
+		return value <= env->arena_size;
+	}
+	return true;
+}
+
+static bool rule_allows(const struct filter_rule *rule, const struct filter_env *env,
+			const uint64_t arg[FILTER_MAX_ARGS])
+{
+	for (unsigned i = 0; i < FILTER_MAX_ARGS && rule->arg[i].op; i++)
+		if (!arg_allows(&rule->arg[i], env, arg[rule->arg[i].index]))
+			return false;
+	return true;
+}
+
+bool filter_allows(const struct filter_table *table, const struct filter_env *env, int nr,
+		   const uint64_t arg[FILTER_MAX_ARGS])
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->rule[i].nr == nr && filter_rule_active(&table->rule[i], env) &&
+		    rule_allows(&table->rule[i], env, arg))
+			return true;
+	return false;
+}
+
+/* Is the rule the first active one of its call? */
+static bool is_first(const struct filter_table *table, const struct filter_env *env, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (table->rule[i].nr == table->rule[at].nr &&
+		    filter_rule_active(&table->rule[i], env))
+			return false;
+	return true;
+}
+
+static bool is_limited(const struct filter_table *table, const struct filter_env *env, int nr)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->rule[i].nr == nr && filter_rule_active(&table->rule[i], env) &&
+		    !table->rule[i].arg[0].op)
+			return false;
+	return true;
+}
+
+unsigned filter_names(const struct filter_table *table, const struct filter_env *env,
+		      unsigned *ret_limited)
+{
+	unsigned names = 0;
+
+	*ret_limited = 0;
+	for (size_t i = 0; i < table->count; i++) {
+		if (!filter_rule_active(&table->rule[i], env) || !is_first(table, env, i))
+			continue;
+		names++;
+		*ret_limited += is_limited(table, env, table->rule[i].nr);
+	}
+	return names;
+}
+
+static struct scmp_arg_cmp compare(const struct filter_arg *arg, const struct filter_env *env)
+{
+	const struct filter_set *set = &env->set[arg->value % FILTER_SET_COUNT];
+
+	switch (arg->op) {
+	case FILTER_BITS:
+		return SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, ~arg->value, 0);
+	case FILTER_IN:
+		if (set->mask == UINT64_MAX)
+			return SCMP_CMP64(arg->index, SCMP_CMP_EQ, set->base);
+		return SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, set->mask, set->base);
+	case FILTER_LENGTH:
+		return SCMP_CMP64(arg->index, SCMP_CMP_LE, env->arena_size);
+	}
+	return SCMP_CMP64(arg->index, SCMP_CMP_EQ, arg->value);
+}
+
+static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *rule,
+		    const struct filter_env *env)
+{
+	struct scmp_arg_cmp cmp[FILTER_MAX_ARGS];
+	unsigned n = 0;
+
+	while (n < FILTER_MAX_ARGS && rule->arg[n].op) {
+		cmp[n] = compare(&rule->arg[n], env);
+		n++;
+	}
+	return seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW, rule->nr, n, cmp);
+}
+
+static int add_rules(scmp_filter_ctx ctx, const struct filter_table *table,
+		     const struct filter_env *env)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < table->count && !ret; i++) {
+		if (!filter_rule_active(&table->rule[i], env))
+			continue;
+		ret = add_rule(ctx, &table->rule[i], env);
+		/* The rows stand in the order of how often they are used. */
+		if (!ret && is_first(table, env, i))
+			ret = seccomp_syscall_priority(ctx, table->rule[i].nr,
+						       table->count > i + 1 ? 254 - i : 0);
+	}
+	return ret;
+}
+
+int filter_load(const struct filter_table *table, const struct filter_env *env)
+{
+	scmp_filter_ctx ctx;
+	int ret;
+
+	if (filter_impossible())
+		return -ENOTSUP;
+	ctx = seccomp_init(SCMP_ACT_TRAP);
+	if (!ctx)
+		return -ENOMEM;
+	ret = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (!ret)
+		ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (!ret)
+		ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
+	if (!ret)
+		ret = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
+	if (!ret)
+		ret = add_rules(ctx, table, env);
+	if (!ret)
+		ret = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return ret > 0 ? -ESRCH : ret;
+}
+
+char *filter_call_name(int nr)
+{
+	char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
+
+	return name ? name : strdup("?");
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sandbox/isolate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "sandbox/filter.h"
+#include "sandbox/landlock.h"
+
+#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | \
+		    CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+static int fail(char *why, const char *what, int err)
+{
+	snprintf(why, SANDBOX_WHY, "%s: %s", what, log_errname(err));
+	return err;
+}
+
+/* ---- The child in its namespaces ---- */
+
+pid_t sandbox_clone(enum sandbox_level level)
+{
+	/* Not fork(): the namespaces have to be there when the child's first instruction runs. */
+	long pid = syscall(SYS_clone, SIGCHLD | (level == SANDBOX_STRICT ? NAMESPACES : 0), 0, 0, 0,
+			   0);
+
+	return pid < 0 ? -errno : pid;
+}
+
+static int write_file(pid_t pid, const char *name, const char *text)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	autofd fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+/* Root keeps its own number until it has given up everything else, and becomes nobody then. */
+static int map_root(pid_t pid)
+{
+	char map[64];
+	int ret;
+
+	snprintf(map, sizeof(map), "0 0 1\n%d %d 1\n", SANDBOX_NOBODY, SANDBOX_NOBODY);
+	ret = write_file(pid, "uid_map", map);
+	return ret ? ret : write_file(pid, "gid_map", map);
+}
+
+/* Who is not root may map nothing but itself: as root of the namespace, until it gives that up. */
+static int map_own(pid_t pid)
+{
+	char map[64];
+	int ret = write_file(pid, "setgroups", "deny");
+
+	snprintf(map, sizeof(map), "0 %u 1\n", geteuid());
+	if (!ret)
+		ret = write_file(pid, "uid_map", map);
+	snprintf(map, sizeof(map), "0 %u 1\n", getegid());
+	return ret ? ret : write_file(pid, "gid_map", map);
+}
+
+int sandbox_clone_map(enum sandbox_level level, pid_t child, int go[2], char *why)
+{
+	int ret = 0;
+
+	if (level == SANDBOX_STRICT) {
+		ret = geteuid() == 0 ? map_root(child) : -EPERM;
+		if (ret == -EPERM)
+			ret = map_own(child);
+		if (ret)
+			return fail(why, "user map of the device process", ret);
+	}
+	if (write(go[1], "", 1) != 1)
+		return fail(why, "device process", -errno);
+	return 0;
+}
+
+int sandbox_clone_wait(int go[2])
+{
+	char byte;
+	ssize_t n;
+
+	close(go[1]);
+	do
+		n = read(go[0], &byte, 1);
+	while (n < 0 && errno == EINTR);
+	close(go[0]);
+	return n == 1 ? 0 : -EPIPE;
+}
+
+/* ---- No file system ---- */
+
+/* Any folder that is there takes the new root for a moment. */
+static const char *const mount_points[] = { "/proc", "/tmp", "/dev", "/usr" };
+
+static int mount_empty(void)
+{
+	int ret = -ENOENT;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(mount_points) / sizeof(mount_points[0]); i++) {
+		if (mount("mpqemu", mount_points[i], "tmpfs", MS_NODEV | MS_NOEXEC | MS_NOSUID,
+			  "nr_inodes=2,size=4k,mode=0555") == 0)
+			return chdir(mount_points[i]) < 0 ? -errno : 0;
+		ret = -errno;
+	}
+	return ret;
+}
+
+/* The old root ends up on top of the new one, and is taken away. */
+static int pivot(void)
+{
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+	    chdir("/") < 0)
+		return -errno;
+	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOEXEC |
+		  MS_NOSUID, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+static bool is_empty(void)
+{
+	return access("/proc", F_OK) < 0 && access("/usr", F_OK) < 0 && access("/dev", F_OK) < 0;
+}
+
+int sandbox_enter_root(enum sandbox_level level, struct sandbox_status *status, char *why)
+{
+	int ret = 0;
+
+	if (level != SANDBOX_STRICT && level != SANDBOX_CONTAINER)
+		return 0;
+	if (level == SANDBOX_CONTAINER && unshare(CLONE_NEWNS) < 0)
+		return 0;	/* no right to: Landlock has to do */
+	ret = mount_empty();
+	if (ret) {
+		char text[SANDBOX_WHY / 2];
+
+		sandbox_userns_obstacle("/proc/sys", ret == -EPERM || ret == -EACCES ? 0 : ret,
+					text, sizeof(text));
+		snprintf(why, SANDBOX_WHY, "empty root: %s (%s)", log_errname(ret), text);
+		return ret;
+	}
+	ret = pivot();
+	if (ret)
+		return fail(why, "empty root", ret);
+	if (!is_empty())
+		return fail(why, "empty root: it is not", -EEXIST);
+	status->own_root = true;
+	return 0;
+}
+
+/* ---- No rights ---- */
+
+static bool has_cap(unsigned cap)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return false;
+	return data[cap / 32].effective >> cap % 32 & 1;
+}
+
+static int set_caps(uint64_t caps)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {
+		{ .effective = caps, .permitted = caps },
+		{ .effective = caps >> 32, .permitted = caps >> 32 },
+	};
+
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+/* No way back: not by a set-user-ID program, not by being root, not by ambient capabilities. */
+#define SECUREBITS (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | \
+		    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | \
+		    SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
+
+/* Needs CAP_SETPCAP; a process without it has nothing to lose here: no_new_privs holds. */
+static int drop_bounding(void)
+{
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	if (!has_cap(CAP_SETPCAP))
+		return 0;
+	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+	return prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Root becomes nobody, where it may; in a namespace of one user there is nobody else. */
+static int drop_root(void)
+{
+	if (geteuid() != 0 || !has_cap(CAP_SETUID) || !has_cap(CAP_SETGID))
+		return 0;
+	if (setgroups(0, NULL) < 0 && errno != EPERM)
+		return -errno;
+	if (setresgid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) < 0)
+		return errno == EINVAL ? 0 : -errno;
+	if (setresuid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) < 0)
+		return errno == EINVAL ? 0 : -errno;
+	return 0;
+}
+
+static bool caps_are(uint64_t caps)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	return syscall(SYS_capget, &head, data) == 0 &&
+		!(data[0].permitted & ~(uint32_t)caps) && !data[0].inheritable &&
+		!(data[1].permitted & ~(uint32_t)(caps >> 32)) && !data[1].inheritable;
+}
+
+static int finish_drop(uint64_t caps, char *why)
+{
+	int ret = set_caps(caps);
+
+	if (ret)
+		return fail(why, "capabilities", ret);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(why, "no_new_privs", -errno);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return fail(why, "dumpable", -errno);
+	if (!caps_are(caps) || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
+	    prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return fail(why, "rights are left", -EPERM);
+	return 0;
+}
+
+static int deny_all(void)
+{
+	autofd ruleset = sandbox_landlock_create(false);
+
+	return ruleset < 0 ? ruleset : sandbox_landlock_enter(ruleset);
+}
+
+int sandbox_drop(enum sandbox_level level, struct sandbox_status *status, char *why)
+{
+	int ret;
+
+	status->uid = geteuid();
+	if (level == SANDBOX_OFF)
+		return 0;
+	ret = drop_bounding();
+	if (ret)
+		return fail(why, "capability bounding set", ret);
+	ret = drop_root();
+	if (ret)
+		return fail(why, "user and group", ret);
+	ret = deny_all();
+	status->landlock = ret == 0;
+	if (ret && level == SANDBOX_CONTAINER && !status->own_root)
+		return fail(why, "neither an empty root nor Landlock can be had: run the container "
+			    "with CAP_SYS_ADMIN, or on a kernel with Landlock", ret);
+	status->uid = geteuid();
+	return finish_drop(0, why);
+}
+
+int sandbox_drop_keeper(uint64_t keep, char *why)
+{
+	int ret = drop_bounding();
+
+	return ret ? fail(why, "capability bounding set", ret) : finish_drop(keep, why);
+}
+
+/* ---- Limits ---- */
+
+static const struct limit {
+	int resource;
+	const char *name;
+} none_of[] = {
+	{ RLIMIT_CORE, "RLIMIT_CORE" }, { RLIMIT_NPROC, "RLIMIT_NPROC" },
+	{ RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK" }, { RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE" },
+	{ RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING" }, { RLIMIT_RTPRIO, "RLIMIT_RTPRIO" },
+	{ RLIMIT_NICE, "RLIMIT_NICE" }, { RLIMIT_LOCKS, "RLIMIT_LOCKS" },
+};
+
+/* A limit that is lower already stays. */
+static int set_limit(int resource, const char *name, uint64_t value, char *why)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) < 0)
+		return fail(why, name, -errno);
+	if (limit.rlim_max > value)
+		limit.rlim_max = value;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(resource, &limit) < 0 ? fail(why, name, -errno) : 0;
+}
+
+int sandbox_limit(const struct sandbox_limits *limits, char *why)
+{
+	int ret = set_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", limits->fds, why);
+
+	for (size_t i = 0; i < sizeof(none_of) / sizeof(none_of[0]) && !ret; i++)
+		ret = set_limit(none_of[i].resource, none_of[i].name, 0, why);
+	if (!ret)
+		ret = set_limit(RLIMIT_FSIZE, "RLIMIT_FSIZE", limits->file_size, why);
+	if (!ret && limits->address_space && !filter_impossible())
+		ret = set_limit(RLIMIT_AS, "RLIMIT_AS", limits->address_space, why);
+	/* A write beyond the limit is an error of the request, not the end. */
+	if (!ret && signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
+		ret = fail(why, "SIGXFSZ", -errno);
+	return ret;
+}

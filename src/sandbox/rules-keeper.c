@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is left to a keeper once its device process serves: to wait, to copy the log, to pass on
+ * signals, and to end.  It parses nothing of the guest's; the table is short all the same.
+ */
+#include <fcntl.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "sandbox/filter.h"
+
+#define CALL(name) SCMP_SYS(name), #name
+#define EQ(index, name, value) { index, FILTER_EQ, name, value }
+#define BITS(index, name, value) { index, FILTER_BITS, name, value }
+#define IN(index, name, set) { index, FILTER_IN, name, FILTER_##set }
+
+#define MEMORY (PROT_READ | PROT_WRITE)
+
+static const struct filter_rule rules[] = {
+	{ CALL(poll), 0, { { 0 } }, "waits for everything" },
+	{ CALL(read), 0, { { 0 } }, "signals, the log pipe, events" },
+	{ CALL(write), 0, { { 0 } }, "the log" },
+	{ CALL(recvfrom), 0, { EQ(4, "src_addr", 0) }, "control channel, monitor" },
+	{ CALL(sendto), 0, { EQ(4, "dest_addr", 0) }, "control channel, monitor" },
+	{ CALL(wait4), 0, { { 0 } }, "the device process's end" },
+	{ CALL(kill), 0, { IN(0, "pid", CHILD), EQ(1, "sig", SIGKILL) },
+	  "a device process that does not end" },
+	{ CALL(kill), FILTER_DAEMON, { EQ(1, "sig", SIGTERM) }, "storage daemons" },
+	{ CALL(kill), FILTER_DAEMON, { EQ(1, "sig", SIGKILL) }, "storage daemons" },
+	{ CALL(pread64), FILTER_DAEMON, { { 0 } }, "what storage daemons said" },
+	{ CALL(openat), 0, { EQ(2, "flags", O_RDONLY | O_CLOEXEC) },
+	  "who sent a signal: its name" },
+	{ CALL(close), 0, { { 0 } }, "the end" },
+	{ CALL(unlink), FILTER_PIDFILE, { { 0 } }, "the pid file" },
+	{ CALL(clock_gettime), 0, { { 0 } }, "time, where the kernel offers none without a call" },
+	{ CALL(futex), 0, { { 0 } }, "glib" },
+	{ CALL(brk), 0, { { 0 } }, "memory" },
+	{ CALL(mmap), 0, { BITS(2, "prot", MEMORY) }, "memory" },
+	{ CALL(munmap), 0, { { 0 } }, "memory" },
+	{ CALL(exit_group), 0, { { 0 } }, "the end" },
+};
+
+const struct filter_table filter_keeper = { rules, sizeof(rules) / sizeof(rules[0]) };
