@@ -13,13 +13,15 @@
 struct applet {
 	const char *name;		/* without the prefix */
 	int (*main)(int argc, char **argv);
-	const char *summary;
+	const char *summary;		/* NULL: not for people */
 };
 
+/* Those for people come first. */
 static const struct applet applets[] = {
 	{ "orchestrate", orchestrate_main, "launch QEMU with its devices in other processes" },
 	{ "proxy", proxy_main, "look into and use a remote device without a VM" },
 	{ "remote", remote_main, "emulate PCI devices in a process of their own" },
+	{ "device", device_applet_main, NULL },
 };
 
 #define APPLET_COUNT (sizeof(applets) / sizeof(applets[0]))
@@ -40,14 +42,14 @@ static int usage(FILE *out, int status)
 	fprintf(out, "usage: mpqemu APPLET [ARGUMENTS]\n"
 		"       mpqemu --list | --install [-s] DIRECTORY | --help | --version\n\n"
 		"Applets, also called by their own names (mpqemu-NAME):\n");
-	for (size_t i = 0; i < APPLET_COUNT; i++)
+	for (size_t i = 0; i < APPLET_COUNT && applets[i].summary; i++)
 		fprintf(out, "  %-12s %s\n", applets[i].name, applets[i].summary);
 	return status;
 }
 
 static int list_main(int argc, char **argv)
 {
-	for (size_t i = 0; i < APPLET_COUNT; i++)
+	for (size_t i = 0; i < APPLET_COUNT && applets[i].summary; i++)
 		printf(PREFIX "%s\n", applets[i].name);
 	return 0;
 }
@@ -56,7 +58,7 @@ static int install_applets(int argc, char **argv)
 {
 	const char *names[APPLET_COUNT + 1] = { NULL };
 
-	for (size_t i = 0; i < APPLET_COUNT; i++)
+	for (size_t i = 0; i < APPLET_COUNT && applets[i].summary; i++)
 		names[i] = applets[i].name;
 	return install_main(argc, argv, PREFIX, names);
 }

@@ -13,6 +13,8 @@ int orchestrate_main(int argc, char **argv);
 int proxy_main(int argc, char **argv);
 /* mpqemu-remote(1) */
 int remote_main(int argc, char **argv);
+/* The device process that mpqemu-remote executes; of no use by hand. */
+int device_applet_main(int argc, char **argv);
 
 /*
  * mpqemu --install [-s] DIRECTORY: hard links, or with -s symbolic ones, for each of @names (NULL

@@ -9,8 +9,7 @@
 #include "base/fd.h"
 
 /*
- * All fds go above the slots first: a source may stand where another's slot is.  Kept CLOEXEC
- * (harmless here) until close_range has taken the rest.
+ * All fds go above the slots first: a source may stand where another's slot is.
  */
 static int lift(const struct launch_fd *fds, unsigned count, int *lifted)
 {
@@ -22,7 +21,17 @@ static int lift(const struct launch_fd *fds, unsigned count, int *lifted)
 	return 0;
 }
 
-int launch_arrange(const struct launch_fd *fds, unsigned count)
+/* The only one that may stand above the slots for a moment. */
+static int keep_exe(int exe)
+{
+	if (exe < 0)
+		return fd_close_from(LAUNCH_SLOT_FREE);
+	if (dup3(exe, LAUNCH_SLOT_FREE, O_CLOEXEC) < 0)
+		return -errno;
+	return fd_close_from(LAUNCH_SLOT_FREE + 1);
+}
+
+int launch_arrange(const struct launch_fd *fds, unsigned count, int exe)
 {
 	int lifted[LAUNCH_SLOT_COUNT], null_fd;
 	bool used[LAUNCH_SLOT_COUNT] = { false };
@@ -33,6 +42,11 @@ int launch_arrange(const struct launch_fd *fds, unsigned count)
 	ret = lift(fds, count, lifted);
 	if (ret)
 		return ret;
+	if (exe >= 0) {
+		exe = fcntl(exe, F_DUPFD_CLOEXEC, LAUNCH_SLOT_COUNT);
+		if (exe < 0)
+			return -errno;
+	}
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0)
 		return -errno;
@@ -46,10 +60,10 @@ int launch_arrange(const struct launch_fd *fds, unsigned count)
 	if (null_fd < 0)
 		return -errno;
 	for (unsigned i = 0; i < count; i++)
-		if (dup3(lifted[i], fds[i].slot, O_CLOEXEC) < 0)
+		if (dup2(lifted[i], fds[i].slot) < 0)
 			return -errno;
 	for (int slot = 0; slot < LAUNCH_SLOT_FREE; slot++)
-		if (!used[slot] && dup3(null_fd, slot, O_CLOEXEC) < 0)
+		if (!used[slot] && dup2(null_fd, slot) < 0)
 			return -errno;
-	return fd_close_from(LAUNCH_SLOT_FREE);
+	return keep_exe(exe);
 }

@@ -5,7 +5,9 @@
 /*
  * The launch contract: a device process gets all it has as fds at these numbers, and nothing else.
  * A number that a device process does not use holds /dev/null, so that what it receives later
- * stands at LAUNCH_SLOT_FREE and above.  The same table stands in mpqemu-remote(1).
+ * stands at LAUNCH_SLOT_FREE and above.  Each group starts at a multiple of its size: one masked
+ * comparison of the system-call filter tells its members.  The same table stands in
+ * mpqemu-remote(1).
  */
 
 enum launch_slot {
@@ -20,10 +22,15 @@ enum launch_slot {
 	LAUNCH_SLOT_EPOLL,		/* made by the device process itself */
 	LAUNCH_SLOT_POOL,		/* eventfd of the block pool, made by the device process */
 	LAUNCH_SLOT_PEER = 16,		/* 16..23: the peer of each device */
-	LAUNCH_SLOT_IMAGE = 24,		/* 24..87: images and NBD sockets */
-	LAUNCH_SLOT_FREE = 88,		/* 88..127: what arrives from peers */
-	LAUNCH_SLOT_COUNT = 128,
+	LAUNCH_SLOT_IMAGE = 64,		/* 64..127: images and NBD sockets */
+	LAUNCH_SLOT_FREE = 128,		/* 128..191: what arrives from peers */
+	LAUNCH_SLOT_COUNT = 192,
 };
+
+/* How many numbers a group has. */
+#define LAUNCH_PEERS 8
+#define LAUNCH_IMAGES 64
+#define LAUNCH_RECEIVED (LAUNCH_SLOT_COUNT - LAUNCH_SLOT_FREE)
 
 /* One fd on its way into a slot. */
 struct launch_fd {
@@ -32,10 +39,11 @@ struct launch_fd {
 };
 
 /*
- * For the child between fork and the device: moves each fd to its slot, fills the slots below
- * LAUNCH_SLOT_FREE that are left with /dev/null, and closes everything else.  Slots must be
- * distinct.  Returns 0 or -errno; after a failure the child can only exit.
+ * For the child between fork and exec: moves each fd to its slot, fills the slots below
+ * LAUNCH_SLOT_FREE that are left with /dev/null, and closes everything else but @exe, which
+ * becomes LAUNCH_SLOT_FREE and is gone after the exec (-1: none).  The slots outlive an exec.
+ * Slots must be distinct.  Returns 0 or -errno; after a failure the child can only exit.
  */
-int launch_arrange(const struct launch_fd *fds, unsigned count);
+int launch_arrange(const struct launch_fd *fds, unsigned count, int exe);
 
 #endif

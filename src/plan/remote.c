@@ -303,6 +303,13 @@ bool remote_option_ignore(void *opaque, const struct option_use *use, GError **e
 	return true;
 }
 
+bool remote_option_sandbox(void *opaque, const struct option_use *use, GError **error)
+{
+	if (!strcmp(use->arg, "on") || g_str_has_prefix(use->arg, "on,"))
+		return true;
+	return remote_option_refuse(opaque, use, error);
+}
+
 /* There is nothing to display on or to talk to here, so "none" is what one gets. */
 bool remote_option_none(void *opaque, const struct option_use *use, GError **error)
 {
@@ -507,6 +514,22 @@ static void plan_init(struct remote_plan *plan)
 		plan->image[i].fdset = -1;
 }
 
+/* --sandbox-report alone: of the device that most people have, with a disk. */
+static bool add_sample(struct remote_parse *p, GError **error)
+{
+	static const char *const words[] = {
+		"", "-device", "lsi53c895a,id=scsi0", "-drive",
+		"if=none,id=disk0,driver=null-co,size=1M", "-device",
+		"scsi-hd,drive=disk0,bus=scsi0.0",
+	};
+
+	if (!p->plan->sandbox_report || p->in.devices->len)
+		return true;
+	p->plan->sample = true;
+	return option_run(remote_options, G_N_ELEMENTS(words), (char *const *)(uintptr_t)words, p,
+			  stray, error);
+}
+
 bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **error)
 {
 	struct remote_parse p;
@@ -514,7 +537,8 @@ bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **
 
 	plan_init(ret);
 	parse_init(&p, ret);
-	good = option_run(remote_options, argc, argv, &p, stray, error) && print_some(&p, error);
+	good = option_run(remote_options, argc, argv, &p, stray, error) &&
+	       print_some(&p, error) && add_sample(&p, error);
 	if (good && ret->action == PLAN_RUN) {
 		good = read_backends(&p, p.nodes, true, error) &&
 		       read_backends(&p, p.drives, false, error) &&

@@ -95,6 +95,9 @@ struct plan_fd {
 enum plan_on_error { PLAN_ON_ERROR_REPORT, PLAN_ON_ERROR_HOLD, PLAN_ON_ERROR_ENOSPC_HOLD,
 		     PLAN_ON_ERROR_IGNORE };
 
+/* --sandbox: the words are in the order of the sandbox's own levels. */
+#define PLAN_SANDBOX_WORDS "strict|container|seccomp-only|off"
+
 enum plan_action {
 	PLAN_RUN,
 	PLAN_PRINT,	/* -help, -version, "-device help": write @output to stdout and exit 0 */
@@ -127,6 +130,9 @@ struct remote_plan {
 	bool msg_guest_name;
 	bool debug;			/* -d: log more */
 	uint8_t on_error;		/* --on-error: enum plan_on_error */
+	uint8_t sandbox;		/* --sandbox: the index of its word */
+	bool sandbox_report;
+	bool sample;			/* the one disk stands for a raw image: there is none */
 
 	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
 };

@@ -17,6 +17,8 @@
 #define OWN_CHOICE_AT(name, member, words, help) \
 	{ name, OPTION_HAS_ARG | OPTION_OWN, remote_option_choice, words, help, \
 	  offsetof(struct remote_plan, member) }
+#define OWN_FLAG_AT(name, member, help) \
+	{ name, OPTION_OWN, remote_option_flag, NULL, help, offsetof(struct remote_plan, member) }
 #define IGNORED(name) { name, OPTION_HIDDEN, remote_option_ignore, NULL, NULL, 0 }
 #define IGNORED_WORD(name) \
 	{ name, OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_ignore, NULL, NULL, 0 }
@@ -52,6 +54,10 @@ const struct option_def remote_options[] = {
 	FLAG("help", help, "print this and exit"),
 	OWN_CHOICE_AT("on-error", on_error, PLAN_ON_ERROR_WORDS,
 		      "a failed request without werror= or rerror="),
+	OWN_CHOICE_AT("sandbox", sandbox, PLAN_SANDBOX_WORDS,
+		      "how far the device process is shut in"),
+	OWN_FLAG_AT("sandbox-report", sandbox_report,
+		    "print what it allows, try what it forbids"),
 	/* the same under another name */
 	{ "h", OPTION_HIDDEN, remote_option_help, NULL, NULL, 0 },
 	{ "M", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_machine, NULL, NULL, 0 },
@@ -61,7 +67,8 @@ const struct option_def remote_options[] = {
 	NONE("display"), NONE("monitor"), NONE("serial"), NONE("parallel"), NONE("vga"),
 	NONE("net"), NONE("nic"),
 	/* what QEMU has and this program has not */
-	REFUSED_WORD("sandbox", "it has no sandbox yet; use the service manager's"),
+	{ "sandbox", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_sandbox, NULL,
+	  "its own is always on; --sandbox=off turns it off", 0 },
 	REFUSED_WORD("runas", "start it as that user"),
 	REFUSED_WORD("chroot", "start it there"),
 	REFUSED_WORD("run-with", "start it as that user, or there"),

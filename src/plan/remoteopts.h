@@ -44,6 +44,8 @@ bool remote_option_string(void *opaque, const struct option_use *use, GError **e
 bool remote_option_flag(void *opaque, const struct option_use *use, GError **error);
 /* One of the words in def->args, "A|B|C": its index, in a uint8_t there. */
 bool remote_option_choice(void *opaque, const struct option_use *use, GError **error);
+/* QEMU's -sandbox: "on", whatever follows, asks for what is so anyway. */
+bool remote_option_sandbox(void *opaque, const struct option_use *use, GError **error);
 /* Accepted without an effect; accepted with the argument "none"; refused, def->help says why. */
 bool remote_option_ignore(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_none(void *opaque, const struct option_use *use, GError **error);

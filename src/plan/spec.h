@@ -12,7 +12,7 @@
 #include "scsi/config.h"
 
 #define SPEC_MAGIC 0x4c51504dU	/* "MPQL" */
-#define SPEC_VERSION 1
+#define SPEC_VERSION 2
 #define SPEC_MAX_DEVICES 8
 #define SPEC_MAX_DISKS 64
 
@@ -32,6 +32,8 @@ struct spec_image {
 	uint8_t detect_zeroes;	/* 0 off, 1 on, 2 unmap */
 	uint8_t probed_raw;	/* block 0 must not become another format's header */
 	uint8_t read_zeroes;	/* null-co: read-zeroes=on */
+	uint8_t is_device;	/* a block device */
+	uint8_t pad[3];
 	int32_t slot;		/* fd slot, or -1 */
 	uint32_t latency_us;	/* null-co: latency-ns, rounded up */
 	uint64_t size;		/* bytes; null-co: given; others: as the keeper measured it */
@@ -56,6 +58,13 @@ struct launch_spec {
 	uint32_t magic, version, size;
 	uint32_t device_count, disk_count;
 	uint32_t threads;	/* of the block pool; 0: no raw image */
+	uint8_t sandbox;	/* enum sandbox_level */
+	uint8_t log_level;	/* enum log_level */
+	uint8_t log_timestamp;
+	uint8_t pad;
+	uint32_t probe;		/* not 0: a hostile body instead of a device; see sandbox/probe.h */
+	char log_prog[64];	/* what stands before its log lines */
+	char comm[16];		/* the process's name */
 	struct spec_device device[SPEC_MAX_DEVICES];
 	struct spec_disk disk[SPEC_MAX_DISKS];
 };

@@ -23,6 +23,7 @@ MAX_PAYLOAD = 192
 TIMEOUT = float(os.environ.get("MPQ_TEST_TIMEOUT", "60"))   # guards hangs, decides nothing else
 
 EXIT_CLEAN, EXIT_START, EXIT_MID_MESSAGE, EXIT_PROTOCOL = 0, 1, 2, 3
+EXIT_FORBIDDEN = 5
 
 
 class Cmd(IntEnum):
@@ -261,6 +262,10 @@ def wrapper():
     return os.environ.get("MPQ_WRAPPER", "").split()
 
 
+def without_level(text):
+    return re.sub(r"^(\S+ )?mpqemu-remote: sandbox: .*\n", "", text, count=1, flags=re.M)
+
+
 def sanitized():
     return os.environ.get("MPQ_SANITIZED") == "1"
 
@@ -301,9 +306,13 @@ class Remote:
     def peer(self):
         return self.peers[0]
 
-    def log(self):
+    def said(self):
         self.log_file.seek(0)
         return self.log_file.read().decode(errors="replace")
+
+    def log(self):
+        """What it said but for the line that names its sandbox."""
+        return without_level(self.said())
 
     def device_pid(self):
         """The device process: the keeper's only child."""

@@ -36,17 +36,28 @@ DOC_QEMU = ["-object", "memory-backend-memfd,id=mem,size=128M", "-device",
 QUIET = ["-nodefaults", "-display", "none", "-S"]
 
 
-def marked(mark):
-    """Pids of the processes, zombies too, whose environment has our mark."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
+def marked(mark, known={}):
+    """
+    Pids of the processes, zombies too, whose environment has our mark, and of their children: a
+    device process has no environment.  One that was seen once is known also as an orphan.
+    """
+    parent, found = {}, set()
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
-            with open(f"/proc/{name}/environ", "rb") as file:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                stat = file.read().rsplit(b")", 1)[1].split()
+            parent[pid] = int(stat[1]), stat[19]        # the starting time tells it from others
+            with open(f"/proc/{pid}/environ", "rb") as file:
                 if mark.encode() in file.read():
-                    found.append(int(name))
+                    found.add(pid)
         except OSError:
             pass
-    return found
+    seen = known.setdefault(mark, set())
+    found |= {pid for pid, (_, start) in parent.items() if (pid, start) in seen}
+    while more := {pid for pid, (ppid, _) in parent.items() if ppid in found} - found:
+        found |= more
+    seen |= {(pid, parent[pid][1]) for pid in found if pid in parent}
+    return sorted(found)
 
 
 class Run:

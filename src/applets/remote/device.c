@@ -2,11 +2,17 @@
 #include "applets/remote/device.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "applets/applet.h"
 #include "applets/remote/classes.h"
+#include "applets/remote/confine.h"
 #include "applets/remote/disks.h"
 #include "applets/remote/serve.h"
 #include "base/log.h"
@@ -17,10 +23,12 @@
 #include "mem/arena.h"
 #include "mem/memfd.h"
 #include "plan/spec.h"
+#include "sandbox/probe.h"
 
 struct device_process {
 	const struct launch_spec *spec;
 	struct loop *loop;
+	struct confine confine;
 	struct guestmem_arena *arena;
 	uint8_t *state;				/* PCI_STATE_MAX bytes a device */
 	struct disks *disks;
@@ -135,6 +143,10 @@ static int map_spec(struct device_process *p)
 	    spec->disk_count > SPEC_MAX_DISKS)
 		return fail("launch spec", -EINVAL);
 	p->spec = spec;
+	log_init(LAUNCH_SLOT_LOG, spec->log_prog);
+	log_set_level(spec->log_level);
+	log_set_timestamp(spec->log_timestamp);
+	prctl(PR_SET_NAME, spec->comm);
 	p->state = memfd_map(LAUNCH_SLOT_STATE, (uint64_t)spec->device_count * PCI_STATE_MAX, true);
 	return p->state ? 0 : fail("state", -errno);
 }
@@ -163,12 +175,10 @@ static int start_device(struct device_process *p, unsigned i)
 	return 0;
 }
 
-static int set_up(struct device_process *p)
+static int make_all(struct device_process *p)
 {
-	int ret = map_spec(p);
+	int ret;
 
-	if (ret)
-		return ret;
 	p->loop = loop_create(LAUNCH_SLOT_EPOLL);
 	if (!p->loop)
 		return fail("event loop", -errno);
@@ -183,6 +193,40 @@ static int set_up(struct device_process *p)
 		return ret;
 	ret = loop_fd_add(p->loop, LAUNCH_SLOT_CONTROL, EPOLLIN, on_control, p);
 	return ret ? fail("control channel", ret) : 0;
+}
+
+/* All of it before the first byte of a peer is read. */
+static int set_up(struct device_process *p)
+{
+	uint64_t base, size;
+	int ret = map_spec(p);
+
+	if (!ret)
+		ret = disks_preload(p->spec);
+	if (!ret)
+		ret = confine_early(&p->confine, p->spec);
+	if (!ret)
+		ret = make_all(p);
+	if (ret)
+		return ret;
+	guestmem_arena_range(p->arena, &base, &size);
+	return confine_late(&p->confine, base, size);
+}
+
+/*
+ * In place of a device: one hostile system call.  Ends the process with PROBE_RETURNED when the
+ * call comes back.
+ */
+static void be_hostile(struct device_process *p)
+{
+	struct probe probe;
+
+	if (p->spec->probe == PROBE_NOTHING)
+		_exit(DEVICE_EXIT_OK);
+	if (!probe_get(&filter_device, &p->confine.env, p->spec->probe - PROBE_FIRST, &probe))
+		_exit(DEVICE_EXIT_START);
+	probe_make(&probe);
+	_exit(PROBE_RETURNED);
 }
 
 static int serve_all(struct device_process *p)
@@ -220,10 +264,31 @@ int device_main(void)
 		return DEVICE_EXIT_START;
 	}
 	p->serve_ops = (struct serve_ops){ .closed = on_session_closed, .opaque = p };
-	if (set_up(p) || serve_all(p))
+	if (set_up(p))
+		p->exit_status = DEVICE_EXIT_START;
+	else if (p->spec->probe)
+		be_hostile(p);
+	else if (serve_all(p))
 		p->exit_status = DEVICE_EXIT_START;
 	status = p->exit_status;
+	/* What is flushed is flushed; the filter has no call for tidying up. */
+	if (p->spec && p->spec->sandbox != SANDBOX_OFF)
+		_exit(status);
 	tear_down(p);
 	free(p);
 	return status;
+}
+
+int device_applet_main(int argc, char **argv)
+{
+	struct stat st;
+
+	signal(SIGPIPE, SIG_IGN);
+	log_init(LAUNCH_SLOT_LOG, DEVICE_APPLET);
+	if (argc != 1 || fstat(LAUNCH_SLOT_SPEC, &st) < 0 || !S_ISREG(st.st_mode)) {
+		log_init(STDERR_FILENO, DEVICE_APPLET);
+		log_error("mpqemu-remote starts this; it is of no use by hand");
+		return DEVICE_EXIT_START;
+	}
+	return device_main();
 }

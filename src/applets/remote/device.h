@@ -9,6 +9,9 @@
  */
 int device_main(void);
 
+/* The applet's name under which a keeper executes it. */
+#define DEVICE_APPLET "mpqemu-device"
+
 /* Exit statuses of a device process, of its keeper, and of mpqemu-remote as a whole. */
 enum device_exit {
 	DEVICE_EXIT_OK = 0,
@@ -16,6 +19,8 @@ enum device_exit {
 	DEVICE_EXIT_MID_MESSAGE = 2,	/* the peer died inside a message */
 	DEVICE_EXIT_PROTOCOL = 3,	/* the peer broke the protocol */
 	DEVICE_EXIT_FLUSH = 4,		/* acknowledged data could not be made stable at the end */
+	DEVICE_EXIT_FORBIDDEN = 5,	/* a system call that the sandbox forbids */
+	DEVICE_EXIT_BROKEN = 70,	/* a bug of our own was found out (EX_SOFTWARE) */
 };
 
 #endif

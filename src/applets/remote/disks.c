@@ -162,6 +162,22 @@ static int make_pool(struct disks *d)
 	return d->pool ? 0 : -errno;
 }
 
+int disks_preload(const struct launch_spec *spec)
+{
+	char why[WHY_SIZE];
+
+	for (unsigned i = 0; i < spec->disk_count; i++) {
+		int ret = spec->disk[i].image.kind == SPEC_IMAGE_NBD ?
+			nbd_preload(NULL, why, sizeof(why)) : 0;
+
+		if (ret) {
+			log_error("%s: %s", spec->disk[i].unit.id, why);
+			return ret;
+		}
+	}
+	return 0;
+}
+
 int disks_create(struct loop *loop, const struct launch_spec *spec,
 		 void (*held)(void *opaque, unsigned disk), void *opaque, struct disks **ret_disks)
 {

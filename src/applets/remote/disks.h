@@ -9,6 +9,12 @@ struct launch_spec;
 struct loop;
 
 /*
+ * Loads what the disks of @spec need while there is still a file system to load it from.  Returns 0
+ * or -errno, after logging what failed.
+ */
+int disks_preload(const struct launch_spec *spec);
+
+/*
  * Opens the backend of every disk in @spec (which stays in place).  @held is called when a disk
  * holds a request back after an error.  Returns 0 or -errno, after logging what failed.
  */

@@ -10,9 +10,12 @@
 #include "base/log.h"
 #include "block/image.h"
 #include "control/launch.h"
+#include "mem/memfd.h"
 
 /* Threads that may wait for raw images at the same time; each may hold one slow request. */
 #define POOL_THREADS 4
+
+#define SAMPLE_SIZE (1u << 20)	/* bytes */
 
 struct images {
 	int fd[SPEC_MAX_DISKS];
@@ -70,6 +73,7 @@ static bool open_file(const struct remote_plan *plan, struct plan_image *in, str
 	spec->direct = image.direct;
 	spec->readonly = image.readonly;
 	spec->probed_raw = image.probed && !image.readonly;
+	spec->is_device = image.is_device;
 	*ret_fd = image.fd;
 	return true;
 }
@@ -80,6 +84,19 @@ static void null_image(const struct plan_image *in, struct spec_image *spec)
 	spec->size = in->null_size;
 	spec->latency_us = (in->null_latency_ns + 999) / 1000;
 	spec->read_zeroes = in->null_read_zeroes;
+}
+
+/* What a report on the sandbox calls its disk. */
+static bool sample_image(struct spec_image *spec, int *ret_fd, GError **error)
+{
+	int fd = memfd_make("mpqemu-sample", SAMPLE_SIZE);
+
+	if (fd < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox-report: %s", log_errname(fd));
+	spec->kind = SPEC_IMAGE_RAW;
+	spec->size = SAMPLE_SIZE;
+	*ret_fd = fd;
+	return true;
 }
 
 /* Opens what disk @i stands on. */
@@ -93,6 +110,8 @@ static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd,
 	disk->image.no_flush = in->no_flush;
 	disk->image.discard = in->discard;
 	disk->image.detect_zeroes = in->detect_zeroes;
+	if (plan->sample)
+		return sample_image(&disk->image, ret_fd, error);
 	if (!in->driver) {
 		disk->image.kind = SPEC_IMAGE_NONE;
 		return true;

@@ -19,6 +19,7 @@ struct keeper {
 	const int *peer;		/* one a device; -1: not served */
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
+	unsigned features;		/* of enum filter_feature: what the keeper itself has */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);
 	void *opaque;

@@ -14,9 +14,12 @@
 #include "applets/remote/images.h"
 #include "applets/remote/keeper.h"
 #include "applets/remote/peers.h"
+#include "applets/remote/report.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/launch.h"
 #include "plan/remote.h"
+#include "sandbox/filter.h"
 
 /* What lasts as long as the keeper. */
 struct remote {
@@ -139,6 +142,19 @@ static int on_ready(void *opaque)
 	return 0;
 }
 
+/* What the device process is told of the log and the sandbox. */
+static void fill_spec(struct remote *r)
+{
+	const struct remote_plan *plan = &r->plan;
+	struct launch_spec *spec = plan->spec;
+
+	spec->sandbox = plan->sandbox;
+	spec->log_level = plan->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+	spec->log_timestamp = plan->msg_timestamp;
+	g_strlcpy(spec->log_prog, log_prog(), sizeof(spec->log_prog));
+	g_strlcpy(spec->comm, plan->process ? plan->process : r->prog, sizeof(spec->comm));
+}
+
 static bool prepare(struct remote *r, GError **error)
 {
 	int ret;
@@ -147,10 +163,16 @@ static bool prepare(struct remote *r, GError **error)
 	signal(SIGPIPE, SIG_IGN);
 	if (!set_up_log(r, error))
 		return false;
+	fill_spec(r);
 	for (guint i = 0; r->plan.warnings && i < r->plan.warnings->len; i++)
 		log_warning("%s", (const char *)g_ptr_array_index(r->plan.warnings, i));
 	if (r->plan.process)
 		prctl(PR_SET_NAME, r->plan.process);
+	if (r->plan.sandbox_report) {
+		for (unsigned i = 0; i < r->plan.spec->device_count; i++)
+			r->plan.spec->device[i].peer_slot = LAUNCH_SLOT_PEER + i;
+		return images_open(&r->plan, &r->images, error);
+	}
 	/* LISTEN_FDS are for the process that was started, */
 	if (!open_pidfile(r, error) || !peers_open(&r->plan, r->peer, error))
 		return false;
@@ -167,12 +189,16 @@ static int run(struct remote *r)
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peer,
 		.image = images_fds(r->images), .daemon = daemon,
+		.features = r->plan.pidfile ? FILTER_PIDFILE : 0,
 		.ready = on_ready, .opaque = r,
 	};
 
-	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
+	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
 		daemon[i] = images_daemon(r->images, i);
-	return keeper_run(&keeper);
+		if (daemon[i] >= 0)
+			keeper.features |= FILTER_DAEMON;
+	}
+	return r->plan.sandbox_report ? report_run(&keeper) : keeper_run(&keeper);
 }
 
 static void finish(struct remote *r)

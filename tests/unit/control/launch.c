@@ -67,7 +67,7 @@ static int arrange_in_child(const struct row *row)
 
 	if (!sources_open(row))
 		return 10;
-	if (launch_arrange(row->fds, row->count) != row->ret)
+	if (launch_arrange(row->fds, row->count, -1) != row->ret)
 		return 11;
 	if (row->ret)
 		return 0;
@@ -80,7 +80,7 @@ static int arrange_in_child(const struct row *row)
 			continue;
 		if (size ? fstat(fd, &st) || st.st_size != size : !is_null(fd))
 			return 13;
-		if (!(fcntl(fd, F_GETFD) & FD_CLOEXEC))
+		if (fcntl(fd, F_GETFD) & FD_CLOEXEC)
 			return 14;
 	}
 	return 0;
@@ -93,16 +93,16 @@ static const struct row rows[] = {
 	{ "slot among the free ones", -EINVAL, 1, { { 300, LAUNCH_SLOT_FREE } } },
 	{ "a slot twice", -EINVAL, 3, { { 300, 4 }, { 301, 5 }, { 302, 4 } } },
 	{ "nothing", 0, 0 },
-	{ "from above", 0, 2, { { 300, 0 }, { 301, 87 } } },
+	{ "from above", 0, 2, { { 300, 0 }, { 301, 127 } } },
 	{ "in its place already", 0, 2, { { 4, 4 }, { 16, 16 } } },
 	{ "two change places", 0, 2, { { 4, 5 }, { 5, 4 } } },
 	{ "a ring of four", 0, 4, { { 16, 17 }, { 17, 18 }, { 18, 19 }, { 19, 16 } } },
 	{ "a chain upwards", 0, 3, { { 3, 4 }, { 4, 5 }, { 5, 6 } } },
 	{ "a chain downwards", 0, 3, { { 6, 5 }, { 5, 4 }, { 4, 3 } } },
-	{ "one file in two slots", 0, 2, { { 20, 24 }, { 21, 25 } } },
+	{ "one file in two slots", 0, 2, { { 20, 64 }, { 21, 65 } } },
 	{ "standard fds are sources", 0, 3, { { 0, 16 }, { 1, 2 }, { 2, 3 } } },
-	{ "sources among the free slots", 0, 3, { { 88, 24 }, { 127, 25 }, { 128, 26 } } },
-	{ "sources stand on unused slots", 0, 2, { { 30, 3 }, { 31, 87 } } },
+	{ "sources among the free slots", 0, 3, { { 128, 64 }, { 191, 65 }, { 192, 66 } } },
+	{ "sources stand on unused slots", 0, 2, { { 30, 3 }, { 31, 127 } } },
 };
 
 static void run_child(const char *name, int (*fn)(const struct row *), const struct row *row)
@@ -139,9 +139,9 @@ static int all_in_child(const struct row *unused)
 		if (source != file && dup2(file, source) < 0)
 			return 11;
 	}
-	if (launch_arrange(fds, LAUNCH_SLOT_COUNT + 1) != -E2BIG)
+	if (launch_arrange(fds, LAUNCH_SLOT_COUNT + 1, -1) != -E2BIG)
 		return 12;
-	if (launch_arrange(fds, LAUNCH_SLOT_FREE))
+	if (launch_arrange(fds, LAUNCH_SLOT_FREE, -1))
 		return 13;
 	for (int i = 0; i < LAUNCH_SLOT_FREE; i++)
 		if (is_null(i) || !fd_is_open(i))
@@ -157,14 +157,14 @@ static void test_all(void)
 /* What was open beside, at any number, is gone. */
 static int strays_in_child(const struct row *unused)
 {
-	static const int strays[] = { 3, 7, 87, 88, 100, 127, 128, 129, 500 };
+	static const int strays[] = { 3, 7, 63, 127, 128, 150, 191, 192, 193, 500 };
 	struct launch_fd fd = { 16, 16 };
 	int null = open("/dev/zero", O_RDWR);
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(strays); i++)
 		if (dup2(null, strays[i]) < 0)
 			return 10;
-	if (dup2(null, 16) < 0 || launch_arrange(&fd, 1))
+	if (dup2(null, 16) < 0 || launch_arrange(&fd, 1, -1))
 		return 11;
 	for (int i = 0; i < 1024; i++)
 		if (i < LAUNCH_SLOT_FREE ? i != 16 && !is_null(i) : fd_is_open(i))
@@ -177,11 +177,42 @@ static void test_strays(void)
 	run_child("strays", strays_in_child, NULL);
 }
 
+/* The program to execute goes above the slots, with close-on-exec, wherever it stood. */
+static int exe_in_child(const struct row *row)
+{
+	static const int places[] = { 3, 16, LAUNCH_SLOT_FREE, LAUNCH_SLOT_FREE + 1, 500 };
+	struct launch_fd fd = { 20, 16 };
+	struct stat want, st;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+		int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+		if (exe < 0 || fstat(exe, &want) || fd_move(&exe, places[i]))
+			return 10;
+		if (dup2(STDIN_FILENO, 20) < 0 || launch_arrange(&fd, 1, exe))
+			return 11;
+		if (fstat(LAUNCH_SLOT_FREE, &st) || st.st_ino != want.st_ino)
+			return 12;
+		if (!(fcntl(LAUNCH_SLOT_FREE, F_GETFD) & FD_CLOEXEC))
+			return 13;
+		for (int n = LAUNCH_SLOT_FREE + 1; n < 1024; n++)
+			if (fd_is_open(n))
+				return 14;
+	}
+	return launch_arrange(&fd, 1, 999) == -EBADF ? 0 : 15;
+}
+
+static void test_exe(void)
+{
+	run_child("program", exe_in_child, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/launch/rows", test_rows);
 	g_test_add_func("/launch/all-slots", test_all);
 	g_test_add_func("/launch/strays", test_strays);
+	g_test_add_func("/launch/program", test_exe);
 	return g_test_run();
 }

@@ -53,7 +53,13 @@ static const struct {
 	{ "--on-error=hol", MPQ_ERROR_USAGE,
 	  "--on-error=hol: it is one of report|hold|enospc-hold|ignore" },
 	{ "-on-error=hold", MPQ_ERROR_USAGE, "-on-error=hold: invalid option" },
-	{ "-sandbox on", MPQ_ERROR_REFUSED, NULL },
+	{ "-sandbox off", MPQ_ERROR_REFUSED, "-sandbox off: not supported by mpqemu-remote: "
+	  "its own is always on; --sandbox=off turns it off" },
+	{ "-sandbox onward", MPQ_ERROR_REFUSED, NULL },
+	{ "--sandbox=loose", MPQ_ERROR_USAGE,
+	  "--sandbox=loose: it is one of strict|container|seccomp-only|off" },
+	{ "--sandbox=", MPQ_ERROR_USAGE, NULL },
+	{ "--sandbox-report=yes", MPQ_ERROR_USAGE, NULL },
 	{ "-runas nobody", MPQ_ERROR_REFUSED, NULL },
 	{ "-chroot /", MPQ_ERROR_REFUSED, NULL },
 	{ "-m 512", MPQ_ERROR_REFUSED, "-m 512: not supported by mpqemu-remote: RAM, CPUs and "

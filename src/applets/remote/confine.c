@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "applets/remote/device.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "control/launch.h"
+#include "sandbox/landlock.h"
+#include "sandbox/trap.h"
+
+/* Beside what stands when the set-up is over: the stack may still grow. */
+#define ADDRESS_SPACE_SLACK (8u << 20)
+
+static int refuse(const struct launch_spec *spec, int err, const char *why)
+{
+	const char *level = sandbox_level_name(spec->sandbox);
+
+	log_error("--sandbox=%s: %s", level, why);
+	return err;
+}
+
+int confine_early(struct confine *c, const struct launch_spec *spec)
+{
+	char why[SANDBOX_WHY] = "";
+	int ret;
+
+	*c = (struct confine){ .spec = spec, .statm = -1 };
+	if (spec->sandbox != SANDBOX_OFF)
+		c->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ret = sandbox_enter_root(spec->sandbox, &c->status, why);
+	if (!ret)
+		ret = sandbox_drop(spec->sandbox, &c->status, why);
+	return ret ? refuse(spec, ret, why) : 0;
+}
+
+static unsigned features(const struct launch_spec *spec)
+{
+	unsigned all = 0;
+
+	for (unsigned i = 0; i < spec->disk_count; i++) {
+		const struct spec_image *image = &spec->disk[i].image;
+
+		if (image->kind == SPEC_IMAGE_RAW)
+			all |= FILTER_RAW | (image->is_device ? FILTER_DEVICE : 0);
+		if (image->kind == SPEC_IMAGE_NBD)
+			all |= FILTER_NBD;
+	}
+	return all;
+}
+
+static struct filter_set one(uint64_t value)
+{
+	return (struct filter_set){ .mask = UINT64_MAX, .base = value };
+}
+
+/* @count values from @base on: powers of two, @base a multiple of @count. */
+static struct filter_set group(uint64_t base, uint64_t count)
+{
+	return (struct filter_set){ .mask = ~(count - 1), .base = base };
+}
+
+void confine_env(const struct launch_spec *spec, uint64_t arena_base, uint64_t arena_size,
+		 struct filter_env *ret_env)
+{
+	*ret_env = (struct filter_env){
+		.set = {
+			[FILTER_LOG] = one(LAUNCH_SLOT_LOG),
+			[FILTER_CONTROL] = one(LAUNCH_SLOT_CONTROL),
+			[FILTER_PEER] = group(LAUNCH_SLOT_PEER, LAUNCH_PEERS),
+			[FILTER_IMAGE] = group(LAUNCH_SLOT_IMAGE, LAUNCH_IMAGES),
+			[FILTER_RECEIVED] = group(LAUNCH_SLOT_FREE, LAUNCH_RECEIVED),
+			[FILTER_EPOLL] = one(LAUNCH_SLOT_EPOLL),
+			[FILTER_POOL] = one(LAUNCH_SLOT_POOL),
+			[FILTER_ARENA] = group(arena_base, arena_size),
+		},
+		.arena_size = arena_size, .features = features(spec),
+	};
+}
+
+/* Bytes of address space in use; 0 when it cannot be told. */
+static uint64_t address_space(struct confine *c)
+{
+	char text[128];
+	ssize_t n = c->statm < 0 ? -1 : pread(c->statm, text, sizeof(text) - 1, 0);
+
+	fd_close(&c->statm);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	return strtoull(text, NULL, 10) * sysconf(_SC_PAGESIZE) + ADDRESS_SPACE_SLACK;
+}
+
+/* The largest image of a file: nothing that this process has may grow beyond. */
+static uint64_t file_size(const struct launch_spec *spec)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < spec->disk_count; i++)
+		if (spec->disk[i].image.kind == SPEC_IMAGE_RAW)
+			size = max_u64(size, spec->disk[i].image.size);
+	return align_up(size, 4096);
+}
+
+static void say_level(const struct confine *c)
+{
+	const char *no_filter = filter_impossible();
+	char calls[64];
+
+	if (c->spec->sandbox == SANDBOX_OFF) {
+		log_info("sandbox: off");
+		return;
+	}
+	snprintf(calls, sizeof(calls), "%u system calls, %u of them limited", c->status.names,
+		 c->status.limited);
+	log_info("sandbox: %s; %s root, uid %u, %s, %s%s%s", sandbox_level_name(c->spec->sandbox),
+		 c->status.own_root ? "empty" : "no own", c->status.uid,
+		 c->status.landlock ? "Landlock" : "no Landlock in this kernel",
+		 no_filter ? "no system-call filter (" : calls, no_filter ? no_filter : "",
+		 no_filter ? ")" : "");
+}
+
+int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
+{
+	struct sandbox_limits limits = { .fds = LAUNCH_SLOT_COUNT };
+	char why[SANDBOX_WHY] = "";
+	int ret;
+
+	if (c->spec->sandbox == SANDBOX_OFF) {
+		say_level(c);
+		return 0;
+	}
+	limits.file_size = file_size(c->spec);
+	limits.address_space = address_space(c);
+	ret = sandbox_limit(&limits, why);
+	if (ret)
+		return refuse(c->spec, ret, why);
+	ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
+	confine_env(c->spec, arena_base, arena_size, &c->env);
+	c->status.names = filter_names(&filter_device, &c->env, &c->status.limited);
+	say_level(c);
+	if (!ret && !filter_impossible())
+		ret = filter_load(&filter_device, &c->env);
+	if (ret) {
+		snprintf(why, sizeof(why), "system-call filter: %s", log_errname(ret));
+		return refuse(c->spec, ret, why);
+	}
+	return 0;
+}
+
+int confine_keeper(const struct launch_spec *spec, int child, unsigned features)
+{
+	struct filter_env env = { .features = features };
+	char why[SANDBOX_WHY] = "";
+	int ret;
+
+	if (spec->sandbox == SANDBOX_OFF)
+		return 0;
+	env.set[FILTER_CHILD] = one(child);
+	/* The pid file may stand in a folder of another user's. */
+	ret = sandbox_drop_keeper(features & FILTER_PIDFILE ? 1ULL << CAP_DAC_OVERRIDE : 0, why);
+	if (ret)
+		return refuse(spec, ret, why);
+	ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
+	if (!ret && !filter_impossible())
+		ret = filter_load(&filter_keeper, &env);
+	if (ret)
+		log_error("keeper: system-call filter: %s", log_errname(ret));
+	return ret;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_CONFINE_H
+#define APPLETS_REMOTE_CONFINE_H
+
+/*
+ * The stages of src/sandbox, as mpqemu-remote's two processes go through them.
+ */
+
+#include <stdint.h>
+
+#include "plan/spec.h"
+#include "sandbox/filter.h"
+#include "sandbox/isolate.h"
+
+struct confine {
+	const struct launch_spec *spec;
+	struct sandbox_status status;
+	int statm;		/* our size in /proc, opened while there is a /proc; owned */
+	struct filter_env env;
+};
+
+/*
+ * Device process: what comes before its threads and devices are made: no file system, no rights.
+ * Returns 0, or -errno after logging what failed and what helps.
+ */
+int confine_early(struct confine *c, const struct launch_spec *spec);
+
+/*
+ * Device process: what comes after, the last stage: limits, then the filter.  The arena is where
+ * guest memory may be mapped.  Logs the level that was reached.  Returns as above.
+ */
+int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size);
+
+/* What the filter of a device process of that plan knows of it, but for the arena. */
+void confine_env(const struct launch_spec *spec, uint64_t arena_base, uint64_t arena_size,
+		 struct filter_env *ret_env);
+
+/*
+ * Keeper, once its device process serves: gives up what it does not need.  @features: those of
+ * enum filter_feature that it has.  Returns as above.
+ */
+int confine_keeper(const struct launch_spec *spec, int child, unsigned features);
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "applets/remote/confine.h"
+#include "applets/remote/device.h"
+#include "applets/remote/spawn.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "control/channel.h"
+#include "control/launch.h"
+#include "sandbox/probe.h"
+
+/* Stand for the addresses that only a device process knows. */
+#define SOME_ARENA (1ULL << 45)
+#define SOME_ARENA_SIZE (1ULL << 40)
+
+struct report {
+	const struct keeper *keeper;
+	struct launch_spec spec;		/* the keeper's, with a probe in it */
+	struct filter_env env;
+	unsigned count[PROBE_HOSTILE + 1];	/* by kind: as expected */
+	unsigned total[PROBE_HOSTILE + 1];
+};
+
+/* How one device process ended. */
+struct outcome {
+	int status;		/* as waitpid() gives it */
+	char said[1024];	/* what it logged */
+};
+
+/* Far ends of the peers, which must be there: a socket without one is at its end. */
+struct peers {
+	int near[SPEC_MAX_DEVICES], far[SPEC_MAX_DEVICES];
+};
+
+static int peers_make(const struct launch_spec *spec, struct peers *peers)
+{
+	memset(peers, -1, sizeof(*peers));
+	for (unsigned i = 0; i < spec->device_count; i++) {
+		int pair[2];
+
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+			return -errno;
+		peers->near[i] = pair[0];
+		peers->far[i] = pair[1];
+	}
+	return 0;
+}
+
+static void peers_close(struct peers *peers)
+{
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++) {
+		fd_close(&peers->near[i]);
+		fd_close(&peers->far[i]);
+	}
+}
+
+/* All that it logs, until it has ended. */
+static void collect(struct spawn *s, struct outcome *ret)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	do {
+		n = read(s->log[0], ret->said + len, sizeof(ret->said) - 1 - len);
+		if (n > 0)
+			len += n;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	ret->said[len] = '\0';
+	while (waitpid(s->pid, &ret->status, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* One device process with probe @number in place of a device.  Returns 0 or -errno. */
+static int run_one(struct report *r, unsigned number, struct outcome *ret)
+{
+	struct keeper k = *r->keeper;
+	struct peers peers;
+	struct spawn s;
+	int err = peers_make(r->keeper->spec, &peers);
+
+	r->spec.probe = number;
+	k.spec = &r->spec;
+	k.peer = peers.near;
+	if (err) {
+		log_error("--sandbox-report: %s", log_errname(err));
+	} else {
+		err = spawn_device(&k, &s);
+		if (!err)
+			collect(&s, ret);
+		spawn_finish(&s);
+	}
+	peers_close(&peers);
+	return err;
+}
+
+/* Did it end as it should? */
+static bool as_expected(const struct probe *probe, const struct outcome *o)
+{
+	char line[64];
+
+	if (probe->kind == PROBE_ALLOWED)
+		return WIFEXITED(o->status) && WEXITSTATUS(o->status) == PROBE_RETURNED;
+	if (probe->killed)
+		return WIFSIGNALED(o->status) && WTERMSIG(o->status) == SIGSYS;
+	snprintf(line, sizeof(line), ": forbidden system call %d\n", probe->nr);
+	return WIFEXITED(o->status) && WEXITSTATUS(o->status) == DEVICE_EXIT_FORBIDDEN &&
+		strstr(o->said, line);
+}
+
+static void say_end(const struct probe *probe, const struct outcome *o)
+{
+	if (WIFSIGNALED(o->status))
+		printf("killed by signal %d", WTERMSIG(o->status));
+	else if (WEXITSTATUS(o->status) == DEVICE_EXIT_FORBIDDEN)
+		printf("died at system call %d", probe->nr);
+	else if (WEXITSTATUS(o->status) == PROBE_RETURNED)
+		printf("RETURNED");
+	else
+		printf("ended with status %d", WEXITSTATUS(o->status));
+}
+
+static void say_probe(const struct probe *probe, const struct outcome *o, bool good)
+{
+	if (probe->kind == PROBE_HOSTILE) {
+		printf("  %-36s ", probe->name);
+		say_end(probe, o);
+		printf("%s\n", good ? "" : "   NOT AS IT SHOULD BE");
+	} else if (!good) {
+		printf("  %s", probe->name);
+		if (probe->changed)
+			printf(" with %s = %#" PRIx64, probe->changed->name,
+			       probe->arg[probe->changed->index]);
+		printf(": ");
+		say_end(probe, o);
+		printf("   NOT AS IT SHOULD BE\n");
+	}
+}
+
+/* ---- What is allowed ---- */
+
+static const char *const set_names[FILTER_SET_COUNT] = {
+	[FILTER_LOG] = "the log's", [FILTER_CONTROL] = "the control channel's",
+	[FILTER_PEER] = "a peer's", [FILTER_IMAGE] = "an image's",
+	[FILTER_RECEIVED] = "a received one", [FILTER_EPOLL] = "the event loop's",
+	[FILTER_POOL] = "the block pool's", [FILTER_ARENA] = "in the guest-memory range",
+	[FILTER_CHILD] = "the device process's",
+};
+
+static void say_arg(const struct filter_arg *arg)
+{
+	if (arg->op == FILTER_IN)
+		printf("%s %s", arg->name, set_names[arg->value]);
+	else if (arg->op == FILTER_LENGTH)
+		printf("%s at most that range's", arg->name);
+	else
+		printf("%s %s%#" PRIx64, arg->name, arg->op == FILTER_BITS ? "within " : "",
+		       arg->value);
+}
+
+static void say_rules(const struct report *r)
+{
+	unsigned limited, names = filter_names(&filter_device, &r->env, &limited);
+
+	printf("allowed: %u system calls, %u of them with limited arguments only\n", names,
+	       limited);
+	for (size_t i = 0; i < filter_device.count; i++) {
+		const struct filter_rule *rule = &filter_device.rule[i];
+
+		if (!filter_rule_active(rule, &r->env))
+			continue;
+		printf("  %-14s %s", rule->call, rule->why);
+		for (unsigned k = 0; k < FILTER_MAX_ARGS && rule->arg[k].op; k++) {
+			printf("%s", k ? ", " : " (");
+			say_arg(&rule->arg[k]);
+		}
+		printf("%s\n", rule->arg[0].op ? ")" : "");
+	}
+}
+
+/* ---- The whole ---- */
+
+static int run_probes(struct report *r, enum probe_kind kind)
+{
+	struct outcome o;
+	struct probe probe;
+
+	for (unsigned i = 0; probe_get(&filter_device, &r->env, i, &probe); i++) {
+		bool good;
+		int ret;
+
+		if (probe.kind != kind)
+			continue;
+		ret = run_one(r, PROBE_FIRST + i, &o);
+		if (ret)
+			return ret;
+		good = as_expected(&probe, &o);
+		r->total[kind]++;
+		r->count[kind] += good;
+		say_probe(&probe, &o, good);
+	}
+	return 0;
+}
+
+static int run_kinds(struct report *r)
+{
+	static const char *const what[] = {
+		[PROBE_ALLOWED] = "allowed calls returned",
+		[PROBE_CHANGED] = "calls with one argument changed died",
+		[PROBE_HOSTILE] = "attacks died",
+	};
+
+	printf("tried, each in a device process of its own, under the filter that it loaded:\n");
+	for (unsigned kind = 0; kind <= PROBE_HOSTILE; kind++) {
+		int ret = run_probes(r, kind);
+
+		if (ret)
+			return ret;
+		printf("  %u of %u %s\n", r->count[kind], r->total[kind], what[kind]);
+		fflush(stdout);
+	}
+	return 0;
+}
+
+int report_run(const struct keeper *keeper)
+{
+	struct report *r = calloc(1, sizeof(*r));
+	struct outcome o;
+	bool good = true;
+	int ret;
+
+	if (!r)
+		return DEVICE_EXIT_START;
+	r->keeper = keeper;
+	r->spec = *keeper->spec;
+	confine_env(keeper->spec, SOME_ARENA, SOME_ARENA_SIZE, &r->env);
+	ret = run_one(r, PROBE_NOTHING, &o);
+	if (!ret) {
+		fputs(o.said, stdout);
+		if (!WIFEXITED(o.status) || WEXITSTATUS(o.status))
+			ret = -ECHILD;
+	}
+	if (!ret && keeper->spec->sandbox != SANDBOX_OFF && !filter_impossible()) {
+		say_rules(r);
+		ret = run_kinds(r);
+	}
+	for (unsigned i = 0; i <= PROBE_HOSTILE; i++)
+		good &= r->count[i] == r->total[i];
+	free(r);
+	return ret || !good ? DEVICE_EXIT_START : DEVICE_EXIT_OK;
+}

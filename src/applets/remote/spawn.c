@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "applets/remote/device.h"
+#include "applets/remote/keeper.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "control/launch.h"
+#include "mem/memfd.h"
+#include "pci/pci.h"
+#include "sandbox/isolate.h"
+
+#define METRICS_SIZE 4096
+
+/*
+ * The environment of a device process: what its loader needs, and a sanitizer's, a profiler's or
+ * valgrind's options.  Nothing else: there may be secrets in it.
+ */
+static const char *const env_prefixes[] = {
+	"LD_", "GLIBC_TUNABLES=", "ASAN_", "UBSAN_", "LSAN_", "LLVM_PROFILE_FILE=", "GCOV_",
+	"VALGRIND_",
+};
+
+#define MAX_ENV 32
+
+static bool env_wanted(const char *text)
+{
+	for (size_t i = 0; i < sizeof(env_prefixes) / sizeof(env_prefixes[0]); i++)
+		if (!strncmp(text, env_prefixes[i], strlen(env_prefixes[i])))
+			return true;
+	return false;
+}
+
+static void device_env(char *ret_env[MAX_ENV + 1])
+{
+	unsigned n = 0;
+
+	for (char **var = environ; *var && n < MAX_ENV; var++)
+		if (env_wanted(*var))
+			ret_env[n++] = *var;
+	ret_env[n] = NULL;
+}
+
+static int make_fds(const struct keeper *k, struct spawn *s)
+{
+	/* The program as it runs, though its file may have been replaced since. */
+	s->exe_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (s->exe_fd < 0)
+		return -errno;
+	s->spec_fd = memfd_make_sealed("mpqemu-spec", k->spec, sizeof(*k->spec));
+	if (s->spec_fd < 0)
+		return s->spec_fd;
+	s->state_fd = memfd_make("mpqemu-state", (uint64_t)k->spec->device_count * PCI_STATE_MAX);
+	if (s->state_fd < 0)
+		return s->state_fd;
+	s->metrics_fd = memfd_make("mpqemu-metrics", METRICS_SIZE);
+	if (s->metrics_fd < 0)
+		return s->metrics_fd;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) < 0 ||
+	    pipe2(s->log, O_CLOEXEC) < 0 || fcntl(s->log[1], F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct launch_fd *fds)
+{
+	unsigned n = 0;
+
+	fds[n++] = (struct launch_fd){ s->log[1], LAUNCH_SLOT_STDERR };
+	fds[n++] = (struct launch_fd){ s->log[1], LAUNCH_SLOT_LOG };
+	fds[n++] = (struct launch_fd){ s->control[1], LAUNCH_SLOT_CONTROL };
+	fds[n++] = (struct launch_fd){ s->spec_fd, LAUNCH_SLOT_SPEC };
+	fds[n++] = (struct launch_fd){ s->state_fd, LAUNCH_SLOT_STATE };
+	fds[n++] = (struct launch_fd){ s->metrics_fd, LAUNCH_SLOT_METRICS };
+	for (unsigned i = 0; i < k->spec->device_count; i++)
+		if (k->spec->device[i].peer_slot >= 0)
+			fds[n++] = (struct launch_fd){ k->peer[i], k->spec->device[i].peer_slot };
+	for (unsigned i = 0; i < k->spec->disk_count; i++)
+		if (k->spec->disk[i].image.slot >= 0)
+			fds[n++] = (struct launch_fd){ k->image[i], k->spec->disk[i].image.slot };
+	return n;
+}
+
+/* The child: puts everything into its slot and becomes the device process. */
+static void child_main(const struct keeper *k, const struct spawn *s, int go[2])
+{
+	char *argv[] = { (char *)(uintptr_t)DEVICE_APPLET, NULL }, *env[MAX_ENV + 1];
+	struct launch_fd fds[LAUNCH_SLOT_COUNT];
+	sigset_t none;
+	int ret;
+
+	if (sandbox_clone_wait(go))
+		_exit(DEVICE_EXIT_START);
+	/* A session of its own: the terminal's signals go to the keeper, which ends it in order. */
+	setsid();
+	device_env(env);
+	ret = launch_arrange(fds, list_fds(k, s, fds), s->exe_fd);
+	if (ret) {
+		log_error("cannot give the device process its fds (ulimit -n %d is enough): %s",
+			  LAUNCH_SLOT_COUNT * 2, log_errname(ret));
+		_exit(DEVICE_EXIT_START);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execveat(LAUNCH_SLOT_FREE, "", argv, env, AT_EMPTY_PATH);
+	log_init(LAUNCH_SLOT_LOG, k->prog);
+	log_error("cannot execute the device process: %s", log_errname(errno));
+	_exit(DEVICE_EXIT_START);
+}
+
+static int refuse_clone(const struct keeper *k, int err)
+{
+	char text[SANDBOX_WHY];
+
+	if (k->spec->sandbox == SANDBOX_STRICT) {
+		sandbox_userns_obstacle("/proc/sys", err, text, sizeof(text));
+		log_error("--sandbox=strict: no user namespace: %s; or run with another --sandbox",
+			  text);
+	} else {
+		log_error("cannot launch the device process: %s", log_errname(err));
+	}
+	return err;
+}
+
+static int clone_device(const struct keeper *k, struct spawn *s)
+{
+	autofd go_read = -1, go_write = -1;
+	char why[SANDBOX_WHY];
+	int go[2], ret;
+
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return refuse_clone(k, -errno);
+	go_read = go[0];
+	go_write = go[1];
+	s->pid = sandbox_clone(k->spec->sandbox);
+	if (s->pid < 0)
+		return refuse_clone(k, s->pid);
+	if (s->pid == 0)
+		child_main(k, s, go);
+	ret = sandbox_clone_map(k->spec->sandbox, s->pid, go, why);
+	if (ret) {
+		log_error("--sandbox=%s: %s", sandbox_level_name(k->spec->sandbox), why);
+		kill(s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
+	}
+	return ret;
+}
+
+static int verify_container(const struct keeper *k)
+{
+	char text[SANDBOX_WHY];
+	int ret = 0;
+
+	if (k->spec->sandbox == SANDBOX_CONTAINER)
+		ret = sandbox_container_verify("/proc/self/ns", "/proc/sys", text, sizeof(text));
+	if (ret)
+		log_error("--sandbox=container: not in a container's namespaces, these are the "
+			  "host's: %s; give the container its own, or use --sandbox=strict", text);
+	return ret;
+}
+
+int spawn_device(const struct keeper *keeper, struct spawn *s)
+{
+	int ret;
+
+	*s = (struct spawn){
+		.exe_fd = -1, .spec_fd = -1, .state_fd = -1, .metrics_fd = -1,
+		.control = { -1, -1 }, .log = { -1, -1 },
+	};
+	ret = verify_container(keeper);
+	if (ret)
+		return ret;
+	ret = make_fds(keeper, s);
+	if (ret) {
+		log_error("cannot launch the device process: %s", log_errname(ret));
+		return ret;
+	}
+	ret = clone_device(keeper, s);
+	fd_close(&s->exe_fd);
+	fd_close(&s->control[1]);
+	fd_close(&s->log[1]);
+	return ret;
+}
+
+void spawn_finish(struct spawn *s)
+{
+	int *all[] = { &s->exe_fd, &s->spec_fd, &s->state_fd, &s->metrics_fd, &s->control[0],
+		       &s->control[1], &s->log[0], &s->log[1] };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		fd_close(all[i]);
+}

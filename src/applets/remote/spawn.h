@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_SPAWN_H
+#define APPLETS_REMOTE_SPAWN_H
+
+/*
+ * Makes a device process: what it gets is put together here, then it is cloned into its namespaces
+ * and executed anew, so that nothing of the keeper's memory (names, secrets, addresses) is in it.
+ */
+
+#include <sys/types.h>
+
+#include "plan/spec.h"
+
+struct keeper;
+
+/* What is made for one device process; all fds owned. */
+struct spawn {
+	int exe_fd;			/* this program */
+	int spec_fd, state_fd, metrics_fd;
+	int control[2];			/* keeper's end, device's end */
+	int log[2];			/* read by the keeper, written by the device */
+	pid_t pid;
+};
+
+/*
+ * Launches it; @s needs spawn_finish() in any case.  Returns 0, or -errno after logging why and
+ * what helps.  The device's ends of the pairs are closed when it is there.
+ */
+int spawn_device(const struct keeper *keeper, struct spawn *s);
+
+/* Closes what is left; does not wait for the process. */
+void spawn_finish(struct spawn *s);
+
+#endif
