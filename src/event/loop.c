@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOP_BATCH 32	/* fds taken from epoll in one pass */
@@ -28,14 +27,6 @@ struct loop {
 	loop_fn *before, *after;
 	void *hook_opaque;
 };
-
-int64_t loop_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
 
 struct loop *loop_create(int epoll_slot)
 {

@@ -10,6 +10,21 @@
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
 
+/* ---- time: the model's clock is this one, and moves when a test says so ---- */
+
+static int64_t fake_now = 1000 * LOOP_MS;
+
+int64_t loop_now(void)
+{
+	return fake_now;
+}
+
+void rig_advance(struct rig *rig, int64_t ns)
+{
+	fake_now += ns;
+	rig_pass(rig, 1);
+}
+
 /* ---- disks ---- */
 
 static void disk_end(struct rig_disk *d, struct block_req *req)
@@ -79,6 +94,22 @@ static void intx(void *opaque, bool level)
 	rig->pin = level;
 }
 
+static void guest_error(void *opaque, const char *what)
+{
+	struct rig *rig = opaque;
+
+	rig->guest_errors++;
+}
+
+static void count_dma(void *opaque, enum guestmem_dir dir, uint64_t gpa, const void *data,
+		      size_t len)
+{
+	struct rig *rig = opaque;
+
+	rig->dma_ops++;
+	rig->dma_bytes += len;
+}
+
 static void make_memory(struct rig *rig)
 {
 	struct guestmem_region regions[2] = {
@@ -96,12 +127,25 @@ static void make_memory(struct rig *rig)
 	g_assert_nonnull(rig->arena);
 	rig->mem = guestmem_create(rig->arena);
 	g_assert_cmpint(guestmem_set(rig->mem, regions, 2), ==, 0);
+	guestmem_set_hook(rig->mem, count_dma, rig);
+}
+
+static int make_device(struct rig *rig, const struct pci_class *cls, const struct lsi_state *state)
+{
+	struct pci_host host = {
+		.loop = rig->loop, .mem = rig->mem, .intx = intx, .guest_error = guest_error,
+		.opaque = rig,
+	};
+	int ret;
+
+	rig->state = state ? g_memdup2(state, sizeof(*state)) : g_new0(struct lsi_state, 1);
+	ret = pci_dev_init(&rig->dev, cls, &rig->state->pci, &host, "lsi0", &rig->setup);
+	rig->l = rig->dev.priv;
+	return ret;
 }
 
 void rig_bare(struct rig *rig, const struct pci_class *cls)
 {
-	struct pci_host host = { .intx = intx, .opaque = rig };
-
 	memset(rig, 0, sizeof(*rig));
 	rig->loop = loop_create(-1);
 	make_memory(rig);
@@ -112,12 +156,23 @@ void rig_bare(struct rig *rig, const struct pci_class *cls)
 	rig->setup = (struct scsi_bus_setup){
 		.units = rig->units, .count = RIG_DISKS, .buffers = rig->buffers,
 	};
-	rig->state = g_new0(struct lsi_state, 1);
-	host.loop = rig->loop;
-	host.mem = rig->mem;
-	g_assert_cmpint(pci_dev_init(&rig->dev, cls, &rig->state->pci, &host, "lsi0", &rig->setup),
-			==, 0);
-	rig->l = rig->dev.priv;
+	g_assert_cmpint(make_device(rig, cls, NULL), ==, 0);
+}
+
+int rig_adopt(struct rig *rig, const struct lsi_state *state)
+{
+	const struct pci_class *cls = rig->dev.cls;
+	struct lsi_state *old = rig->state;
+	struct lsi_state *copy = g_memdup2(state, sizeof(*state));
+	int ret;
+
+	pci_dev_finish(&rig->dev);
+	ret = make_device(rig, cls, copy);
+	g_free(copy);
+	g_free(old);
+	if (!ret)
+		rig_place(rig);
+	return ret;
 }
 
 void rig_place(struct rig *rig)
@@ -185,8 +240,13 @@ void rig_down(struct rig *rig)
 
 void rig_pass(struct rig *rig, unsigned passes)
 {
-	while (passes--)
+	while (passes--) {
+		uint64_t ops = rig->dma_ops, bytes = rig->dma_bytes;
+
 		loop_step(rig->loop, 0);
+		rig->max_pass_ops = MAX(rig->max_pass_ops, rig->dma_ops - ops);
+		rig->max_pass_bytes = MAX(rig->max_pass_bytes, rig->dma_bytes - bytes);
+	}
 }
 
 /* Work queues work for the next pass; a few idle passes in a row are the end. */
@@ -198,7 +258,7 @@ void rig_settle(struct rig *rig)
 		unsigned slices = rig->l->slices;
 
 		g_assert_cmpuint(i, <, 1000000);
-		loop_step(rig->loop, 0);
+		rig_pass(rig, 1);
 		quiet = slices == rig->l->slices && rig->state->run != RUN_ACTIVE ? quiet + 1 : 0;
 	}
 }
@@ -207,10 +267,23 @@ void rig_settle(struct rig *rig)
 
 static uint64_t bus_read(struct rig *rig, unsigned reg, unsigned size)
 {
-	uint64_t val;
+	uint64_t val, ops = rig->dma_ops;
+	unsigned slices = rig->l->slices;
 
 	g_assert_true(pci_bus_read(&rig->dev, true, RIG_REGS + reg, size, &val));
+	g_assert_cmpuint(rig->dma_ops, ==, ops);
+	g_assert_cmpuint(rig->l->slices, ==, slices);
 	return val;
+}
+
+static void bus_write(struct rig *rig, unsigned reg, unsigned size, uint64_t val)
+{
+	unsigned slices = rig->l->slices;
+	uint64_t ops = rig->dma_ops;
+
+	g_assert_true(pci_bus_write(&rig->dev, true, RIG_REGS + reg, size, val));
+	g_assert_cmpuint(rig->dma_ops, ==, ops);
+	g_assert_cmpuint(rig->l->slices, ==, slices);
 }
 
 uint8_t rd8(struct rig *rig, unsigned reg)
@@ -230,17 +303,17 @@ uint32_t rd32(struct rig *rig, unsigned reg)
 
 void wr8(struct rig *rig, unsigned reg, uint8_t val)
 {
-	g_assert_true(pci_bus_write(&rig->dev, true, RIG_REGS + reg, 1, val));
+	bus_write(rig, reg, 1, val);
 }
 
 void wr16(struct rig *rig, unsigned reg, uint16_t val)
 {
-	g_assert_true(pci_bus_write(&rig->dev, true, RIG_REGS + reg, 2, val));
+	bus_write(rig, reg, 2, val);
 }
 
 void wr32(struct rig *rig, unsigned reg, uint32_t val)
 {
-	g_assert_true(pci_bus_write(&rig->dev, true, RIG_REGS + reg, 4, val));
+	bus_write(rig, reg, 4, val);
 }
 
 struct irq take_irq(struct rig *rig)

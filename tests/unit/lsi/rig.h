@@ -54,6 +54,9 @@ struct rig {
 	struct lsi *l;
 	bool pin;
 	unsigned pin_edges;		/* rising */
+	unsigned guest_errors;
+	/* accesses to guest memory so far; the most of them, and of their bytes, in one pass */
+	uint64_t dma_ops, dma_bytes, max_pass_ops, max_pass_bytes;
 };
 
 /* Takes the unit attentions of all disks. */
@@ -69,7 +72,12 @@ void rig_end(struct rig *rig, unsigned disk, unsigned index);
 /* Passes of the loop until nothing is left to do now; fails after many. */
 void rig_settle(struct rig *rig);
 void rig_pass(struct rig *rig, unsigned passes);
+/* Time stands still but for this; the timers that are due then run. */
+void rig_advance(struct rig *rig, int64_t ns);
+/* Another process takes over: a new device around a copy of @state, its BARs placed anew. */
+int rig_adopt(struct rig *rig, const struct lsi_state *state);
 
+/* Each checks that the engine did not run meanwhile: no slice, no access to guest memory. */
 uint8_t rd8(struct rig *rig, unsigned reg);
 uint16_t rd16(struct rig *rig, unsigned reg);
 uint32_t rd32(struct rig *rig, unsigned reg);

@@ -327,8 +327,9 @@ static void test_no_disconnect_privilege(void)
 	wr16(&rig, R_SIEN0, SIST_HTH);
 	wr8(&rig, R_STIME0, 0x10);	/* 125 us between handshakes */
 	g_assert_cmpint(cmd_start(&rig, 1, &c), ==, -1);
-	while (!(rd8(&rig, R_ISTAT0) & ISTAT0_SIP))
-		loop_step(rig.loop, 20);
+	rig_advance(&rig, LOOP_MS / 8 - 1);
+	g_assert_cmphex(rd8(&rig, R_ISTAT0) & ISTAT0_SIP, ==, 0);
+	rig_advance(&rig, 1);
 	g_assert_cmphex(take_irq(&rig).sist, ==, SIST_HTH);
 	g_assert_cmphex(rd8(&rig, R_ISTAT1) & ISTAT1_SRUN, ==, 0);
 	rig.disk[0].hold = false;
