@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "base/num.h"
+#include "hostile.h"
+
+/*
+ * What a script may use: instructions and bytes a slice, and slices over time.
+ */
+
+/* A script that writes over itself: what was fetched counts, once. */
+static void test_self_modifying(void)
+{
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	/* a move over its own words and those that follow, the new words make the same move */
+	put3(&p, S_COPY(12), MEM + 0x100, AT);
+	put2(&p, S_JUMP, AT);
+	put_le32(rig.ram + MEM + 0x100, S_COPY(12));
+	put_le32(rig.ram + MEM + 0x104, MEM + 0x100);
+	put_le32(rig.ram + MEM + 0x108, AT);
+	wr32(&rig, R_DSP, AT);
+	assert_runs_in_slices(&rig);
+	assert_recovers(&rig);
+	/* the whole of guest memory as far as a count reaches, the script included */
+	p = prog_at(&rig, AT);
+	put3(&p, S_COPY(0xfffffc), 0, 0);
+	put2(&p, S_INT, 1);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+	hostile_down(&rig);
+}
+
+/* 16 MiB in one instruction, from and to memory, a disk, and the registers. */
+static void test_giant_moves(void)
+{
+	struct cmd c = cmd_rw(0, -1, false, 0, 2);
+	unsigned slices;
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	put3(&p, S_COPY(0x800000), 0x100000, 0x700000);
+	put2(&p, S_INT, 1);
+	slices = rig.l->slices;
+	wr32(&rig, R_DSP, AT);
+	rig_pass(&rig, 1);
+	g_assert_cmphex(rd8(&rig, R_ISTAT1) & ISTAT1_SRUN, ==, ISTAT1_SRUN);
+	rig_settle(&rig);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+	g_assert_cmpuint(rig.l->slices - slices, >=, 0x800000 / LSI_SLICE_BYTES);
+	/* into the registers: as far as the BAR goes, then there is nobody */
+	p = prog_at(&rig, AT);
+	put3(&p, S_COPY(0xffffff), 0x100000, RIG_REGS);
+	prog_run(&p);
+	rig_pass(&rig, 10);
+	assert_recovers(&rig);
+	/* a command block of 16 MiB: what the command does not need is not moved */
+	c.cdb_len = 0xffffff;
+	slices = rig.l->slices;
+	g_assert_cmpint(cmd_run(&rig, 1, &c), ==, INT_DONE);
+	g_assert_cmpuint(rig.l->slices - slices, <=, 8);
+	c.cdb_len = 10;
+	c.data_len = 0xffffff;
+	cmd_run(&rig, 1, &c);
+	g_assert_cmphex(take_irq(&rig).sist, ==, SIST_MA);
+	g_assert_cmphex(rd32(&rig, R_DBC) & 0xffffff, ==, 0xffffff - 1024);
+	hostile_down(&rig);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	hostile_add("/lsi/hostile/self-modifying", test_self_modifying);
+	hostile_add("/lsi/hostile/giant-moves", test_giant_moves);
+	return g_test_run();
+}
