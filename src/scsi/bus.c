@@ -78,8 +78,13 @@ static int bus_add_unit(struct scsi_bus *bus, const struct scsi_unit_setup *setu
 	return 0;
 }
 
+/*
+ * Commands that stand in @state were another process's: their buffers and block requests are not
+ * here, so they are gone.
+ */
 static void bus_init_tasks(struct scsi_bus *bus)
 {
+	memset(bus->state->req, 0, sizeof(bus->state->req));
 	for (unsigned i = 0; i < SCSI_MAX_REQS; i++) {
 		bus->task[i].bus = bus;
 		bus->task[i].s = &bus->state->req[i];

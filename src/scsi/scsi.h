@@ -126,7 +126,8 @@ struct scsi_bus_setup {
 };
 
 /*
- * @state is zeroed memory inside the adapter's own state.  @setup and all it names outlive the bus.
+ * @state is memory inside the adapter's own state: zeroed, or what another process left there, of
+ * which only the counters are taken over.  @setup and all it names outlive the bus.
  * Returns NULL with errno set (EINVAL: two units at one address, or an impossible address).
  */
 struct scsi_bus *scsi_bus_create(const struct scsi_bus_setup *setup, struct scsi_bus_state *state,

@@ -32,6 +32,14 @@ static void say1(struct lsi *l, uint8_t byte)
 	bus_say(l, &byte, 1);
 }
 
+/* Is the command at this index still the one that the chip's side knows? */
+static bool nexus_alive(struct lsi *l, unsigned req)
+{
+	return l->s->nexus[req].used &&
+	       l->s->nexus[req].generation == scsi_generation(l->scsi, req) &&
+	       scsi_phase(l->scsi, req) != SCSI_PHASE_FREE;
+}
+
 /* ---- connecting ---- */
 
 void bus_connect(struct lsi *l, unsigned target)
@@ -90,7 +98,7 @@ static enum lsi_look poll_command(struct lsi *l)
 	static const uint8_t goodbye[] = { MSG_SAVE_POINTERS, MSG_DISCONNECT };
 	struct lsi_bus *bus = &l->s->bus;
 
-	switch (scsi_phase(l->scsi, bus->req)) {
+	switch (nexus_alive(l, bus->req) ? scsi_phase(l->scsi, bus->req) : SCSI_PHASE_FREE) {
 	case SCSI_PHASE_DATA_IN:
 		return ask(l, PHASE_DATA_IN);
 	case SCSI_PHASE_DATA_OUT:
@@ -191,13 +199,6 @@ void bus_command(struct lsi *l)
 	};
 	bus->has_req = 1;
 	bus->req = req;
-}
-
-static bool nexus_alive(struct lsi *l, unsigned req)
-{
-	return l->s->nexus[req].used &&
-	       l->s->nexus[req].generation == scsi_generation(l->scsi, req) &&
-	       scsi_phase(l->scsi, req) != SCSI_PHASE_FREE;
 }
 
 void bus_sweep(struct lsi *l)

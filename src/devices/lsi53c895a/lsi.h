@@ -51,7 +51,7 @@ enum lsi_after { AFTER_NOTHING, AFTER_COMPLETE, AFTER_DISCONNECT, AFTER_ABORT };
 /* Marks of registers written: see lsi_settle(). */
 enum {
 	PEND_START = 1, PEND_SOFT_RESET = 2, PEND_BUS_RESET = 4, PEND_ABORT = 8, PEND_IRQ = 16,
-	PEND_SIGP = 32,
+	PEND_SIGP = 32, PEND_ALL = 63,
 };
 
 /* What the chip's side knows of a command in flight: who reselects, and in which order. */
@@ -233,5 +233,7 @@ extern const struct scsi_bus_ops lsi_scsi_ops;
 void message_out_byte(struct lsi *l, uint8_t byte);
 /* The initiator has negated ATN#: the phase is over. */
 void message_out_end(struct lsi *l);
+/* Can the message that has begun be one that is not whole yet? */
+bool message_out_ok(const struct lsi_bus *bus);
 
 #endif

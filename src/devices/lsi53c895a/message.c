@@ -187,6 +187,17 @@ static unsigned message_len(const uint8_t *msg, unsigned have)
 	return msg[0] >= 0x20 && msg[0] <= 0x2f ? 2 : 1;
 }
 
+bool message_out_ok(const struct lsi_bus *bus)
+{
+	unsigned len;
+
+	if (!bus->msg_out_len)
+		return true;
+	len = message_len(bus->msg_out, bus->msg_out_len);
+	return bus->msg_out_len < LSI_MSG_OUT && len <= LSI_MSG_OUT &&
+	       (!len || bus->msg_out_len < len);
+}
+
 void message_out_byte(struct lsi *l, uint8_t byte)
 {
 	struct lsi_bus *bus = &l->s->bus;
@@ -202,7 +213,7 @@ void message_out_byte(struct lsi *l, uint8_t byte)
 		reject(l);
 		bus->msg_out_skip = len - bus->msg_out_len;
 		bus->msg_out_len = 0;
-	} else if (len == bus->msg_out_len) {
+	} else if (len && bus->msg_out_len >= len) {
 		message(l);
 		bus->msg_out_len = 0;
 	}

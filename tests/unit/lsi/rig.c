@@ -244,6 +244,8 @@ void rig_pass(struct rig *rig, unsigned passes)
 		uint64_t ops = rig->dma_ops, bytes = rig->dma_bytes;
 
 		loop_step(rig->loop, 0);
+		/* what this model leaves, a successor takes */
+		g_assert_true(lsi_state_ok(rig->state));
 		rig->max_pass_ops = MAX(rig->max_pass_ops, rig->dma_ops - ops);
 		rig->max_pass_bytes = MAX(rig->max_pass_bytes, rig->dma_bytes - bytes);
 	}
