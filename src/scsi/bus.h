@@ -15,7 +15,7 @@
  *     done()   when the block request ended well
  *
  *   WAIT(TURN) -> WAIT(BUFFER) -> start() -> DATA_IN/DATA_OUT -> moved() -> ...
- *                                         -> WAIT(SUBMIT) -> WAIT(IO) -> done() -> ...
+ *                                         -> WAIT(SUBMIT) -> WAIT(IO or FAIL) -> done() -> ...
  *                                         -> WAIT(HELD) by werror/rerror, back to SUBMIT on retry
  *                                         -> [WAIT(SENSE)] -> STATUS -> FREE
  */
@@ -35,7 +35,7 @@
 #define SCSI_PARAM_SIZE 2048u
 
 enum task_wait { TASK_WAIT_TURN, TASK_WAIT_BUFFER, TASK_WAIT_SUBMIT, TASK_WAIT_IO, TASK_WAIT_HELD,
-		 TASK_WAIT_SENSE };
+		 TASK_WAIT_SENSE, TASK_WAIT_FAIL };
 
 struct unit {
 	struct scsi_bus *bus;
@@ -137,6 +137,8 @@ void task_notify(struct task *t);
 void io_init(struct scsi_bus *bus);
 /* Tries again what task_io() left in WAIT(SUBMIT). */
 void io_submit(struct task *t);
+/* What task_io() asked for has failed with errno @err: done(), CHECK CONDITION or WAIT(HELD). */
+void io_failed(struct task *t, int err);
 /* The task ends: leaves its request in flight alone with its buffer. */
 void io_orphan(struct task *t);
 /* A buffer for the row; false: wait. */

@@ -121,7 +121,7 @@ void cmd_read_cd(struct task *t)
 		task_check(t, SENSE_TRACK_MODE);
 		return;
 	}
-	if (type > 5 || t->unit->state->block_size != 2048) {
+	if (type > 5 || t->s->block_size != 2048) {
 		task_bad_cdb(t, 1, 4);
 		return;
 	}

@@ -41,7 +41,7 @@ void cmd_compare_and_write(struct task *t)
 	t->s->lba = cdb_lba(cdb);
 	t->s->blocks = blocks;
 	if (blocks)
-		task_data_out(t, 0, 2 * blocks * t->unit->state->block_size);
+		task_data_out(t, 0, 2 * blocks * t->s->block_size);
 	else
 		task_good(t);
 }

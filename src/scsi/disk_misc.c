@@ -21,7 +21,7 @@ void cmd_read_capacity_10(struct task *t)
 		return;
 	}
 	put_be32(t->buf, min_u64(blocks - 1, UINT32_MAX));
-	put_be32(t->buf + 4, t->unit->state->block_size);
+	put_be32(t->buf + 4, t->s->block_size);
 	task_data_in(t, 8);
 }
 

@@ -27,7 +27,7 @@ static void write_same_zeroes(struct task *t)
 
 	if (task_cdb(t)[1] & WS_UNMAP && may_discard(t->unit))
 		flags |= BLOCK_REQ_UNMAP;
-	disk_io(t, BLOCK_ZERO, flags, t->s->blocks * t->unit->state->block_size, 0);
+	disk_io(t, BLOCK_ZERO, flags, t->s->blocks * t->s->block_size, 0);
 }
 
 void cmd_write_same(struct task *t)
@@ -47,12 +47,12 @@ void cmd_write_same(struct task *t)
 	else if (cdb[1] & WS_NDOB)
 		write_same_zeroes(t);
 	else
-		task_data_out(t, 0, t->unit->state->block_size);
+		task_data_out(t, 0, t->s->block_size);
 }
 
 static void write_same_next(struct task *t)
 {
-	uint32_t bs = t->unit->state->block_size;
+	uint32_t bs = t->s->block_size;
 
 	disk_io(t, BLOCK_WRITE, t->unit->state->write_cache ? 0 : BLOCK_REQ_FUA,
 		disk_window_blocks(t, t->buf_size) * bs, 0);
@@ -61,7 +61,7 @@ static void write_same_next(struct task *t)
 /* Zeroes need no transfer; anything else fills the buffer with copies once. */
 void write_same_moved(struct task *t)
 {
-	uint32_t bs = t->unit->state->block_size;
+	uint32_t bs = t->s->block_size;
 	uint64_t len = disk_window_blocks(t, t->buf_size) * (uint64_t)bs;
 
 	if (all_zero(t->buf, bs)) {
@@ -120,7 +120,7 @@ static bool unmap_check(struct task *t, unsigned count)
 			return false;
 		total += blocks;
 	}
-	if (max && total > max / t->unit->state->block_size) {
+	if (max && total > max / t->s->block_size) {
 		task_bad_param(t, 8, -1);
 		return false;
 	}
@@ -130,7 +130,7 @@ static bool unmap_check(struct task *t, unsigned count)
 /* arg[0]: the next descriptor, arg[1]: how many there are. */
 static void unmap_next(struct task *t)
 {
-	uint32_t blocks, bs = t->unit->state->block_size;
+	uint32_t blocks, bs = t->s->block_size;
 	uint64_t lba;
 
 	while (t->s->arg[0] < t->s->arg[1] && may_discard(t->unit)) {
@@ -184,7 +184,7 @@ static void lba_status_reply(struct task *t)
 /* One descriptor at a time, while there is room and medium; s->blocks are left of it. */
 static void lba_status_next(struct task *t)
 {
-	uint32_t bs = t->unit->state->block_size;
+	uint32_t bs = t->s->block_size;
 	uint64_t blocks = min_u64(t->s->blocks, UINT32_MAX);
 	bool room = lba_status_len(t) + 16 <= cdb_list_len(task_cdb(t)) || !t->s->arg[0];
 
@@ -229,7 +229,7 @@ void cmd_get_lba_status(struct task *t)
 /* A block that is mapped in part is mapped. */
 void get_lba_status_done(struct task *t)
 {
-	uint32_t bs = t->unit->state->block_size;
+	uint32_t bs = t->s->block_size;
 	uint64_t max = t->s->io_len / bs, len = t->status_len;
 	bool mapped = t->status_allocated;
 

@@ -71,24 +71,24 @@ bool disk_start(struct task *t)
 
 uint32_t disk_window_blocks(const struct task *t, size_t space)
 {
-	return min_u64(t->s->blocks, space / t->unit->state->block_size);
+	return min_u64(t->s->blocks, space / t->s->block_size);
 }
 
 /* Bytes of the next window. */
 static uint32_t disk_window(const struct task *t)
 {
-	return disk_window_blocks(t, t->buf_size) * t->unit->state->block_size;
+	return disk_window_blocks(t, t->buf_size) * t->s->block_size;
 }
 
 void disk_io(struct task *t, enum block_op op, uint32_t flags, uint64_t bytes, uint32_t buf_off)
 {
-	task_io(t, op, flags, t->s->lba * t->unit->state->block_size, bytes, buf_off);
+	task_io(t, op, flags, t->s->lba * t->s->block_size, bytes, buf_off);
 }
 
 void disk_advance(struct task *t, uint64_t bytes)
 {
-	t->s->lba += bytes / t->unit->state->block_size;
-	t->s->blocks -= bytes / t->unit->state->block_size;
+	t->s->lba += bytes / t->s->block_size;
+	t->s->blocks -= bytes / t->s->block_size;
 }
 
 /* With the write cache off, or FUA, the data is on the medium before the status. */

@@ -19,7 +19,7 @@ static uint32_t half(const struct task *t)
 
 static uint32_t half_window(const struct task *t)
 {
-	return disk_window_blocks(t, half(t)) * t->unit->state->block_size;
+	return disk_window_blocks(t, half(t)) * t->s->block_size;
 }
 
 /* VRPROTECT and WRPROTECT are refused like RDPROTECT; BYTCHK goes to arg[0]. */
@@ -58,7 +58,7 @@ void cmd_verify(struct task *t)
 	if (!verify_start(t, 1u << BYTCHK_MEDIUM | 1u << BYTCHK_EACH | 1u << BYTCHK_ONE))
 		return;
 	if (t->s->arg[0] == BYTCHK_ONE)
-		task_data_out(t, 0, t->unit->state->block_size);
+		task_data_out(t, 0, t->s->block_size);
 	else
 		verify_next(t);
 }
@@ -70,7 +70,7 @@ void verify_moved(struct task *t)
 
 static bool verify_equal(const struct task *t)
 {
-	uint32_t bs = t->unit->state->block_size;
+	uint32_t bs = t->s->block_size;
 	const uint8_t *medium = t->buf + half(t);
 
 	if (t->s->arg[0] == BYTCHK_EACH)

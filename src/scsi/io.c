@@ -89,7 +89,7 @@ static void io_ended(struct task *t)
 		task_good(t);
 }
 
-static void io_failed(struct task *t, int err)
+void io_failed(struct task *t, int err)
 {
 	const struct scsi_bus_setup *setup = t->bus->setup;
 
@@ -156,7 +156,9 @@ void io_submit(struct task *t)
 	bool data = s->io_op == BLOCK_READ || s->io_op == BLOCK_WRITE;
 
 	if (io_poisoned(t)) {
-		io_failed(t, EIO);
+		/* not at once: what follows may be the next window, and so on without an end */
+		task_enter_wait(t, TASK_WAIT_FAIL);
+		bus_kick(bus);
 		return;
 	}
 	if (!io || !io_allowed(t)) {

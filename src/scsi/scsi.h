@@ -74,7 +74,7 @@ struct scsi_req_state {
 	uint32_t io_flags, io_buf;	/* BLOCK_REQ_*; where the data is in its buffer */
 	uint32_t win_base, win_len, win_off;	/* the open window, in its buffer */
 	uint32_t arg[2];
-	uint32_t pad;
+	uint32_t block_size;			/* the unit's when it started, bytes */
 	struct scsi_sense sense;	/* of its CHECK CONDITION */
 };
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -178,6 +179,13 @@ static bool task_take_attention(struct task *t)
 	return true;
 }
 
+/* MODE SELECT may change the unit's block length under a command: it keeps its own. */
+static void task_begin(struct task *t)
+{
+	t->s->block_size = t->unit ? t->unit->state->block_size : 0;
+	t->row->start(t);
+}
+
 void task_start(struct task *t)
 {
 	uint8_t control = task_cdb(t)[t->row->len - 1];
@@ -207,7 +215,7 @@ void task_start(struct task *t)
 		task_enter_wait(t, TASK_WAIT_BUFFER);
 		return;
 	}
-	t->row->start(t);
+	task_begin(t);
 }
 
 static void task_retry(struct task *t, bool older, bool older_ordered)
@@ -219,7 +227,10 @@ static void task_retry(struct task *t, bool older, bool older_ordered)
 		break;
 	case TASK_WAIT_BUFFER:
 		if (task_get_buffer(t))
-			t->row->start(t);
+			task_begin(t);
+		break;
+	case TASK_WAIT_FAIL:
+		io_failed(t, EIO);
 		break;
 	case TASK_WAIT_SUBMIT:
 		io_submit(t);

@@ -332,6 +332,73 @@ static void test_abort_races_completion(void)
 	rig_down(&rig);
 }
 
+/*
+ * A flush has failed, and errors are to be ignored: each window of a long write fails at once, and
+ * went on with the next one from inside the failure of the last, as deep as the write was long.
+ */
+static void test_ignored_failure_is_no_recursion(void)
+{
+	struct scsi_command cmd = rig_cdb("93 00 00 00 00 00 00 00 00 00 ff ff ff ff 00 00");
+	uint8_t block[512] = { 1 };
+	struct rig rig;
+	int req;
+
+	rig_init(&rig, 1);
+	rig.disk[0].block.size = 1ull << 50;
+	rig.units[0].config.werror = SCSI_ON_ERROR_IGNORE;
+	rig.units[0].config.write_cache = 0;
+	rig_start(&rig);
+	rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+	rig.state->unit[0].poisoned = 1;
+	req = rig_command(&rig, &cmd);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, req, block, 512, SIZE_MAX));
+	/* some windows a pass, not all 32 million in one event; and an abort ends it */
+	g_assert_cmpuint(rig.state->req[req].blocks, >, 0xffff0000u);
+	g_assert_cmpuint(rig.state->req[req].blocks, <, 0xffffffffu);
+	g_assert_cmpuint(rig.disk[0].ops[BLOCK_WRITE], ==, 0);
+	scsi_abort(rig.bus, req);
+	rig_down(&rig);
+}
+
+/*
+ * The block length of a CD changes while a READ is under way: the READ goes on with the length that
+ * it was checked with, and moves what it was asked for.
+ */
+static void test_block_length_under_a_read(void)
+{
+	static const uint32_t lengths[][2] = { { 2048, 512 }, { 512, 2048 } };
+	struct scsi_command read = rig_cdb("28 00 00 00 00 00 00 00 40 00");
+	struct rig rig;
+
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t list[12] = { [3] = 8 };
+		unsigned ends = 0;
+		int req;
+
+		rig_init(&rig, 1);
+		rig.units[0].config.type = SCSI_UNIT_CDROM;
+		rig.units[0].config.logical_block_size = lengths[i][0];
+		rig.units[0].config.physical_block_size = 2048;
+		rig_start(&rig);
+		rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+		rig.disk[0].hold = true;
+		read.attr = SCSI_TASK_SIMPLE;
+		req = rig_command(&rig, &read);
+		put_be24(list + 9, lengths[i][1]);
+		rig_good(&rig, "15 10 00 00 0c 00", list, sizeof(list), 12);
+		g_assert_cmpuint(rig.state->unit[0].block_size, ==, lengths[i][1]);
+		for (rig.moved = 0; !rig_pump(&rig, req, NULL, 0, SIZE_MAX); ends++) {
+			g_assert_cmpuint(ends, <, 4);
+			memdisk_end(&rig.disk[0], 0, 0);
+		}
+		g_assert_cmpuint(scsi_status(rig.bus, req), ==, SCSI_GOOD);
+		g_assert_cmpuint(rig.moved, ==, 64 * lengths[i][0]);
+		scsi_release(rig.bus, req);
+		rig_down(&rig);
+	}
+}
+
 /* Allocation lengths: no byte more than asked for, and 0 is no error (SPC-3 4.3.4.6). */
 static void test_allocation_lengths(void)
 {
@@ -466,6 +533,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/scsi/hostile/empty-disk", test_empty_disk);
 	g_test_add_func("/scsi/hostile/no-medium", test_no_medium);
 	g_test_add_func("/scsi/hostile/abort-races-completion", test_abort_races_completion);
+	g_test_add_func("/scsi/hostile/ignored-failure", test_ignored_failure_is_no_recursion);
+	g_test_add_func("/scsi/hostile/block-length-under-a-read", test_block_length_under_a_read);
 	g_test_add_func("/scsi/hostile/allocation-lengths", test_allocation_lengths);
 	g_test_add_func("/scsi/hostile/unmap-lists", test_unmap_lists);
 	g_test_add_func("/scsi/hostile/control-byte", test_control_byte);
