@@ -240,6 +240,24 @@ int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t l
 	return -ENXIO;
 }
 
+uint64_t pci_bar_clip(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len)
+{
+	enum pci_bar_kind kind = memory ? PCI_BAR_MEM : PCI_BAR_IO;
+
+	for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
+		uint64_t base, end;
+
+		if (dev->cls->bar[i].kind != kind || !bar_base(dev, i, &base))
+			continue;
+		end = base + dev->cls->bar[i].size;
+		if (addr < base)
+			len = min_u64(len, base - addr);
+		else if (addr < end)
+			len = min_u64(len, end - addr);
+	}
+	return len;
+}
+
 static uint64_t size_mask(unsigned size)
 {
 	return size >= 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;

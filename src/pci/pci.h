@@ -132,6 +132,12 @@ bool pci_bus_write(struct pci_dev *dev, bool memory, uint64_t addr, unsigned siz
 int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len,
 	       uint64_t *ret_off);
 
+/*
+ * @len, or less: as many bytes from @addr on as lie on one side of every border of this function's
+ * own enabled BARs.
+ */
+uint64_t pci_bar_clip(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len);
+
 /* The device's interrupt condition; the pin follows unless INTx is disabled. */
 void pci_set_intx(struct pci_dev *dev, bool level);
 bool pci_intx_pin(const struct pci_dev *dev);

@@ -4,15 +4,6 @@
 
 /* Memory Move (manual 5.6) and Load and Store (5.7). */
 
-/* How much of @len lies in one place, when @addr is in one of the chip's own BARs. */
-size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len)
-{
-	uint64_t off;
-	int bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, 1, &off);
-
-	return bar < 0 ? len : min_u64(len, l->dev->cls->bar[bar].size - off);
-}
-
 static bool memory_move_begin(struct lsi *l)
 {
 	uint32_t *insn = l->s->insn, count = insn[0] & 0xffffff;

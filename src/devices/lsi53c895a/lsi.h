@@ -34,6 +34,10 @@
 #define LSI_SLICE_INSNS 512
 #define LSI_SLICE_BYTES (256 * 1024)
 #define LSI_CHUNK 4096		/* bytes that pass through a private buffer at once */
+#define LSI_REG_CHUNK 64	/* the same to and from the chip's own registers */
+/* Bytes of a slice that are used up by what takes longer than to copy a byte. */
+#define LSI_REG_COST 64		/* a script's access to a register in a BAR */
+#define LSI_MESSAGE_COST 1024	/* a message: it may look at all commands */
 #define LSI_MSG_IN 32		/* bytes that a target may have to say */
 #define LSI_MSG_OUT 16		/* the longest message that is understood */
 
@@ -171,7 +175,7 @@ enum lsi_space { SPACE_MEM, SPACE_IO };
 /* The chip as bus master, its own BARs included.  0, or -errno with nothing or a part moved. */
 int lsi_mem_read(struct lsi *l, enum lsi_space space, uint64_t addr, void *buf, size_t len);
 int lsi_mem_write(struct lsi *l, enum lsi_space space, uint64_t addr, const void *buf, size_t len);
-/* @len, or less when only so much of it lies in the chip's own BAR at @addr. */
+/* @len, or less: what can be moved at once, in one place, be it memory or one of the chip's BARs. */
 size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len);
 /* @low with the upper half from selector register @sel, unless 64-bit addressing is off. */
 uint64_t lsi_addr(const struct lsi *l, unsigned sel, uint32_t low);

@@ -35,6 +35,7 @@ static void own_read(struct lsi *l, int bar, uint64_t off, uint8_t *buf, size_t 
 		unsigned n = reg_step(off, len);
 		uint32_t val = lsi_reg_read(l, off, n);
 
+		l->bytes -= LSI_REG_COST;
 		for (unsigned i = 0; i < n; i++)
 			*buf++ = val >> (8 * i);
 		off += n;
@@ -54,12 +55,23 @@ static void own_write(struct lsi *l, int bar, uint64_t off, const uint8_t *buf, 
 
 		for (unsigned i = 0; i < n; i++)
 			val |= (uint32_t)*buf++ << (8 * i);
+		l->bytes -= LSI_REG_COST;
 		lsi_reg_write(l, off, n, val);
 		off += n;
 		len -= n;
 	}
 }
 
+size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len)
+{
+	uint64_t off;
+	int bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, 1, &off);
+
+	len = pci_bar_clip(l->dev, space == SPACE_MEM, addr, len);
+	return bar < 0 || bar == LSI_BAR_RAM ? len : min_u64(len, LSI_REG_CHUNK);
+}
+
+/* One bus cycle is in one place: memory that a BAR lies over is not reached by running into it. */
 int lsi_mem_read(struct lsi *l, enum lsi_space space, uint64_t addr, void *buf, size_t len)
 {
 	uint64_t off;
@@ -70,7 +82,7 @@ int lsi_mem_read(struct lsi *l, enum lsi_space space, uint64_t addr, void *buf, 
 	bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, len, &off);
 	if (bar >= 0)
 		own_read(l, bar, off, buf, len);
-	else if (space == SPACE_IO)
+	else if (space == SPACE_IO || pci_bar_clip(l->dev, true, addr, len) < len)
 		return -EFAULT;
 	else
 		return pci_dma_read(l->dev, addr, buf, len);
@@ -87,7 +99,7 @@ int lsi_mem_write(struct lsi *l, enum lsi_space space, uint64_t addr, const void
 	bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, len, &off);
 	if (bar >= 0)
 		own_write(l, bar, off, buf, len);
-	else if (space == SPACE_IO)
+	else if (space == SPACE_IO || pci_bar_clip(l->dev, true, addr, len) < len)
 		return -EFAULT;
 	else
 		return pci_dma_write(l->dev, addr, buf, len);

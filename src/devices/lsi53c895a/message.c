@@ -170,6 +170,7 @@ static void message(struct lsi *l)
 {
 	uint8_t code = l->s->bus.msg_out[0];
 
+	l->bytes -= LSI_MESSAGE_COST;
 	for (unsigned i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
 		if (code < messages[i].first || code > messages[i].last)
 			continue;

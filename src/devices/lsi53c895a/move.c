@@ -121,13 +121,18 @@ static void account(struct lsi *l, uint32_t n)
 /* The next bytes to move at once: bounded by the slice, the instruction and the chip's own BARs. */
 static size_t piece(struct lsi *l, size_t max, bool *ret_own)
 {
-	size_t n = min_u64(l->s->move_left, max), clipped;
+	size_t n = min_u64(min_u64(l->s->move_left, max), l->bytes);
 	uint64_t off;
 
-	n = min_u64(n, l->bytes);
 	*ret_own = pci_bar_at(l->dev, true, l->s->move_dst, 1, &off) >= 0;
-	clipped = lsi_clip(l, SPACE_MEM, l->s->move_dst, n);
-	return *ret_own ? min_u64(clipped, LSI_CHUNK) : clipped;
+	n = lsi_clip(l, SPACE_MEM, l->s->move_dst, n);
+	return *ret_own ? min_u64(n, LSI_CHUNK) : n;
+}
+
+/* The same for phases whose few bytes pass through a buffer of @max bytes anyway. */
+static unsigned small_piece(struct lsi *l, unsigned max)
+{
+	return lsi_clip(l, SPACE_MEM, l->s->move_dst, min_u64(l->s->move_left, max));
 }
 
 /*
@@ -197,7 +202,7 @@ static unsigned take_cdb(struct lsi *l, const uint8_t *buf, unsigned n)
  */
 static uint32_t move_command(struct lsi *l)
 {
-	unsigned n = min_u64(l->s->move_left, SCSI_MAX_CDB - l->s->bus.cdb_len), used;
+	unsigned n = small_piece(l, SCSI_MAX_CDB - l->s->bus.cdb_len), used;
 	uint8_t buf[SCSI_MAX_CDB];
 
 	if (lsi_mem_read(l, SPACE_MEM, l->s->move_dst, buf, n))
@@ -210,14 +215,15 @@ static uint32_t move_command(struct lsi *l)
 
 static uint32_t move_msg_out(struct lsi *l)
 {
-	unsigned n = min_u64(l->s->move_left, 64);
+	unsigned n = small_piece(l, 64), used = 0;
 	uint8_t buf[64];
 
 	if (lsi_mem_read(l, SPACE_MEM, l->s->move_dst, buf, n))
 		return MOVE_FAULT;
-	for (unsigned i = 0; i < n; i++)
-		message_out_byte(l, buf[i]);
-	return n;
+	do
+		message_out_byte(l, buf[used++]);
+	while (used < n && l->bytes > 0);
+	return used;
 }
 
 /* A byte of STATUS or MESSAGE IN has come over the bus. */
@@ -250,7 +256,7 @@ static uint32_t move_status(struct lsi *l)
 static uint32_t move_msg_in(struct lsi *l)
 {
 	struct lsi_bus *bus = &l->s->bus;
-	unsigned n = min_u64(l->s->move_left, bus->msg_in_len - bus->msg_in_pos);
+	unsigned n = small_piece(l, bus->msg_in_len - bus->msg_in_pos);
 	uint8_t buf[LSI_MSG_IN];
 
 	memcpy(buf, bus->msg_in + bus->msg_in_pos, n);

@@ -85,6 +85,194 @@ static void test_block_move_into_bar(void)
 	hostile_down(&rig);
 }
 
+#define LOW 0x900000u		/* where the guest lays its BARs over memory */
+
+/* The script RAM, or the registers, in the middle of memory: LOW to LOW + size. */
+static void lay_bar(struct rig *rig, unsigned bar)
+{
+	pci_config_write(&rig->dev, PCI_BASE_ADDRESS_0 + 4 * bar, LOW, 4);
+}
+
+static void fill(uint8_t *p, size_t len, unsigned seed)
+{
+	for (size_t i = 0; i < len; i++)
+		p[i] = i * 7 + i / 256 + seed;
+}
+
+/* GitLab 3677: a memory move from RAM over the script RAM into RAM again, and back. */
+static void test_memory_move_over_borders(void)
+{
+	const unsigned len = LSI_RAM_SIZE + 0x2000, before = 0x1000 - 4;
+	g_autofree uint8_t *data = g_malloc(len);
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	fill(rig.ram + 0x200000, len, 1);
+	memcpy(data, rig.ram + 0x200000, len);
+	memset(rig.ram + LOW - 0x2000, 0, len + 0x4000);
+	lay_bar(&rig, LSI_BAR_RAM);
+	put3(&p, S_COPY(len), 0x200000, LOW - before);
+	put3(&p, S_COPY(len), LOW - before, 0x300000);
+	put2(&p, S_INT, 1);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+	g_assert_cmpmem(rig.ram + LOW - before, before, data, before);
+	g_assert_cmpmem(rig.state->ram, LSI_RAM_SIZE, data + before, LSI_RAM_SIZE);
+	g_assert_cmpmem(rig.ram + LOW + LSI_RAM_SIZE, len - before - LSI_RAM_SIZE,
+			data + before + LSI_RAM_SIZE, len - before - LSI_RAM_SIZE);
+	/* the memory that the BAR hides is as it was */
+	for (unsigned i = 0; i < LSI_RAM_SIZE; i++)
+		g_assert_cmphex(rig.ram[LOW + i], ==, 0);
+	g_assert_cmpmem(rig.ram + 0x300000, len, data, len);
+	rig_place(&rig);
+	hostile_down(&rig);
+}
+
+/* The same by block moves in both directions, each step of the way. */
+static void test_block_move_over_borders(void)
+{
+	struct cmd c;
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	lay_bar(&rig, LSI_BAR_RAM);
+	for (unsigned before = 0; before <= 1024; before += 128) {
+		c = cmd_rw(0, -1, false, 40, 20);
+		c.data_addr = before ? LOW - before : LOW + LSI_RAM_SIZE - 512;
+		g_assert_cmpint(cmd_run(&rig, 1, &c), ==, INT_DONE);
+		g_assert_cmphex(cmd_status(&rig, 1), ==, SCSI_GOOD);
+		g_assert_cmpmem(rig.ram + LOW - before, before, rig.disk[0].data + 40 * 512,
+				before);
+		if (before)
+			g_assert_cmpmem(rig.state->ram, LSI_RAM_SIZE,
+					rig.disk[0].data + 40 * 512 + before, LSI_RAM_SIZE);
+		c = cmd_rw(1, -1, true, 40, 20);
+		c.data_addr = before ? LOW - before : LOW + LSI_RAM_SIZE - 512;
+		g_assert_cmpint(cmd_run(&rig, 1, &c), ==, INT_DONE);
+		g_assert_cmpmem(rig.disk[1].data + 40 * 512, 20 * 512,
+				rig.disk[0].data + 40 * 512, 20 * 512);
+	}
+	rig_place(&rig);
+	hostile_down(&rig);
+}
+
+/* Messages, command block and status across the border of the registers, and a table there. */
+static void test_small_phases_over_borders(void)
+{
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	for (unsigned off = 0; off < 16; off++) {
+		lay_bar(&rig, LSI_BAR_RAM);
+		memset(rig.state->ram, 0, 64);
+		memset(rig.ram + LOW - 16 + off, 0xc0, 16 - off);
+		p = prog_at(&rig, AT);
+		put2(&p, S_SELECT_ATN(0), 0);
+		/* IDENTIFY out of both, NOPs (0) are COMMAND COMPLETE there: rejected */
+		put2(&p, S_MOVE(PHASE_MSG_OUT, 24), LOW - 16 + off);
+		put2(&p, S_MOVE(PHASE_MSG_IN, 16), LOW - 8);
+		put2(&p, S_INT, 1);
+		prog_run(&p);
+		take_irq(&rig);
+		assert_recovers(&rig);
+		/* a table's entry across the border: a bus fault, though memory lies behind */
+		put_le32(rig.ram + LOW - 16 + off, 6);
+		put_le32(rig.ram + LOW - 12 + off, MEM + 8);
+		wr32(&rig, R_DSA, LOW - 16 + off);
+		p = prog_at(&rig, AT);
+		put2(&p, S_SELECT_ATN(0), 0);
+		put2(&p, S_MOVE(PHASE_MSG_OUT, 1), MEM);
+		put2(&p, S_MOVE(PHASE_COMMAND, 6) | S_TABLE, 0);
+		put2(&p, S_INT, 1);
+		prog_run(&p);
+		g_assert_cmphex(take_irq(&rig).dstat, ==, off > 8 ? DSTAT_BF : DSTAT_SIR);
+		assert_recovers(&rig);
+		/* a command block that begins in memory and ends in the script RAM */
+		memset(rig.ram + LOW - 16, 0, 16);
+		memset(rig.state->ram, 0, 64);
+		*(off >= 6 ? rig.ram + LOW - 6 : rig.ram + LOW - off - 1) = 0x12;
+		if (off < 4)
+			rig.state->ram[3 - off] = 36;
+		else
+			rig.ram[(off >= 6 ? LOW - 6 : LOW - off - 1) + 4] = 36;
+		p = prog_at(&rig, AT);
+		put2(&p, S_SELECT_ATN(0), 0);
+		put2(&p, S_MOVE(PHASE_MSG_OUT, 1), MEM);
+		put2(&p, S_MOVE(PHASE_COMMAND, 6), off >= 6 ? LOW - 6 : LOW - off - 1);
+		put2(&p, S_MOVE(PHASE_DATA_IN, 36), LOW - off);
+		put2(&p, S_MOVE(PHASE_STATUS, 1), LOW - 1);
+		put2(&p, S_INT, 1);
+		prog_run(&p);
+		g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+		g_assert_cmphex(rig.ram[LOW - 1], ==, SCSI_GOOD);
+		rig_place(&rig);
+		assert_recovers(&rig);
+	}
+	hostile_down(&rig);
+}
+
+/* Everything that a block move can be told to use, pointed at the registers and the I/O BAR. */
+static void test_block_move_forms_into_registers(void)
+{
+	static const uint32_t forms[] = { 0, S_TABLE, S_INDIRECT, S_TABLE | S_INDIRECT };
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	for (unsigned i = 0; i < 4 * 8 * 64; i++) {
+		uint32_t at = RIG_REGS + (i & 63) * 16, form = forms[i / 64 % 4];
+		unsigned phase = i / 256;
+
+		rig.disk[0].hold = i & 1;
+		put_le32(rig.state->ram, (form & S_TABLE ? 64 : at));
+		put_le32(rig.state->ram + 4, at);
+		wr32(&rig, R_DSA, i & 2 ? RIG_SRAM : at);
+		p = prog_at(&rig, i & 4 ? AT : RIG_SRAM + 0x100);
+		put2(&p, S_SELECT_ATN(0), 0);
+		if (phase != PHASE_MSG_OUT)
+			put2(&p, S_MOVE(PHASE_MSG_OUT, 1), MEM);
+		if (phase < 2)
+			put2(&p, S_MOVE(PHASE_COMMAND, 6), MEM + 8);
+		put2(&p, S_MOVE(phase, 64) | form, form & S_TABLE ? 0 : RIG_SRAM + 4);
+		put2(&p, S_JUMP, p.start);
+		wr32(&rig, R_DSP, p.start);
+		rig_pass(&rig, 5);
+		release_disk(&rig, 0);
+		assert_recovers(&rig);
+	}
+	hostile_down(&rig);
+}
+
+/* The BAR moves under a memory move, into its way and out of it. */
+static void test_bar_moves_under_a_move(void)
+{
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	for (unsigned i = 0; i < 40; i++) {
+		p = prog_at(&rig, AT);
+		put3(&p, S_COPY(0x300000), 0x500000, 0x800000 + (i & 3));
+		put3(&p, S_COPY(0x300000), 0x800000, 0x500000);
+		put2(&p, S_JUMP, AT);
+		memset(rig.ram + 0x500000, i * 17, 0x300000);
+		wr32(&rig, R_DSP, AT);
+		for (unsigned k = 0; k < 12; k++) {
+			rig_pass(&rig, 1);
+			pci_config_write(&rig.dev, PCI_BASE_ADDRESS_0 + 4 * (1 + k % 2),
+					 0x800000 + (k * 0x41000), 4);
+			if (k == i / 4)
+				pci_config_write(&rig.dev, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+		}
+		rig_place(&rig);
+		assert_recovers(&rig);
+	}
+	hostile_down(&rig);
+}
+
 /* GitLab 4088: random words as scripts, random register writes, and a bus that is alive. */
 static void test_random_scripts(void)
 {
@@ -134,5 +322,10 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/hostile/CVE-2023-0330", test_move_onto_registers);
 	hostile_add("/lsi/hostile/gitlab-3677", test_block_move_into_bar);
 	hostile_add("/lsi/hostile/gitlab-4088", test_random_scripts);
+	hostile_add("/lsi/hostile/gitlab-3677-memory-move", test_memory_move_over_borders);
+	hostile_add("/lsi/hostile/gitlab-3677-block-move", test_block_move_over_borders);
+	hostile_add("/lsi/hostile/gitlab-3677-small-phases", test_small_phases_over_borders);
+	hostile_add("/lsi/hostile/gitlab-3677-all-forms", test_block_move_forms_into_registers);
+	hostile_add("/lsi/hostile/gitlab-3677-bar-moves", test_bar_moves_under_a_move);
 	return g_test_run();
 }

@@ -70,10 +70,98 @@ static void test_giant_moves(void)
 	hostile_down(&rig);
 }
 
+/*
+ * A register access costs more than a byte of memory: a slice that does nothing else has fewer of
+ * them.
+ */
+static void test_register_accesses_cost(void)
+{
+	struct rig rig;
+	struct prog p;
+	uint64_t bytes;
+
+	hostile_up(&rig, &p);
+	for (unsigned i = 0; i < 64; i++)
+		put3(&p, S_COPY(0x400), RIG_REGS, 0x100000);
+	put2(&p, S_JUMP, AT);
+	wr32(&rig, R_DSP, AT);
+	for (unsigned i = 0; i < 10; i++) {
+		bytes = rig.dma_bytes;
+		rig_pass(&rig, 1);
+		g_assert_cmpuint((rig.dma_bytes - bytes) / 4, <=,
+				 (LSI_SLICE_BYTES + LSI_CHUNK) / LSI_REG_COST + 512);
+	}
+	assert_recovers(&rig);
+	/* from the registers to the registers, and a script that lies in them */
+	p = prog_at(&rig, AT);
+	put3(&p, S_COPY(0xa0), RIG_REGS + 0x100 + R_SCRATCHC, RIG_REGS + R_SCRATCHC);
+	put2(&p, S_JUMP, AT);
+	wr32(&rig, R_DSP, AT);
+	assert_runs_in_slices(&rig);
+	assert_recovers(&rig);
+	wr32(&rig, R_SCRATCHC, S_JUMP);
+	wr32(&rig, R_SCRATCHC + 4, RIG_REGS + R_SCRATCHC);
+	wr32(&rig, R_DSP, RIG_REGS + R_SCRATCHC);
+	assert_runs_in_slices(&rig);
+	hostile_down(&rig);
+}
+
+/* Each message that ends commands looks at all of them: a slice takes a few hundred of them. */
+static void test_messages_cost(void)
+{
+	static const uint8_t kinds[] = { 0x06, 0x07, 0x08, 0x0c, 0x0d, 0x0e, 0x30 };
+	struct rig rig;
+	struct prog p;
+	uint32_t left, now;
+
+	hostile_up(&rig, &p);
+	for (unsigned i = 0; i < sizeof(kinds); i++) {
+		memset(rig.ram + 0x100000, kinds[i], 0x100000);
+		p = prog_at(&rig, AT);
+		put2(&p, S_SELECT_ATN(0), 0);
+		put2(&p, S_REG_REG(R_SCNTL2, A_AND, 0x7f), 0);
+		rig.ram[0x100000] = 0xc0;
+		put2(&p, S_MOVE(PHASE_MSG_OUT, 0x80000), 0x100000);
+		put2(&p, S_INT, 1);
+		wr32(&rig, R_DSP, AT);
+		left = 0x80000;
+		for (unsigned pass = 0; pass < 50; pass++) {
+			rig_pass(&rig, 1);
+			now = rig.state->begun ? rig.state->move_left : left;
+			g_assert_cmpuint(left - now, <=,
+					 2 * (LSI_SLICE_BYTES / LSI_MESSAGE_COST + 64));
+			left = now;
+		}
+		g_assert_cmphex(rd8(&rig, R_ISTAT1) & ISTAT1_SRUN, ==, ISTAT1_SRUN);
+		assert_recovers(&rig);
+	}
+	hostile_down(&rig);
+}
+
+/* Instructions that end with a fault are no way to do more of them. */
+static void test_guest_errors_are_counted_once_a_start(void)
+{
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	put2(&p, S_COPY(0), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		wr32(&rig, R_DSP, AT);
+		rig_pass(&rig, 5);
+		g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_IID);
+	}
+	g_assert_cmpuint(rig.guest_errors, ==, 100);
+	hostile_down(&rig);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	hostile_add("/lsi/hostile/self-modifying", test_self_modifying);
 	hostile_add("/lsi/hostile/giant-moves", test_giant_moves);
+	hostile_add("/lsi/hostile/register-accesses-cost", test_register_accesses_cost);
+	hostile_add("/lsi/hostile/messages-cost", test_messages_cost);
+	hostile_add("/lsi/hostile/guest-errors", test_guest_errors_are_counted_once_a_start);
 	return g_test_run();
 }

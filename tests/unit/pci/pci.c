@@ -387,6 +387,40 @@ static void test_bar_io_above(void)
 	world_finish(&w);
 }
 
+/* An engine that moves a range must not run over a BAR's border unseen, from either side. */
+static void test_bar_clip(void)
+{
+	static const struct {
+		bool memory;
+		uint64_t addr, len, want;
+	} rows[] = {
+		{ true, 0xfebf0000, 1024, 1024 },
+		{ true, 0xfebf0000, 1025, 1024 },
+		{ true, 0xfebf03ff, UINT64_MAX, 1 },
+		{ true, 0xfebeffff, 4, 1 },
+		{ true, 0xfebefff0, 16, 16 },
+		{ true, 0xfebf0400, 16, 16 },
+		{ true, 0xffffdff0, 0x10000, 16 },
+		{ true, 0xfffff000, 0x10000, 0x1000 },
+		{ true, 0x100000000, 77, 77 },
+		{ true, UINT64_MAX, 77, 77 },
+		{ true, 0, 0, 0 },
+		{ true, 0xc0f0, 32, 32 },		/* the other space's */
+		{ false, 0xc0f0, 32, 16 },
+		{ false, 0xbff0, 32, 16 },
+	};
+	struct world w;
+
+	world_init(&w);
+	bars_place(&w, 3);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		g_assert_cmphex(pci_bar_clip(&w.dev, rows[i].memory, rows[i].addr, rows[i].len), ==,
+				rows[i].want);
+	pci_config_write(&w.dev, PCI_COMMAND, 0, 2);
+	g_assert_cmphex(pci_bar_clip(&w.dev, true, 0xfebeffff, 4), ==, 4);
+	world_finish(&w);
+}
+
 /* pci_bar_at() takes any length, also those that no single access has. */
 static void test_bar_at_length(void)
 {
@@ -638,6 +672,52 @@ static void test_guest_error(void)
 	world_finish(&w);
 }
 
+/*
+ * What made QEMU's own remote end: one byte of config space read at its very end (fd..ff), lengths
+ * of 8 and -1, and an access to an address where no BAR is.
+ */
+static void test_x_remote_config_end(void)
+{
+	static const int32_t lengths[] = { 1, 2, 4, 8, 0, 3, -1, INT32_MIN, INT32_MAX };
+	struct world w;
+
+	world_init(&w);
+	for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
+		for (uint32_t off = 0xf8; off < 0x110; off++) {
+			int32_t len = lengths[i];
+			bool ok = (len == 1 || len == 2 || len == 4) && off + len <= 0x100;
+
+			g_assert_cmphex(pci_config_read(&w.dev, off, len), ==, ok ? 0 : UINT32_MAX);
+			pci_config_write(&w.dev, off, UINT32_MAX, len);
+		}
+		g_assert_cmphex(pci_config_read(&w.dev, UINT32_MAX, lengths[i]), ==, UINT32_MAX);
+	}
+	g_assert_cmphex(pci_config_read(&w.dev, 0, 4), ==, 0x00121000);
+	world_finish(&w);
+}
+
+static void test_x_remote_unmapped(void)
+{
+	static const uint64_t addrs[] = { 0, 1, 0xfebeffff, 0xfebf0400, 0x100000000, UINT64_MAX };
+	static const unsigned sizes[] = { 0, 1, 2, 3, 4, 8, 16, UINT32_MAX };
+	struct world w;
+	uint64_t val;
+
+	world_init(&w);
+	bars_place(&w, 3);
+	pci_config_write(&w.dev, 0x24, 0, 4);	/* BAR 5, which has half of the space */
+	for (unsigned i = 0; i < G_N_ELEMENTS(addrs) * G_N_ELEMENTS(sizes) * 2; i++) {
+		uint64_t addr = addrs[i / 2 / G_N_ELEMENTS(sizes)];
+		unsigned size = sizes[i / 2 % G_N_ELEMENTS(sizes)];
+
+		g_assert_false(pci_bus_read(&w.dev, i & 1, addr, size, &val));
+		g_assert_cmphex(val, ==, UINT64_MAX);
+		g_assert_false(pci_bus_write(&w.dev, i & 1, addr, size, val));
+	}
+	g_assert_cmpuint(w.ncalls, ==, 0);
+	world_finish(&w);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -645,6 +725,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/pci/bar-decode", test_bar_decode);
 	g_test_add_func("/pci/bar-io-above", test_bar_io_above);
 	g_test_add_func("/pci/bar-at-length", test_bar_at_length);
+	g_test_add_func("/pci/bar-clip", test_bar_clip);
+	g_test_add_func("/pci/hostile/x-remote-config-end", test_x_remote_config_end);
+	g_test_add_func("/pci/hostile/x-remote-unmapped", test_x_remote_unmapped);
 	g_test_add_func("/pci/dma", test_dma);
 	g_test_add_func("/pci/bad-class", test_bad_class);
 	g_test_add_func("/pci/realize-fails", test_realize_fails);
