@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "load.h"
+
+#include <string.h>
+
+#include "base/num.h"
+#include "block/block.h"
+#include "ledger.h"
+#include "port.h"
+#include "scsi/scsi.h"
+
+#define MAX_BLOCKS (PORT_MAX_DATA / LEDGER_SECTOR)
+#define CACHE_ON 0x04		/* WCE, caching mode page (SBC-3 6.4.5) */
+
+struct slot {
+	bool busy;
+	unsigned write;		/* the ledger's number; 0: none */
+	bool durable;		/* when it is acknowledged */
+	uint64_t flush;		/* the ledger's; 0: it is none */
+	uint8_t data[PORT_MAX_DATA];
+};
+
+struct run {
+	const struct load *load;
+	struct load_count *count;
+	GRand *rand;
+	struct port *port;
+	struct cutdisk *disk;
+	struct ledger ledger;
+	struct slot slot[PORT_SLOTS];
+	unsigned busy;
+	bool alone;		/* a command that wants to be alone is under way */
+	bool attention;		/* commands may be refused once, for a unit attention */
+};
+
+static unsigned pick(struct run *r, unsigned n)
+{
+	return g_rand_int_range(r->rand, 0, n);
+}
+
+/* ---- commands ---- */
+
+/* What a command is to be made of. */
+struct making {
+	struct slot *slot;
+	struct port_cmd cmd;
+	uint32_t lba, blocks;
+	bool cache_on;
+};
+
+static void put_write(struct run *r, struct making *m, enum ledger_kind kind, uint32_t sectors)
+{
+	struct slot *s = m->slot;
+
+	s->write = ledger_issue(&r->ledger, kind, m->lba, m->blocks);
+	for (uint32_t i = 0; i < sectors; i++)
+		ledger_stamp(&r->ledger, s->write, m->lba + i, s->data + i * LEDGER_SECTOR);
+	m->cmd.len = sectors * LEDGER_SECTOR;
+	s->durable = !m->cache_on;
+}
+
+/* WRITE(10), with FUA or without */
+static void make_write(struct run *r, struct making *m)
+{
+	bool fua = !pick(r, 3);
+
+	put_write(r, m, LEDGER_DATA, m->blocks);
+	m->slot->durable |= fua;
+	m->cmd.cdb[0] = 0x2a;
+	m->cmd.cdb[1] = fua ? 0x08 : 0;
+}
+
+/* WRITE AND VERIFY(10) */
+static void make_verify(struct run *r, struct making *m)
+{
+	put_write(r, m, LEDGER_DATA, m->blocks);
+	m->slot->durable = true;
+	m->cmd.cdb[0] = 0x2e;
+}
+
+/* WRITE SAME(10) */
+static void make_same(struct run *r, struct making *m)
+{
+	put_write(r, m, LEDGER_SAME, 1);
+	m->cmd.cdb[0] = 0x41;
+}
+
+/* WRITE SAME(16) with NDOB: zeroes; with UNMAP or without */
+static void make_zero(struct run *r, struct making *m)
+{
+	put_write(r, m, LEDGER_ZERO, 0);
+	m->cmd.cdb[0] = 0x93;
+	m->cmd.cdb[1] = pick(r, 2) ? 0x09 : 0x01;
+	m->cmd.cdb_len = 16;
+	put_be64(m->cmd.cdb + 2, m->lba);
+	put_be32(m->cmd.cdb + 10, m->blocks);
+}
+
+/* UNMAP: what it leaves reads as zeroes, but only a flush makes it last. */
+static void make_unmap(struct run *r, struct making *m)
+{
+	uint8_t *list = m->slot->data;
+
+	put_write(r, m, LEDGER_ZERO, 0);
+	m->slot->durable = false;
+	memset(list, 0, 24);
+	put_be16(list, 22);
+	put_be16(list + 2, 16);
+	put_be64(list + 8, m->lba);
+	put_be32(list + 16, m->blocks);
+	m->cmd.len = 24;
+	memset(m->cmd.cdb, 0, sizeof(m->cmd.cdb));
+	m->cmd.cdb[0] = 0x42;
+	m->cmd.cdb[8] = 24;
+}
+
+/* SYNCHRONIZE CACHE(10) */
+static void make_sync(struct run *r, struct making *m)
+{
+	memset(m->cmd.cdb, 0, sizeof(m->cmd.cdb));
+	m->cmd.cdb[0] = 0x35;
+	m->slot->flush = ledger_flush(&r->ledger);
+}
+
+/*
+ * MODE SELECT(6), caching page.  Alone: which of the writes beside it count as cached is nobody's
+ * to say.  Switching the cache off writes what is in it.
+ */
+static void make_mode(struct run *r, struct making *m)
+{
+	memset(m->slot->data, 0, 24);
+	m->slot->data[4] = 0x08;
+	m->slot->data[5] = 18;
+	m->slot->data[6] = m->cache_on ? 0 : CACHE_ON;
+	m->cmd.len = 24;
+	memset(m->cmd.cdb, 0, sizeof(m->cmd.cdb));
+	m->cmd.cdb[0] = 0x15;
+	m->cmd.cdb[1] = 0x10;
+	m->cmd.cdb[4] = 24;
+	m->cmd.cdb_len = 6;
+	if (m->cache_on)
+		m->slot->flush = ledger_flush(&r->ledger);
+	r->alone = true;
+}
+
+typedef void make_fn(struct run *r, struct making *m);
+
+static make_fn *const makers[] = {
+	make_write, make_write, make_write, make_verify, make_same, make_zero, make_unmap,
+	make_sync, make_sync, make_mode,
+};
+
+static struct slot *free_slot(struct run *r)
+{
+	unsigned first = pick(r, PORT_SLOTS);
+
+	for (unsigned i = 0; i < PORT_SLOTS; i++)
+		if (!r->slot[(first + i) % PORT_SLOTS].busy)
+			return &r->slot[(first + i) % PORT_SLOTS];
+	return NULL;
+}
+
+static void start(struct run *r)
+{
+	struct making m = { .slot = free_slot(r), .cmd.cdb_len = 10 };
+	make_fn *make = makers[pick(r, G_N_ELEMENTS(makers))];
+
+	if (!m.slot || r->alone || ledger_full(&r->ledger) || (make == make_mode && r->busy))
+		return;
+	m.cache_on = port_cache_on(r->port);
+	m.lba = pick(r, PORT_SECTORS);
+	m.blocks = 1 + pick(r, MIN(MAX_BLOCKS, PORT_SECTORS - m.lba));
+	put_be32(m.cmd.cdb + 2, m.lba);
+	put_be16(m.cmd.cdb + 7, m.blocks);
+	m.cmd.data = m.slot->data;
+	m.slot->write = 0;
+	m.slot->flush = 0;
+	make(r, &m);
+	m.slot->busy = true;
+	r->busy++;
+	port_start(r->port, m.slot - r->slot, &m.cmd);
+}
+
+/* ---- their ends ---- */
+
+static void slot_end(struct run *r, struct slot *s, bool good)
+{
+	if (s->write)
+		ledger_end(&r->ledger, s->write, good, s->durable);
+	if (s->flush && good)
+		ledger_flushed(&r->ledger, s->flush);
+	r->count->acked += good;
+	r->count->durable += good && s->write && s->durable;
+	r->count->flushed += good && s->flush;
+	s->busy = false;
+	if (--r->busy == 0)
+		r->alone = false;
+}
+
+static void poll_all(struct run *r)
+{
+	uint8_t status;
+
+	port_run(r->port);
+	for (unsigned i = 0; i < PORT_SLOTS; i++) {
+		if (!r->slot[i].busy || !port_ended(r->port, i, &status))
+			continue;
+		if (status == SCSI_CHECK_CONDITION && r->attention)
+			r->count->refused++;
+		else if (status != SCSI_GOOD)
+			g_error("seed %u: status %02x", r->load->seed, status);
+		slot_end(r, &r->slot[i], status == SCSI_GOOD);
+	}
+}
+
+static void kill_some(struct run *r)
+{
+	enum port_kill how = pick(r, PORT_KILLS);
+	unsigned slot = pick(r, PORT_SLOTS);
+
+	if (!r->busy || (how == PORT_ABORT_TAG && !r->slot[slot].busy))
+		return;
+	port_kill(r->port, slot, how);
+	r->attention |= how >= PORT_BUS_DEVICE_RESET;
+	for (unsigned i = 0; i < PORT_SLOTS; i++) {
+		if (!r->slot[i].busy || (how == PORT_ABORT_TAG && i != slot))
+			continue;
+		r->count->killed++;
+		slot_end(r, &r->slot[i], false);
+	}
+}
+
+/* ---- the run ---- */
+
+static void run_steps(struct run *r)
+{
+	unsigned steps = 10 + pick(r, 80);
+	/* A disk that goes by age, or one that lets requests lie for long. */
+	unsigned oldest = pick(r, 2) ? 2 : 100, pace = 2 + pick(r, 4);
+
+	while (steps--) {
+		if (r->load->kills && !pick(r, r->load->kills))
+			kill_some(r);
+		else if (pick(r, pace))
+			start(r);
+		else
+			cut_step(r->disk, r->rand, oldest);
+		poll_all(r);
+	}
+}
+
+static void run_to_end(struct run *r)
+{
+	while (r->busy || cut_waiting(r->disk)) {
+		cut_step(r->disk, r->rand, 100);
+		poll_all(r);
+	}
+}
+
+static bool judge(struct run *r, char *why, unsigned why_size)
+{
+	static uint8_t disk[PORT_SECTORS * LEDGER_SECTOR];
+
+	memcpy(disk, cut_data(r->disk), sizeof(disk));
+	if (r->load->cut)
+		cut_power(r->disk, r->rand, disk);
+	else
+		ledger_all_durable(&r->ledger);
+	return ledger_check_all(&r->ledger, disk, why, why_size);
+}
+
+static void make_disk(struct run *r, struct block *block)
+{
+	static const uint32_t sectors[] = { 512, 4096 };
+	static uint8_t content[PORT_SECTORS * LEDGER_SECTOR];
+
+	ledger_init(&r->ledger, PORT_SECTORS);
+	for (uint32_t lba = 0; lba < PORT_SECTORS; lba++)
+		ledger_stamp(&r->ledger, 0, lba, content + lba * LEDGER_SECTOR);
+	r->disk = cut_attach(block, content, sizeof(content), sectors[r->load->seed % 2],
+			     r->load->defect);
+}
+
+bool load_run(const struct load *load, struct load_count *count, char *why, unsigned why_size)
+{
+	struct run *r = g_new0(struct run, 1);
+	struct block *block;
+	bool good;
+
+	r->load = load;
+	r->count = count;
+	r->rand = g_rand_new_with_seed(load->seed);
+	r->port = port_up(&block);
+	make_disk(r, block);
+	run_steps(r);
+	if (!load->cut)
+		run_to_end(r);
+	good = judge(r, why, why_size);
+	run_to_end(r);
+	cut_detach(r->disk);
+	port_down(r->port);
+	g_rand_free(r->rand);
+	g_free(r);
+	return good;
+}
