@@ -60,6 +60,14 @@ static void test_late_writes(void)
 	run_seeds((struct load){ .kills = 8 }, port_late_seeds);
 }
 
+/* The same down to the calls that a raw image makes, of every kind of host. */
+static void test_raw(void)
+{
+	run_seeds((struct load){ .raw = true, .cut = true }, port_seeds);
+	run_seeds((struct load){ .raw = true, .cut = true, .kills = 12 }, port_seeds);
+	run_seeds((struct load){ .raw = true, .kills = 8 }, port_seeds);
+}
+
 /* A test of the test: how often does this defect show? */
 static unsigned bites(struct load load)
 {
@@ -72,6 +80,17 @@ static unsigned bites(struct load load)
 	g_test_message("%u of %u seeds, the last one: %s", found, MIN(BITE_SEEDS, port_seeds),
 		       found ? why : "-");
 	return found;
+}
+
+static void test_raw_bites(void)
+{
+	struct load load = { .raw = true, .cut = true };
+
+	g_assert_cmpuint(bites(load), ==, 0);
+	load.defect = CUT_FLUSH_EARLY;
+	g_assert_cmpuint(bites(load), >, 5);
+	load.defect = CUT_FUA_DROPPED;
+	g_assert_cmpuint(bites(load), >, 5);
 }
 
 static void test_bites(void)
@@ -91,5 +110,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/durability/power-cut-kills", test_power_cut_kills);
 	g_test_add_func("/durability/late-writes", test_late_writes);
 	g_test_add_func("/durability/bites", test_bites);
+	if (port_takes_block) {
+		g_test_add_func("/durability/raw", test_raw);
+		g_test_add_func("/durability/raw-bites", test_raw_bites);
+	}
 	return g_test_run();
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cutdisk.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "block/block.h"
+#include "block/rawio.h"
 
 #define MAX_HELD 512
 #define MAX_LOG 2048
@@ -27,6 +29,8 @@ struct cutdisk {
 	struct block *block;
 	const struct block_ops *ops;	/* the block device's own */
 	enum cut_defect defect;
+	struct cut_host host;
+	unsigned writes;		/* calls of pwrite */
 	uint64_t size;
 	uint32_t sector;
 	uint8_t *now;			/* the medium with its cache */
@@ -90,6 +94,13 @@ static void carry_out(struct cutdisk *d, const struct held *h)
 		happen(d, h->late);
 		return;
 	}
+	if (d->host.raw) {
+		static _Alignas(4096) char scratch[POOL_SCRATCH_SIZE];
+
+		req->u.job.scratch = scratch;
+		block_complete(req, rawio_run(&req->u.job));
+		return;
+	}
 	if (is_change(req))
 		happen(d, change_of(d, req));
 	else if (req->op == BLOCK_READ)
@@ -100,6 +111,67 @@ static void carry_out(struct cutdisk *d, const struct held *h)
 	req->ret_len = req->len;
 	block_complete(req, 0);
 }
+
+/* ---- the host below a raw block device ---- */
+
+static ssize_t cut_pread(int fd, void *buf, size_t len, off_t off)
+{
+	size_t n = min_u64(len, attached->size - off);
+
+	memcpy(buf, attached->now + off, n);
+	return n;
+}
+
+static ssize_t cut_pwrite(int fd, const void *buf, size_t len, off_t off, int flags)
+{
+	struct cutdisk *d = attached;
+
+	if (flags && d->host.no_dsync) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	if (d->host.short_writes && len > 4096 && d->writes++ % 2)
+		len = align_down(len / 2, 4096) + 4096 * (len < 8192);
+	happen(d, (struct change){
+		.off = off, .len = len, .data = g_memdup2(buf, len),
+		.stable = flags && d->defect != CUT_FUA_DROPPED,
+	});
+	return len;
+}
+
+static int cut_fdatasync(int fd)
+{
+	if (attached->defect != CUT_FLUSH_EARLY)
+		make_stable(attached, attached->tail);
+	return 0;
+}
+
+/* Behind the end of the image, and before there is one: raw_create() asks what the host can. */
+static int cut_fallocate(int fd, int mode, off_t off, off_t len)
+{
+	struct cutdisk *d = attached;
+
+	if (!d || off >= (off_t)d->size)
+		return 0;
+	if (d->host.no_fallocate) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	happen(d, (struct change){ .off = off, .len = len });
+	return 0;
+}
+
+const struct raw_sys cut_sys = {
+	.pread = cut_pread, .pwrite = cut_pwrite, .fdatasync = cut_fdatasync,
+	.fallocate = cut_fallocate,
+};
+
+void cut_set_host(struct cutdisk *d, const struct cut_host *host)
+{
+	d->host = *host;
+}
+
+/* ---- the block device ---- */
 
 static void cut_submit(struct block *block, struct block_req *req)
 {

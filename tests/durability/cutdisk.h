@@ -19,6 +19,7 @@
 
 struct block;
 struct cutdisk;
+struct raw_sys;
 
 /* A stack that is wrong, for testing the test. */
 enum cut_defect {
@@ -35,6 +36,18 @@ enum cut_defect {
  */
 struct cutdisk *cut_attach(struct block *block, const void *content, uint64_t size,
 			   uint32_t sector, enum cut_defect defect);
+/*
+ * The same below a raw block device: requests go through rawio_run(), and cut_sys is what the host
+ * does for it (config->sys).  An fdatasync makes all stable that was written before.
+ */
+struct cut_host {
+	bool raw;
+	bool no_dsync, no_fallocate;	/* the host cannot */
+	bool short_writes;
+};
+void cut_set_host(struct cutdisk *d, const struct cut_host *host);
+extern const struct raw_sys cut_sys;
+
 /* Gives the block device back; it must be idle. */
 void cut_detach(struct cutdisk *d);
 

@@ -50,7 +50,7 @@ uint64_t ledger_flush(struct ledger *l)
 void ledger_flushed(struct ledger *l, uint64_t issued)
 {
 	for (unsigned i = 0; i < l->count; i++)
-		if (l->write[i].acked && l->write[i].ended < issued)
+		if (l->write[i].acked && !l->write[i].hint && l->write[i].ended < issued)
 			l->write[i].durable = true;
 }
 

@@ -29,6 +29,7 @@ struct ledger_write {
 	uint32_t lba, blocks;
 	uint64_t issued, ended;		/* the ledger's time; UINT64_MAX: it has not */
 	bool acked, durable;
+	bool hint;			/* the disk may leave it: it is never durable */
 };
 
 struct ledger {

@@ -2,9 +2,11 @@
 #include "load.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/num.h"
 #include "block/block.h"
+#include "block/rawio.h"
 #include "ledger.h"
 #include "port.h"
 #include "scsi/scsi.h"
@@ -25,6 +27,7 @@ struct run {
 	struct load_count *count;
 	GRand *rand;
 	struct port *port;
+	struct block *block;
 	struct cutdisk *disk;
 	struct ledger ledger;
 	struct slot slot[PORT_SLOTS];
@@ -64,7 +67,8 @@ static void make_write(struct run *r, struct making *m)
 {
 	bool fua = !pick(r, 3);
 
-	put_write(r, m, LEDGER_DATA, m->blocks);
+	/* Zeroes may be detected on their way, and not be written then. */
+	put_write(r, m, pick(r, 5) ? LEDGER_DATA : LEDGER_ZERO, m->blocks);
 	m->slot->durable |= fua;
 	m->cmd.cdb[0] = 0x2a;
 	m->cmd.cdb[1] = fua ? 0x08 : 0;
@@ -81,7 +85,7 @@ static void make_verify(struct run *r, struct making *m)
 /* WRITE SAME(10) */
 static void make_same(struct run *r, struct making *m)
 {
-	put_write(r, m, LEDGER_SAME, 1);
+	put_write(r, m, pick(r, 4) ? LEDGER_SAME : LEDGER_ZERO, 1);
 	m->cmd.cdb[0] = 0x41;
 }
 
@@ -96,13 +100,14 @@ static void make_zero(struct run *r, struct making *m)
 	put_be32(m->cmd.cdb + 10, m->blocks);
 }
 
-/* UNMAP: what it leaves reads as zeroes, but only a flush makes it last. */
+/* UNMAP: a hint, or what it leaves reads as zeroes; but only a flush makes it last. */
 static void make_unmap(struct run *r, struct making *m)
 {
 	uint8_t *list = m->slot->data;
 
 	put_write(r, m, LEDGER_ZERO, 0);
 	m->slot->durable = false;
+	r->ledger.write[m->slot->write].hint = !r->block->zero_after_discard;
 	memset(list, 0, 24);
 	put_be16(list, 22);
 	put_be16(list + 2, 16);
@@ -269,7 +274,45 @@ static bool judge(struct run *r, char *why, unsigned why_size)
 	return ledger_check_all(&r->ledger, disk, why, why_size);
 }
 
-static void make_disk(struct run *r, struct block *block)
+/* What a raw image can stand on. */
+static const struct raw_row {
+	struct cut_host host;
+	struct block_raw_config config;
+	uint32_t align;			/* of O_DIRECT */
+} raw_rows[] = {
+	{ .host = { .short_writes = true } },
+	{ .host = { .no_dsync = true, .short_writes = true } },
+	{ .host = { .no_fallocate = true }, .config = { .discard = true } },
+	{ .config = { .discard = true, .detect_zeroes = RAW_DETECT_UNMAP } },
+	{ .config = { .direct = true }, .align = 4096, .host = { .short_writes = true } },
+	{ .config = { .direct = true, .discard = true, .probed_raw = true }, .align = 4096,
+	  .host = { .no_dsync = true, .no_fallocate = true } },
+};
+
+static const struct raw_row *raw_row(const struct load *load)
+{
+	return &raw_rows[load->seed / 2 % G_N_ELEMENTS(raw_rows)];
+}
+
+static struct block *make_raw(struct loop *loop, void *opaque)
+{
+	const struct raw_row *row = raw_row(opaque);
+	struct block_raw_config config = row->config;
+	struct block *block;
+
+	config.fd = memfd_create("image", MFD_CLOEXEC);
+	config.size = PORT_SECTORS * LEDGER_SECTOR;
+	config.sys = &cut_sys;
+	g_assert_cmpint(raw_create(loop, NULL, &config, &block), ==, 0);
+	if (row->align) {
+		struct raw_block *raw = (struct raw_block *)block;
+
+		raw->io.align = raw->io.mem_align = block->overlap_align = row->align;
+	}
+	return block;
+}
+
+static void make_disk(struct run *r)
 {
 	static const uint32_t sectors[] = { 512, 4096 };
 	static uint8_t content[PORT_SECTORS * LEDGER_SECTOR];
@@ -277,21 +320,26 @@ static void make_disk(struct run *r, struct block *block)
 	ledger_init(&r->ledger, PORT_SECTORS);
 	for (uint32_t lba = 0; lba < PORT_SECTORS; lba++)
 		ledger_stamp(&r->ledger, 0, lba, content + lba * LEDGER_SECTOR);
-	r->disk = cut_attach(block, content, sizeof(content), sectors[r->load->seed % 2],
+	r->disk = cut_attach(r->block, content, sizeof(content), sectors[r->load->seed % 2],
 			     r->load->defect);
+	if (r->load->raw) {
+		struct cut_host host = raw_row(r->load)->host;
+
+		host.raw = true;
+		cut_set_host(r->disk, &host);
+	}
 }
 
 bool load_run(const struct load *load, struct load_count *count, char *why, unsigned why_size)
 {
 	struct run *r = g_new0(struct run, 1);
-	struct block *block;
 	bool good;
 
 	r->load = load;
 	r->count = count;
 	r->rand = g_rand_new_with_seed(load->seed);
-	r->port = port_up(&block);
-	make_disk(r, block);
+	r->port = port_up(load->raw ? make_raw : NULL, (void *)(uintptr_t)load, &r->block);
+	make_disk(r);
 	run_steps(r);
 	if (!load->cut)
 		run_to_end(r);

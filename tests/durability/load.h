@@ -18,6 +18,7 @@ struct load {
 	bool cut;		/* else all that is under way ends */
 	unsigned kills;		/* one step of so many ends commands early; 0: none */
 	enum cut_defect defect;
+	bool raw;		/* the disk is a raw image */
 };
 
 /* What went on, added up: a load that does nothing finds nothing. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct block;
+struct loop;
 struct port;
 
 #define PORT_SLOTS 8
@@ -39,7 +40,13 @@ enum port_kill {
 /* The seeds that a test runs when it is not told how many. */
 extern const unsigned port_seeds, port_late_seeds;
 
-struct port *port_up(struct block **ret_block);
+/*
+ * The disk stands on what @make returns; NULL, or a port that takes none (port_takes_block): on
+ * one of its own.  port_down() closes it.
+ */
+extern const bool port_takes_block;
+typedef struct block *port_make_block(struct loop *loop, void *opaque);
+struct port *port_up(port_make_block *make, void *opaque, struct block **ret_block);
 /* The disk is sound again and idle. */
 void port_down(struct port *p);
 

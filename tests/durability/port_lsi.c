@@ -7,6 +7,7 @@
 #include "lsi/rig.h"
 
 const unsigned port_seeds = 1000, port_late_seeds = 10000;
+const bool port_takes_block = false;
 
 #define AT 0x10000u
 #define MEM 0x20000u
@@ -32,7 +33,7 @@ static struct port *port_make(void)
 	return p;
 }
 
-struct port *port_up(struct block **ret_block)
+struct port *port_up(port_make_block *make, void *opaque, struct block **ret_block)
 {
 	if (!kept)
 		kept = port_make();

@@ -7,6 +7,7 @@
 #include "scsi/rig.h"
 
 const unsigned port_seeds = 3000, port_late_seeds = 10000;
+const bool port_takes_block = true;
 
 struct slot {
 	int req;		/* -1: free */
@@ -17,21 +18,27 @@ struct slot {
 struct port {
 	struct rig rig;
 	struct slot slot[PORT_SLOTS];
+	struct block *made;
 };
 
-struct port *port_up(struct block **ret_block)
+struct port *port_up(port_make_block *make, void *opaque, struct block **ret_block)
 {
 	struct port *p = g_new0(struct port, 1);
 
-	rig_up(&p->rig);
+	rig_init(&p->rig, 1);
+	if (make)
+		p->made = p->rig.units[0].block = make(p->rig.loop, opaque);
+	rig_start(&p->rig);
+	rig_fails(&p->rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
 	for (unsigned i = 0; i < PORT_SLOTS; i++)
 		p->slot[i].req = -1;
-	*ret_block = &p->rig.disk[0].block;
+	*ret_block = p->rig.units[0].block;
 	return p;
 }
 
 void port_down(struct port *p)
 {
+	block_close(p->made);
 	rig_down(&p->rig);
 	g_free(p);
 }
