@@ -183,6 +183,15 @@ static void req_next(struct nbd_block *nbd, struct block_req *req)
 	}
 }
 
+/*
+ * Are others' data gone, too?  When the flush behind a write failed; and when FUA did with EIO, as
+ * the server may have flushed for it, and have taken the only report of what was lost.
+ */
+static bool may_have_lost(const struct nbd_block *nbd, const struct block_req *req)
+{
+	return req->u.remote.flushing || (wants_fua(nbd, req) && req->u.remote.err == EIO);
+}
+
 static void take_answers(struct nbd_block *nbd)
 {
 	struct block_req *req = nbd->answered;
@@ -196,8 +205,7 @@ static void take_answers(struct nbd_block *nbd)
 		nbd_aio_command_completed(nbd->h, req->u.remote.cookie);
 		req->u.remote.done += req->u.remote.chunk;
 		if (req->u.remote.err) {
-			/* The flush behind a write: others' data may be gone, too. */
-			req->lost = req->u.remote.flushing;
+			req->lost = may_have_lost(nbd, req);
 			block_complete(req, answer_error(nbd, req->u.remote.err));
 		} else {
 			req_next(nbd, req);

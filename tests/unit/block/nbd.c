@@ -260,6 +260,34 @@ static void test_errors(void)
 	teardown(&f);
 }
 
+/*
+ * A server that carries out FUA as a write and a flush: that flush may have taken the only report
+ * of others' loss.  ENOSPC is no such report.
+ */
+static void test_fua_lost(void)
+{
+	static const struct { const char *word; int err, flush; } rows[] = {
+		{ "EIO", -EIO, -EIO }, { "ENOSPC", -ENOSPC, 0 },
+	};
+	struct fixture f;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *args = g_strdup_printf(
+			"eval get_size='echo 4M' pread='dd if=/dev/zero count=$3 iflag=count_bytes "
+			"2>/dev/null' can_write=true can_fua='echo native' can_flush=true "
+			"flush=true pwrite='cat >/dev/null; case $5 in *fua*) echo %s no >&2; "
+			"exit 1;; esac'", rows[i].word);
+
+		if (!setup(&f, args, (struct block_nbd_config){ 0 }))
+			return;
+		g_assert_cmpint(io(&f, BLOCK_WRITE, 0, 0, 512, f.buf), ==, 0);
+		g_assert_cmpint(io(&f, BLOCK_WRITE, BLOCK_REQ_FUA, 0, 512, f.buf), ==,
+				rows[i].err);
+		g_assert_cmpint(io(&f, BLOCK_FLUSH, 0, 0, 0, NULL), ==, rows[i].flush);
+		teardown(&f);
+	}
+}
+
 static void test_readonly_and_guard(void)
 {
 	struct fixture f;
@@ -354,6 +382,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/nbd/dead-server", test_dead_server);
 	g_test_add_func("/nbd/gone-server", test_gone_server);
 	g_test_add_func("/nbd/errors", test_errors);
+	g_test_add_func("/nbd/fua-lost", test_fua_lost);
 	g_test_add_func("/nbd/readonly-and-guard", test_readonly_and_guard);
 	g_test_add_func("/nbd/memory", test_memory);
 	g_test_add_func("/nbd/poor-server", test_poor_server);
