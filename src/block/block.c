@@ -213,6 +213,11 @@ bool block_idle(const struct block *block)
 	return !block->inflight;
 }
 
+int block_flush_error(const struct block *block)
+{
+	return block->flush_error;
+}
+
 void block_close(struct block *block)
 {
 	if (!block)

@@ -114,6 +114,9 @@ void block_submit(struct block *block, struct block_req *req);
 /* Is nothing in flight? */
 bool block_idle(const struct block *block);
 
+/* The latch of failed flushes: 0, or the -errno that every flush and FUA write ends with. */
+int block_flush_error(const struct block *block);
+
 /* NULL-safe.  The device must be idle. */
 void block_close(struct block *block);
 

@@ -109,10 +109,13 @@ void io_failed(struct task *t, int err)
 			      io_is_write(t) ? "write held" : "read held", err);
 }
 
-/* A flush that failed once never succeeds again: what it lost is lost (block.h). */
-static void io_note_flush(struct unit *unit, const struct block_req *req, int ret)
+/*
+ * A flush that failed once never succeeds again: what it lost is lost (block.h).  The block device
+ * knows which failures are such ones: a FUA write that finds no room is none.
+ */
+static void io_note_flush(struct unit *unit)
 {
-	if (ret < 0 && (req->op == BLOCK_FLUSH || req->flags & BLOCK_REQ_FUA))
+	if (block_flush_error(unit->block))
 		unit->state->poisoned = 1;
 }
 
@@ -123,7 +126,7 @@ static void io_done(struct block_req *req, int ret)
 	struct task *t = io->task;
 
 	io->unit->ios--;
-	io_note_flush(io->unit, req, ret);
+	io_note_flush(io->unit);
 	if (io->orphan)
 		buffers_put(bus->setup->buffers, io->orphan);
 	io->next = bus->free_ios;

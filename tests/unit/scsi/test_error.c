@@ -243,6 +243,36 @@ static void test_flush_latch(void)
 	rig_down(&rig);
 }
 
+/* A write through the cache that fails loses nothing of others': flushes go on, and so does it. */
+static void test_no_latch(void)
+{
+	struct scsi_command cmd = rig_cdb(WRITE_1);
+	uint8_t off[24] = { [4] = 0x08, 18 }, buf[512] = { 0 };
+	struct rig rig;
+	int req;
+
+	rig_init(&rig, 1);
+	rig.units[0].config.werror = SCSI_ON_ERROR_ENOSPC;
+	rig_start(&rig);
+	rig_do(&rig, "00 00 00 00 00 00", NULL, 0);
+	fail_next(&rig, BLOCK_WRITE, EIO);
+	rig_fails(&rig, "2a 08 00 00 00 00 00 00 01 00", buf, 512, 0x0b0006);
+	g_assert_cmpuint(rig.state->unit[0].poisoned, ==, 0);
+	rig_good(&rig, SYNC, NULL, 0, 0);
+	/* held back with the cache off, and tried again */
+	rig_good(&rig, "15 10 00 00 18 00", off, 24, 24);
+	fail_next(&rig, BLOCK_WRITE, ENOSPC);
+	req = rig_command(&rig, &cmd);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, req, buf, 512, SIZE_MAX));
+	scsi_retry_held(rig.bus);
+	g_assert_true(rig_pump(&rig, req, buf, 512, SIZE_MAX));
+	g_assert_cmpuint(scsi_status(rig.bus, req), ==, SCSI_GOOD);
+	scsi_release(rig.bus, req);
+	rig_good(&rig, SYNC, NULL, 0, 0);
+	rig_down(&rig);
+}
+
 /* A successor process knows of the failed flush from the state alone. */
 static void test_flush_latch_inherited(void)
 {
@@ -359,6 +389,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/scsi/error/ignore", test_ignore);
 	g_test_add_func("/scsi/error/no-stale-data", test_no_stale_data);
 	g_test_add_func("/scsi/error/flush-latch", test_flush_latch);
+	g_test_add_func("/scsi/error/no-latch", test_no_latch);
 	g_test_add_func("/scsi/error/flush-latch-inherited", test_flush_latch_inherited);
 	g_test_add_func("/scsi/error/stable-writes", test_stable_writes);
 	g_test_add_func("/scsi/error/write-protect", test_write_protect);
