@@ -63,31 +63,6 @@ void log_copy(const void *lines, unsigned long len)
 	write_now(lines, len);
 }
 
-/* Appends to line[*len] as far as there is room. */
-static void append(char *line, size_t size, size_t *len, const char *text)
-{
-	while (*text && *len < size)
-		line[(*len)++] = *text++;
-}
-
-void log_signal(const char *text, unsigned long number)
-{
-	char line[256], digits[24], *d = digits + sizeof(digits) - 1;
-	size_t len = 0;
-
-	*d = '\0';
-	do
-		*--d = '0' + number % 10;
-	while (number /= 10);
-	append(line, sizeof(line) - 1, &len, log_state.prog);
-	append(line, sizeof(line) - 1, &len, ": ");
-	append(line, sizeof(line) - 1, &len, text);
-	append(line, sizeof(line) - 1, &len, " ");
-	append(line, sizeof(line) - 1, &len, d);
-	line[len++] = '\n';
-	write_now(line, len);
-}
-
 unsigned long log_lost(void)
 {
 	return log_state.lost;
@@ -163,6 +138,32 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 	line[len++] = '\n';
 	write_now(line, len);
 	errno = saved;
+}
+
+/* No printf in a signal handler. */
+static char *put_text(char *out, const char *text, size_t max)
+{
+	while (*text && max--)
+		*out++ = *text++;
+	return out;
+}
+
+void log_signal(const char *text, uint64_t number, unsigned base)
+{
+	char line[sizeof(log_state.prog) + 160], digits[24], *end = line;
+	char *d = digits + sizeof(digits) - 1;
+
+	*d = '\0';
+	do
+		*--d = "0123456789abcdef"[number % base];
+	while (number /= base);
+	end = put_text(end, log_state.prog, sizeof(log_state.prog));
+	end = put_text(end, ": ", 2);
+	end = put_text(end, text, 127);
+	end = put_text(end, "0x", base == 16 ? 2 : 0);
+	end = put_text(end, d, sizeof(digits));
+	*end++ = '\n';
+	write_now(line, end - line);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
 	LOG_LEVEL_ERROR,
@@ -43,15 +44,16 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 
 /*
+ * For a signal handler, "PROG: TEXTNUMBER\n": calls nothing but poll and write.  @text is cut at
+ * 127 bytes; @base is 10, or 16 for a number with "0x" in front.
+ */
+void log_signal(const char *text, uint64_t number, unsigned base);
+
+/*
  * Writes finished lines of another process as they are, at most PIPE_BUF bytes; like a line of
  * our own, they are lost when the log fd does not take them at once.
  */
 void log_copy(const void *lines, unsigned long len);
-
-/*
- * For signal handlers: writes "PROG: TEXT NUMBER\n", waiting for nobody.  Async-signal-safe.
- */
-void log_signal(const char *text, unsigned long number);
 
 /* Lines lost so far because the log fd did not take them. */
 unsigned long log_lost(void);

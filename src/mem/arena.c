@@ -2,6 +2,7 @@
 #include "mem/arena.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -15,8 +16,12 @@
 /* What all tables hold, and once more what one of them is about to hold. */
 #define PLACES ((GUESTMEM_MAX_TABLES + 1) * GUESTMEM_MAX_REGIONS)
 
+#define OVERLAY (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED)
+
 struct place {
 	uint64_t at, size;	/* into the arena; size 0: free */
+	/* Set by a signal handler in the thread that looks at it. */
+	atomic_bool poisoned;
 };
 
 struct guestmem_arena {
@@ -129,8 +134,7 @@ static struct place *free_place(struct guestmem_arena *arena)
  */
 static void overlay(struct guestmem_arena *arena, uint64_t at, uint64_t size)
 {
-	mmap(arena->base + at, size, PROT_NONE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	mmap(arena->base + at, size, PROT_NONE, OVERLAY, -1, 0);
 }
 
 /*
@@ -154,17 +158,46 @@ int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, int fd, uint
 		overlay(arena, at, size);
 		return ret;
 	}
-	*place = (struct place){ .at = at, .size = size };
+	place->at = at;
+	place->size = size;
+	atomic_store(&place->poisoned, false);
 	return place - arena->place;
 }
 
 void guestmem_arena_unmap(struct guestmem_arena *arena, int place)
 {
-	overlay(arena, arena->place[place].at, arena->place[place].size);
-	arena->place[place] = (struct place){ 0 };
+	struct place *p = &arena->place[place];
+
+	overlay(arena, p->at, p->size);
+	p->size = 0;
 }
 
 uint8_t *guestmem_arena_at(const struct guestmem_arena *arena, int place)
 {
 	return arena->base + arena->place[place].at;
+}
+
+bool guestmem_arena_poisoned(const struct guestmem_arena *arena, int place)
+{
+	/* An access before this in the program is one before it in the machine. */
+	atomic_signal_fence(memory_order_seq_cst);
+	return atomic_load(&arena->place[place].poisoned);
+}
+
+bool guestmem_arena_repair(struct guestmem_arena *arena, const void *addr)
+{
+	uint64_t off = (uintptr_t)addr - (uintptr_t)arena->base;
+
+	for (unsigned i = 0; i < PLACES; i++) {
+		struct place *p = &arena->place[i];
+
+		if (!ranges_overlap(p->at, p->size, off, 1))
+			continue;
+		if (mmap(arena->base + p->at, p->size, PROT_READ | PROT_WRITE, OVERLAY, -1, 0) ==
+		    MAP_FAILED)
+			return false;
+		atomic_store(&p->poisoned, true);
+		return true;
+	}
+	return false;
 }

@@ -16,6 +16,7 @@
  *
  *     PROT_READ | PROT_WRITE, MAP_SHARED, of a file        guest RAM comes
  *     PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, fd -1        it goes, the range stays reserved
+ *     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, fd -1        it is gone: see sigbus.h
  *
  * All devices of a process belong to one VM: they share the range without shares of their own.
  */
@@ -55,5 +56,14 @@ void guestmem_arena_unmap(struct guestmem_arena *arena, int place);
 
 /* Where a place begins. */
 uint8_t *guestmem_arena_at(const struct guestmem_arena *arena, int place);
+
+/* Has its memory been replaced, since the file has none there any more? */
+bool guestmem_arena_poisoned(const struct guestmem_arena *arena, int place);
+
+/*
+ * For a signal handler: the memory at @addr is not there.  Puts zeroes of nobody's over the whole
+ * place and poisons it.  Returns false when @addr is in no place, or the kernel refuses.
+ */
+bool guestmem_arena_repair(struct guestmem_arena *arena, const void *addr);
 
 #endif

@@ -17,6 +17,7 @@ struct region {
 	dev_t dev;
 	ino_t ino;
 	int place;		/* in the arena */
+	bool told;		/* guestmem_lost() has said that it is gone */
 };
 
 struct guestmem {
@@ -24,6 +25,7 @@ struct guestmem {
 	struct region region[GUESTMEM_MAX_REGIONS];	/* sorted by gpa */
 	unsigned count;
 	uint64_t generation;
+	struct region *lost;	/* to be told by guestmem_lost() */
 	guestmem_hook *hook;
 	void *hook_opaque;
 };
@@ -126,12 +128,16 @@ static void insert_by_gpa(struct region *sorted, unsigned count, const struct re
 	sorted[count] = *r;
 }
 
-/* An old region with the same contents that no earlier new one has taken over, or NULL. */
+/*
+ * An old region with the same contents that no earlier new one has taken over, or NULL.  One that
+ * was lost is mapped anew.
+ */
 static const struct region *find_kept(const struct guestmem *mem, const struct region *r,
 				      const bool *kept)
 {
 	for (unsigned i = 0; i < mem->count; i++)
-		if (!kept[i] && region_same(&mem->region[i], r))
+		if (!kept[i] && region_same(&mem->region[i], r) &&
+		    !guestmem_arena_poisoned(mem->arena, mem->region[i].place))
 			return &mem->region[i];
 	return NULL;
 }
@@ -194,12 +200,33 @@ int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, un
 	for (unsigned i = 0; i < count; i++)
 		insert_by_gpa(mem->region, i, &fresh[i]);
 	mem->count = count;
+	mem->lost = NULL;
 	mem->generation++;
 	return 0;
 }
 
+bool guestmem_lost(struct guestmem *mem, uint64_t *ret_gpa)
+{
+	if (!mem->lost)
+		return false;
+	*ret_gpa = mem->lost->gpa;
+	mem->lost = NULL;
+	return true;
+}
+
+/* Is the memory still there?  After an access: was it there all the time? */
+static bool region_there(struct guestmem *mem, struct region *r)
+{
+	if (!guestmem_arena_poisoned(mem->arena, r->place))
+		return true;
+	if (!r->told)
+		mem->lost = r;
+	r->told = true;
+	return false;
+}
+
 /* The region that holds @gpa, or NULL. */
-static const struct region *region_at(const struct guestmem *mem, uint64_t gpa)
+static struct region *region_at(struct guestmem *mem, uint64_t gpa)
 {
 	for (unsigned i = 0; i < mem->count; i++)
 		if (gpa >= mem->region[i].gpa && gpa - mem->region[i].gpa < mem->region[i].size)
@@ -207,39 +234,62 @@ static const struct region *region_at(const struct guestmem *mem, uint64_t gpa)
 	return NULL;
 }
 
-int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max)
+/* A part of a range, in one region. */
+struct segment {
+	struct region *region;
+	uint8_t *host;
+	size_t len;
+};
+
+/* Number of segments, or -EFAULT, or -E2BIG. */
+static int translate(struct guestmem *mem, uint64_t gpa, size_t len, struct segment *seg,
+		     unsigned max)
 {
 	unsigned n = 0;
 
 	while (len) {
-		const struct region *r = region_at(mem, gpa);
+		struct region *r = region_at(mem, gpa);
 		uint64_t off, part;
 
-		if (!r)
+		if (!r || !region_there(mem, r))
 			return -EFAULT;
 		if (n == max)
 			return -E2BIG;
 		off = gpa - r->gpa;
 		part = min_u64(len, r->size - off);
-		iov[n].iov_base = guestmem_arena_at(mem->arena, r->place) + off;
-		iov[n++].iov_len = part;
+		seg[n++] = (struct segment){
+			r, guestmem_arena_at(mem->arena, r->place) + off, part
+		};
 		gpa += part;
 		len -= part;
 	}
 	return n;
 }
 
+int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max)
+{
+	struct segment seg[GUESTMEM_MAX_REGIONS];
+	int n = translate(mem, gpa, len, seg, max < GUESTMEM_MAX_REGIONS ? max :
+			  GUESTMEM_MAX_REGIONS);
+
+	for (int i = 0; i < n; i++)
+		iov[i] = (struct iovec){ .iov_base = seg[i].host, .iov_len = seg[i].len };
+	return n;
+}
+
 int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
 {
-	struct iovec iov[GUESTMEM_MAX_REGIONS];
-	int n = guestmem_iov(mem, gpa, len, iov, GUESTMEM_MAX_REGIONS);
+	struct segment seg[GUESTMEM_MAX_REGIONS];
+	int n = translate(mem, gpa, len, seg, GUESTMEM_MAX_REGIONS);
 	uint8_t *p = buf;
 
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
-		memcpy(p, iov[i].iov_base, iov[i].iov_len);
-		p += iov[i].iov_len;
+		memcpy(p, seg[i].host, seg[i].len);
+		if (!region_there(mem, seg[i].region))
+			return -EFAULT;
+		p += seg[i].len;
 	}
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_READ, gpa, buf, len);
@@ -248,15 +298,17 @@ int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
 
 int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len)
 {
-	struct iovec iov[GUESTMEM_MAX_REGIONS];
-	int n = guestmem_iov(mem, gpa, len, iov, GUESTMEM_MAX_REGIONS);
+	struct segment seg[GUESTMEM_MAX_REGIONS];
+	int n = translate(mem, gpa, len, seg, GUESTMEM_MAX_REGIONS);
 	const uint8_t *p = buf;
 
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
-		memcpy(iov[i].iov_base, p, iov[i].iov_len);
-		p += iov[i].iov_len;
+		memcpy(seg[i].host, p, seg[i].len);
+		if (!region_there(mem, seg[i].region))
+			return -EFAULT;
+		p += seg[i].len;
 	}
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_WRITE, gpa, buf, len);

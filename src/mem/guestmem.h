@@ -57,9 +57,18 @@ uint64_t guestmem_generation(const struct guestmem *mem);
 unsigned guestmem_count(const struct guestmem *mem);
 struct guestmem_region guestmem_get(const struct guestmem *mem, unsigned i);
 
-/* 0, or -EFAULT when a byte of the range is not RAM (nothing is moved then). */
+/*
+ * 0, or -EFAULT when a byte of the range is not RAM: nothing is moved then.  Also -EFAULT when RAM
+ * goes away during the access (sigbus.h): a part may have been moved.
+ */
 int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len);
 int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len);
+
+/*
+ * Has an access found that a region's memory is gone, since the last call?  Once a region, with its
+ * address; guestmem_set() with memory that is there brings it back.
+ */
+bool guestmem_lost(struct guestmem *mem, uint64_t *ret_gpa);
 
 /*
  * The range as host segments, for one system call made before the caller returns to the loop.

@@ -13,7 +13,7 @@ static int trap_exit_status;
 
 static void on_sigsys(int number, siginfo_t *info, void *context)
 {
-	log_signal("forbidden system call", info->si_syscall);
+	log_signal("forbidden system call ", info->si_syscall, 10);
 	_exit(trap_exit_status);
 }
 

@@ -22,6 +22,7 @@
 #include "journal/txn.h"
 #include "mem/arena.h"
 #include "mem/memfd.h"
+#include "mem/sigbus.h"
 #include "plan/spec.h"
 #include "sandbox/probe.h"
 
@@ -186,6 +187,9 @@ static int make_all(struct device_process *p)
 	p->arena = guestmem_arena_create();
 	if (!p->arena)
 		return fail("address range for guest RAM", -errno);
+	ret = sigbus_guard(p->arena);
+	if (ret)
+		return fail("SIGBUS handler", ret);
 	ret = disks_create(p->loop, p->spec, on_held, p, &p->disks);
 	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
 		ret = make_device(p, i);

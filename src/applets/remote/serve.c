@@ -17,8 +17,8 @@
  */
 #define RERAISE_INTERVAL (100 * LOOP_MS)
 
-/* At most one line a second about a guest that misbehaves. */
-#define GUEST_ERROR_INTERVAL (1000 * LOOP_MS)
+/* At most one line a second of each kind that a guest or a peer may cause again and again. */
+#define TELL_INTERVAL (1000 * LOOP_MS)
 
 static void on_resample(void *opaque, uint32_t events);
 
@@ -115,16 +115,34 @@ static void on_resample(void *opaque, uint32_t events)
 		serve->raise = true;
 }
 
+static bool may_tell(int64_t *after)
+{
+	int64_t now = loop_now();
+
+	if (now < *after)
+		return false;
+	*after = now + TELL_INTERVAL;
+	return true;
+}
+
 static void on_guest_error(void *opaque, const char *what)
 {
 	struct serve *serve = opaque;
-	int64_t now = loop_now();
 
 	serve->guest_errors++;
-	if (now < serve->guest_error_after)
-		return;
-	serve->guest_error_after = now + GUEST_ERROR_INTERVAL;
-	log_warning("%s: guest: %s (%lu so far)", serve->dev.id, what, serve->guest_errors);
+	if (may_tell(&serve->guest_error_after))
+		log_warning("%s: guest: %s (%lu so far)", serve->dev.id, what,
+			    serve->guest_errors);
+}
+
+static void tell_lost_ram(struct serve *serve)
+{
+	uint64_t gpa;
+
+	if (guestmem_lost(serve->mem, &gpa) && may_tell(&serve->lost_ram_after))
+		log_warning("%s: guest RAM at 0x%llx is gone (file cut short, or no huge page "
+			    "left); DMA to it fails until the memory map changes", serve->dev.id,
+			    (unsigned long long)gpa);
 }
 
 /* Messages.  A handler returns 0, or says with -errno that the peer has made a mistake. */
@@ -317,6 +335,7 @@ void serve_flush(struct serve *serve)
 {
 	if (!serve->open)
 		return;
+	tell_lost_ram(serve);
 	if (serve->raise) {
 		serve->raise = false;
 		if (irqfd_write(serve)) {

@@ -52,6 +52,7 @@ struct serve {
 	struct loop_timer reraise;
 	unsigned long guest_errors;
 	int64_t guest_error_after;	/* ns: no line about the guest before */
+	int64_t lost_ram_after;		/* ns: none about RAM that is gone before */
 };
 
 /*

@@ -258,6 +258,41 @@ static void test_errname(void)
 	g_assert_cmpstr(log_errname(-ENOENT), ==, "No such file or directory");
 }
 
+/* For a signal handler, so without printf. */
+static void test_signal(void)
+{
+	static const struct {
+		uint64_t number;
+		unsigned base;
+		const char *text;
+	} rows[] = {
+		{ 0, 16, "0x0" }, { 9, 16, "0x9" }, { 16, 16, "0x10" }, { 0, 10, "0" },
+		{ 0xabcdef, 16, "0xabcdef" }, { UINT64_MAX, 16, "0xffffffffffffffff" },
+		{ 1ULL << 60, 16, "0x1000000000000000" }, { 257, 10, "257" },
+		{ UINT64_MAX, 10, "18446744073709551615" },
+	};
+	g_autofree char *longer = g_strnfill(500, 'x');
+	char buf[1024], want[64];
+	ssize_t n;
+	int p[2];
+
+	must(pipe2(p, O_CLOEXEC));
+	log_init(p[1], "dev");
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		log_signal("at ", rows[i].number, rows[i].base);
+		n = must(read(p[0], buf, sizeof(buf)));
+		g_snprintf(want, sizeof(want), "dev: at %s\n", rows[i].text);
+		g_assert_cmpmem(buf, n, want, strlen(want));
+	}
+	log_init(p[1], longer);
+	log_signal(longer, UINT64_MAX, 16);
+	n = must(read(p[0], buf, sizeof(buf)));
+	g_assert_cmpint(n, ==, 63 + 2 + 127 + 2 + 16 + 1);
+	log_init(STDERR_FILENO, "test-log");
+	must(close(p[0]));
+	must(close(p[1]));
+}
+
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -271,5 +306,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/log/errname", test_errname);
 	g_test_add_func("/log/timestamp", test_timestamp);
 	g_test_add_func("/log/timestamp-sweep", test_timestamp_sweep);
+	g_test_add_func("/log/signal", test_signal);
 	return g_test_run();
 }

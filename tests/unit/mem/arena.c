@@ -24,7 +24,7 @@
 /* The one that is watched, and what has been seen. */
 static struct {
 	uint64_t base, size;	/* 0: not watching */
-	unsigned mapped, overlaid, other;
+	unsigned mapped, overlaid, repaired, other;
 } seen;
 
 void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t off);
@@ -49,6 +49,8 @@ void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t o
 		seen.mapped++;
 	else if (prot == PROT_NONE && flags == ANON_FORM && fd == -1 && off == 0)
 		seen.overlaid++;
+	else if (prot == (PROT_READ | PROT_WRITE) && flags == ANON_FORM && fd == -1 && off == 0)
+		seen.repaired++;
 	else
 		seen.other++;
 	return __real_mmap64(addr, len, prot, flags, fd, off);
@@ -170,6 +172,39 @@ static void test_refused_leaves_no_hole(void)
 	guestmem_arena_destroy(arena);
 }
 
+/* What the handler of SIGBUS calls: the place of the address, no other, and nothing beside one. */
+static void test_repair(void)
+{
+	struct guestmem_arena *arena = guestmem_arena_create();
+	autofd fd = must(memfd_make("ram", 64 * PAGE));
+	struct guestmem *a = table(arena), *b = table(arena);
+	char *base;
+	char buf[4];
+
+	watch(arena);
+	base = (char *)(uintptr_t)seen.base;
+	g_assert_cmpint(set_one(a, fd, 4 * PAGE, 0), ==, 0);
+	g_assert_cmpint(set_one(b, fd, 4 * PAGE, 0), ==, 0);
+	g_assert_false(guestmem_arena_repair(arena, NULL));
+	g_assert_false(guestmem_arena_repair(arena, base - 1));
+	g_assert_false(guestmem_arena_repair(arena, base + 8 * PAGE));
+	g_assert_false(guestmem_arena_repair(arena, base + seen.size));
+	g_assert_cmpuint(seen.repaired, ==, 0);
+	g_assert_true(guestmem_arena_repair(arena, base + 4 * PAGE));
+	g_assert_true(guestmem_arena_repair(arena, base + 8 * PAGE - 1));
+	g_assert_cmpuint(seen.repaired, ==, 2);
+	g_assert_cmpint(guestmem_read(a, 0, buf, 4), ==, 0);
+	g_assert_cmpint(guestmem_read(b, 0, buf, 4), ==, -EFAULT);
+	g_assert_cmpint(set_one(b, fd, 4 * PAGE, 0), ==, 0);
+	g_assert_cmpint(guestmem_write(b, 0, "back", 4), ==, 0);
+	g_assert_cmpint(guestmem_read(a, 0, buf, 4), ==, 0);
+	g_assert_cmpmem(buf, 4, "back", 4);
+	guestmem_destroy(a);
+	guestmem_destroy(b);
+	g_assert_cmpuint(seen.other, ==, 0);
+	guestmem_arena_destroy(arena);
+}
+
 /* All tables of a process lie beside each other, whatever comes and goes. */
 static void test_tables_beside(void)
 {
@@ -255,6 +290,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/arena/range", test_range);
 	g_test_add_func("/arena/calls", test_calls);
 	g_test_add_func("/arena/refused-leaves-no-hole", test_refused_leaves_no_hole);
+	g_test_add_func("/arena/repair", test_repair);
 	g_test_add_func("/arena/tables-beside", test_tables_beside);
 	g_test_add_func("/arena/all-places", test_all_places);
 	g_test_add_func("/arena/shared-room", test_shared_room);
