@@ -104,7 +104,8 @@ static uint64_t overlap_end(const struct guestmem_arena *arena, uint64_t at, uin
 }
 
 /* First fit; -E2BIG if there is none. */
-static int find_room(const struct guestmem_arena *arena, uint64_t size, uint64_t *ret_at)
+static int find_room(const struct guestmem_arena *arena, uint64_t size, uint64_t page,
+		     uint64_t *ret_at)
 {
 	uint64_t at = 0, end;
 
@@ -114,7 +115,7 @@ static int find_room(const struct guestmem_arena *arena, uint64_t size, uint64_t
 			*ret_at = at;
 			return 0;
 		}
-		at = end;
+		at = align_up(end, page);
 	}
 	return -E2BIG;
 }
@@ -141,7 +142,8 @@ static void overlay(struct guestmem_arena *arena, uint64_t at, uint64_t size)
  * A mapping that fails late (a file sealed against writing) has taken the reservation away on
  * kernels before 6.12: it is put back, or a later mmap by anybody could get into the arena.
  */
-int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, int fd, uint64_t offset)
+int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t page, int fd,
+		       uint64_t offset)
 {
 	struct place *place = free_place(arena);
 	uint64_t at;
@@ -149,7 +151,7 @@ int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, int fd, uint
 
 	if (!place)
 		return -E2BIG;
-	ret = find_room(arena, size, &at);
+	ret = find_room(arena, size, page, &at);
 	if (ret)
 		return ret;
 	if (mmap(arena->base + at, size, PROT_READ | PROT_WRITE,

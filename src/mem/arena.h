@@ -48,10 +48,12 @@ int guestmem_arena_join(struct guestmem_arena *arena);
 void guestmem_arena_leave(struct guestmem_arena *arena);
 
 /*
- * Maps @size bytes (whole pages) at @offset of @fd at a place that nothing else uses.  Returns the
- * place's number; -E2BIG when there is none; or mmap's -errno.
+ * Maps @size bytes at @offset of @fd, both whole pages of @page bytes, at a place that nothing else
+ * uses and that is a multiple of @page as well.  Returns the place's number; -E2BIG when there is
+ * none; or mmap's -errno.
  */
-int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, int fd, uint64_t offset);
+int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t page, int fd,
+		       uint64_t offset);
 void guestmem_arena_unmap(struct guestmem_arena *arena, int place);
 
 /* Where a place begins. */

@@ -11,9 +11,15 @@
 #include "mem/memfd.h"
 
 #define PAGE 4096u
+#define HUGE_PAGE_MAX (1u << 30)
 
+/*
+ * A file of huge pages maps in whole ones only, and regions need not be (the ranges below 1 MiB):
+ * the pages around the region are mapped, and what is not the region's is not used.
+ */
 struct region {
 	uint64_t gpa, size, offset;
+	uint64_t page;		/* bytes, of the file */
 	dev_t dev;
 	ino_t ino;
 	int place;		/* in the arena */
@@ -82,6 +88,14 @@ void guestmem_set_hook(struct guestmem *mem, guestmem_hook *hook, void *opaque)
 	mem->hook_opaque = opaque;
 }
 
+/* hugetlbfs says the size of its pages so; what others say there does no harm. */
+static uint64_t page_size(const struct stat *st)
+{
+	uint64_t size = st->st_blksize;
+
+	return is_power_of_2(size) && size > PAGE && size <= HUGE_PAGE_MAX ? size : PAGE;
+}
+
 /*
  * Is the announced region one that could be mapped?  Fills @ret_region but for its place.  The file
  * is sealed before its size is looked at: what has been checked stays true.
@@ -107,7 +121,7 @@ static int region_check(const struct guestmem_region *in, struct region *ret_reg
 		return -ERANGE;
 	*ret_region = (struct region){
 		.gpa = in->gpa, .size = in->size, .offset = in->offset,
-		.dev = st.st_dev, .ino = st.st_ino,
+		.page = page_size(&st), .dev = st.st_dev, .ino = st.st_ino,
 	};
 	return 0;
 }
@@ -147,6 +161,7 @@ static int region_install(struct guestmem *mem, struct region *fresh, int fd, bo
 			  bool *ret_mapped)
 {
 	const struct region *old = find_kept(mem, fresh, kept);
+	uint64_t start, end;
 	int place;
 
 	if (old) {
@@ -154,7 +169,9 @@ static int region_install(struct guestmem *mem, struct region *fresh, int fd, bo
 		fresh->place = old->place;
 		return 0;
 	}
-	place = guestmem_arena_map(mem->arena, fresh->size, fd, fresh->offset);
+	start = align_down(fresh->offset, fresh->page);
+	end = align_up(fresh->offset + fresh->size, fresh->page);
+	place = guestmem_arena_map(mem->arena, end - start, fresh->page, fd, start);
 	if (place < 0)
 		return place;
 	fresh->place = place;
@@ -214,6 +231,11 @@ bool guestmem_lost(struct guestmem *mem, uint64_t *ret_gpa)
 	return true;
 }
 
+static uint8_t *region_host(struct guestmem *mem, const struct region *r)
+{
+	return guestmem_arena_at(mem->arena, r->place) + (r->offset & (r->page - 1));
+}
+
 /* Is the memory still there?  After an access: was it there all the time? */
 static bool region_there(struct guestmem *mem, struct region *r)
 {
@@ -258,7 +280,7 @@ static int translate(struct guestmem *mem, uint64_t gpa, size_t len, struct segm
 		off = gpa - r->gpa;
 		part = min_u64(len, r->size - off);
 		seg[n++] = (struct segment){
-			r, guestmem_arena_at(mem->arena, r->place) + off, part
+			.region = r, .host = region_host(mem, r) + off, .len = part,
 		};
 		gpa += part;
 		len -= part;

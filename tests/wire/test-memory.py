@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """SYNC_SYSMEM: the table of guest RAM, seen through the teaching device's DMA."""
 import fcntl
+import mmap
 import os
 import re
 
@@ -129,6 +130,49 @@ class Dma(wire.RemoteTest):
         self.ram.map[0:4] = b"both"
         self.copy(edu, 16 * MIB, 0x3000, b"both")
         self.assertEqual(self.ram.map[0x3000:0x3004], b"both")
+
+
+class Huge(wire.RemoteTest):
+    """Guest RAM of huge pages, in parts that are none."""
+
+    POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("huge pages: needs root")
+        try:
+            pool = open(self.POOL, "r+", encoding="ascii")
+        except OSError as err:
+            self.skipTest(f"huge pages: there are none to be had: {err}")
+        self.addCleanup(pool.close)
+        fcntl.flock(pool, fcntl.LOCK_EX)
+        before = int(pool.read())
+        self.addCleanup(self.set_pool, before)
+        self.set_pool(before + 2)
+        with open(self.POOL, encoding="ascii") as now:
+            if int(now.read()) != before + 2:
+                self.skipTest("huge pages: there are none to be had")
+
+    def set_pool(self, pages):
+        with open(self.POOL, "w", encoding="ascii") as pool:
+            pool.write(f"{pages}\n")
+
+    def test_parts(self):
+        fd = os.memfd_create("huge", os.MFD_CLOEXEC | os.MFD_HUGETLB | os.MFD_HUGE_2MB)
+        os.ftruncate(fd, 4 * MIB)
+        with mmap.mmap(fd, 4 * MIB) as ram:
+            self.peer.sync_sysmem([Region(0, 0xa0000, 0, fd),
+                                   Region(MIB, 3 * MIB, MIB, fd)])
+            edu = self.edu()
+            ram[0x9fffc:0xa0000] = b"huge"
+            edu.load(0x9fffc, 4)
+            edu.store(4 * MIB - 4, 4)
+            self.assertEqual(ram[4 * MIB - 4:4 * MIB], b"huge")
+            edu.store(0xa0000, 4)
+            self.assertEqual(ram[0xa0000:0xa0004], bytes(4))
+            self.expect_words = "DMA outside"
+        os.close(fd)
 
 
 def ram_maps(pid):
