@@ -137,8 +137,8 @@ void task_notify(struct task *t);
 void io_init(struct scsi_bus *bus);
 /* Tries again what task_io() left in WAIT(SUBMIT). */
 void io_submit(struct task *t);
-/* What task_io() asked for has failed with errno @err: done(), CHECK CONDITION or WAIT(HELD). */
-void io_failed(struct task *t, int err);
+/* What task_io() asked for has failed with errno @err for good: done(), or CHECK CONDITION. */
+void io_end_failed(struct task *t, int err);
 /* The task ends: leaves its request in flight alone with its buffer. */
 void io_orphan(struct task *t);
 /* A buffer for the row; false: wait. */

@@ -89,18 +89,23 @@ static void io_ended(struct task *t)
 		task_good(t);
 }
 
-void io_failed(struct task *t, int err)
+void io_end_failed(struct task *t, int err)
+{
+	if (!io_ignores(t)) {
+		task_check_sense(t, sense_from_errno(err));
+		return;
+	}
+	if (t->s->io_op == BLOCK_READ)	/* not what another command left there */
+		memset(t->buf + t->s->io_buf, 0, t->s->io_len);
+	io_ended(t);
+}
+
+static void io_failed(struct task *t, int err)
 {
 	const struct scsi_bus_setup *setup = t->bus->setup;
 
-	if (io_ignores(t)) {
-		if (t->s->io_op == BLOCK_READ)	/* not what another command left there */
-			memset(t->buf + t->s->io_buf, 0, t->s->io_len);
-		io_ended(t);
-		return;
-	}
 	if (!io_holds(t, err)) {
-		task_check_sense(t, sense_from_errno(err));
+		io_end_failed(t, err);
 		return;
 	}
 	task_enter_wait(t, TASK_WAIT_HELD);

@@ -230,7 +230,7 @@ static void task_retry(struct task *t, bool older, bool older_ordered)
 			task_begin(t);
 		break;
 	case TASK_WAIT_FAIL:
-		io_failed(t, EIO);
+		io_end_failed(t, EIO);
 		break;
 	case TASK_WAIT_SUBMIT:
 		io_submit(t);

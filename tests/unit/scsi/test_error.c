@@ -187,6 +187,55 @@ static void test_enospc(void)
 	rig_down(&rig);
 }
 
+/* Write-through: a full disk is no lost flush, so the held write is done once there is room. */
+static void test_enospc_fua(void)
+{
+	struct scsi_command cmd = rig_cdb("2a 08 00 00 00 00 00 00 01 00");
+	uint8_t buf[512] = { 0 };
+	struct rig rig;
+	int req;
+
+	rig_init(&rig, 1);
+	rig.units[0].config.werror = SCSI_ON_ERROR_ENOSPC;
+	rig_start(&rig);
+	rig_do(&rig, "00 00 00 00 00 00", NULL, 0);
+	fail_next(&rig, BLOCK_WRITE, ENOSPC);
+	req = rig_command(&rig, &cmd);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, req, buf, 512, SIZE_MAX));
+	g_assert_cmpint(rig.report_err, ==, ENOSPC);
+	scsi_retry_held(rig.bus);
+	g_assert_true(rig_pump(&rig, req, buf, 512, SIZE_MAX));
+	g_assert_cmpuint(scsi_status(rig.bus, req), ==, SCSI_GOOD);
+	scsi_release(rig.bus, req);
+	rig_good(&rig, SYNC, NULL, 0, 0);
+	rig_down(&rig);
+}
+
+/* A lost flush is held once, for the operator to see; no retry can heal it, so it is reported. */
+static void test_stop_flush(void)
+{
+	struct scsi_command cmd = rig_cdb(SYNC);
+	struct rig rig;
+	int req;
+
+	rig_init(&rig, 1);
+	rig.units[0].config.werror = SCSI_ON_ERROR_STOP;
+	rig_start(&rig);
+	rig_do(&rig, "00 00 00 00 00 00", NULL, 0);
+	fail_next(&rig, BLOCK_FLUSH, EIO);
+	req = rig_command(&rig, &cmd);
+	g_assert_false(rig_pump(&rig, req, NULL, 0, SIZE_MAX));
+	g_assert_cmpuint(rig.reports, ==, 1);
+	scsi_retry_held(rig.bus);
+	g_assert_true(rig_pump(&rig, req, NULL, 0, SIZE_MAX));
+	g_assert_cmpuint(scsi_status(rig.bus, req), ==, SCSI_CHECK_CONDITION);
+	scsi_release(rig.bus, req);
+	rig_fails(&rig, SYNC, NULL, 0, 0x0b0006);
+	g_assert_cmpuint(rig.reports, ==, 1);
+	rig_down(&rig);
+}
+
 static void test_ignore(void)
 {
 	uint8_t buf[512] = { 0 };
@@ -386,6 +435,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/scsi/error/stop", test_stop);
 	g_test_add_func("/scsi/error/stop-abort", test_stop_abort);
 	g_test_add_func("/scsi/error/enospc", test_enospc);
+	g_test_add_func("/scsi/error/enospc-fua", test_enospc_fua);
+	g_test_add_func("/scsi/error/stop-flush", test_stop_flush);
 	g_test_add_func("/scsi/error/ignore", test_ignore);
 	g_test_add_func("/scsi/error/no-stale-data", test_no_stale_data);
 	g_test_add_func("/scsi/error/flush-latch", test_flush_latch);
