@@ -10,7 +10,25 @@ static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
 	[CTL_STOP] = CTL_FROM_KEEPER,
 	[CTL_HELD] = CTL_FROM_DEVICE,
 	[CTL_RETRY] = CTL_FROM_KEEPER,
+	[CTL_RETRY_LATER] = CTL_FROM_KEEPER,
 };
+
+/* Bits 0..7 disk, 8 write, 16..27 errno. */
+uint32_t ctl_held_pack(const struct ctl_held *held)
+{
+	return (held->disk & 0xff) | (uint32_t)held->write << 8 |
+	       (uint32_t)(held->err & 0xfff) << 16;
+}
+
+bool ctl_held_unpack(uint32_t arg, unsigned disk_count, struct ctl_held *ret_held)
+{
+	struct ctl_held held = { arg & 0xff, arg >> 8 & 1, arg >> 16 & 0xfff };
+
+	if (held.disk >= disk_count || !held.err || ctl_held_pack(&held) != arg)
+		return false;
+	*ret_held = held;
+	return true;
+}
 
 int ctl_send(int fd, enum ctl_type type, uint32_t arg)
 {

@@ -7,13 +7,15 @@
  * keeper never acts on more than the row allows: a device process may have been taken over.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum ctl_type {
 	CTL_READY,	/* device: set-up is over, the next thing is the first byte of a peer */
 	CTL_STOP,	/* keeper: finish what is under way, flush, exit */
-	CTL_HELD,	/* device: requests are held back after an error; arg: the disk's index */
+	CTL_HELD,	/* device: requests are held back after an error; arg: struct ctl_held */
 	CTL_RETRY,	/* keeper: try again what is held back */
+	CTL_RETRY_LATER,	/* keeper: nobody will say so: by a timer, with growing waits */
 	CTL_TYPE_COUNT,
 };
 
@@ -23,6 +25,17 @@ struct ctl_msg {
 	uint32_t type;		/* enum ctl_type */
 	uint32_t arg;
 };
+
+struct ctl_held {
+	unsigned disk;		/* index, < 256 */
+	bool write;
+	int err;		/* errno, 1..4095 */
+};
+
+/* What CTL_HELD says, in the 32 bits of its arg. */
+uint32_t ctl_held_pack(const struct ctl_held *held);
+/* False: no device process of ours packed this. */
+bool ctl_held_unpack(uint32_t arg, unsigned disk_count, struct ctl_held *ret_held);
 
 /* Never waits: 0, -EAGAIN when the channel is full, or -errno. */
 int ctl_send(int fd, enum ctl_type type, uint32_t arg);

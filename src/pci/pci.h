@@ -73,8 +73,8 @@ struct pci_class {
 	uint64_t (*read)(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size);
 	void (*write)(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size, uint64_t val);
 	unsigned max_access;
-	/* The operator: tries again what is held back after an error.  May be NULL. */
-	void (*retry)(struct pci_dev *dev);
+	/* The operator: tries again what is held back after an error, or lets a timer do it. */
+	void (*retry)(struct pci_dev *dev, bool later);	/* may be NULL */
 	/* After a guest write to config space at @off, @len bytes; may be NULL. */
 	void (*config_written)(struct pci_dev *dev, unsigned off, unsigned len);
 };

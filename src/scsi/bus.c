@@ -74,6 +74,7 @@ static int bus_add_unit(struct scsi_bus *bus, const struct scsi_unit_setup *setu
 	unit->block = setup->block;
 	unit->state = &bus->state->unit[bus->unit_count];
 	bus->map[c->target][c->lun] = ++bus->unit_count;
+	hold_init(unit);
 	unit_reset(unit, UA_POWER_ON, true);
 	return 0;
 }
@@ -131,6 +132,8 @@ void scsi_bus_destroy(struct scsi_bus *bus)
 		return;
 	while (bus->first)
 		task_free(bus->first);
+	for (unsigned i = 0; i < bus->unit_count; i++)
+		loop_timer_cancel(bus->loop, &bus->unit[i].retry);
 	loop_work_cancel(bus->loop, &bus->work);
 	buffers_cancel(bus->setup->buffers, &bus->waiter);
 	free(bus->params);

@@ -46,6 +46,7 @@ struct unit {
 	unsigned checks;		/* tasks in STATUS with a CHECK CONDITION */
 	unsigned ios;			/* block requests in flight */
 	struct task *alone;		/* has or wants the medium for itself */
+	struct loop_timer retry;	/* state->retry_at */
 	bool seen, seen_ordered;	/* scratch of bus_run() */
 };
 
@@ -144,6 +145,13 @@ void io_orphan(struct task *t);
 /* A buffer for the row; false: wait. */
 bool task_get_buffer(struct task *t);
 void task_put_buffer(struct task *t);
+
+/* hold.c: an error of the host holds the task back; a block request of a task ended well. */
+void task_hold(struct task *t, bool write, int err);
+void task_unhold(struct task *t);
+void hold_init(struct unit *unit);
+/* Forgets that anything was held, and the timer. */
+void hold_reset(struct unit *unit);
 
 /* The state after a reset, which @ua tells. */
 void unit_reset(struct unit *unit, uint16_t ua, bool power_on);

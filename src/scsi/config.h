@@ -12,6 +12,10 @@ enum scsi_unit_type { SCSI_UNIT_DISK, SCSI_UNIT_CDROM };
 enum scsi_on_error { SCSI_ON_ERROR_REPORT, SCSI_ON_ERROR_IGNORE, SCSI_ON_ERROR_STOP,
 		     SCSI_ON_ERROR_ENOSPC };
 
+/* Directions of what an error holds back. */
+#define SCSI_HOLD_READ 1u
+#define SCSI_HOLD_WRITE 2u
+
 struct scsi_unit_config {
 	uint8_t type;			/* enum scsi_unit_type */
 	uint8_t target;
@@ -23,7 +27,7 @@ struct scsi_unit_config {
 	uint8_t werror, rerror;		/* enum scsi_on_error */
 	uint8_t discard;		/* UNMAP reaches the backend */
 	uint8_t scsi_version;		/* INQUIRY byte 2; 5 = SPC-3, QEMU's default */
-	uint8_t pad;
+	uint8_t waits;			/* SCSI_HOLD_...: held for the operator, without a timer */
 	uint16_t rotation_rate;		/* rpm; 0 not reported, 1 solid state */
 	uint32_t logical_block_size, physical_block_size;	/* bytes */
 	uint32_t min_io_size, opt_io_size;			/* bytes; 0 = not reported */

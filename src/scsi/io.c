@@ -102,16 +102,10 @@ void io_end_failed(struct task *t, int err)
 
 static void io_failed(struct task *t, int err)
 {
-	const struct scsi_bus_setup *setup = t->bus->setup;
-
-	if (!io_holds(t, err)) {
+	if (io_holds(t, err))
+		task_hold(t, io_is_write(t), err);
+	else
 		io_end_failed(t, err);
-		return;
-	}
-	task_enter_wait(t, TASK_WAIT_HELD);
-	if (setup->report)
-		setup->report(setup->opaque, t->unit->config->id,
-			      io_is_write(t) ? "write held" : "read held", err);
 }
 
 /*
@@ -142,10 +136,12 @@ static void io_done(struct block_req *req, int ret)
 	t->io = NULL;
 	t->status_len = req->ret_len;
 	t->status_allocated = req->ret_allocated;
-	if (ret < 0)
+	if (ret < 0) {
 		io_failed(t, -ret);
-	else
+	} else {
+		task_unhold(t);
 		io_ended(t);
+	}
 	task_notify(t);
 }
 
@@ -197,12 +193,4 @@ void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uin
 	t->s->io_len = len;
 	t->s->io_buf = buf_off;
 	io_submit(t);
-}
-
-void scsi_retry_held(struct scsi_bus *bus)
-{
-	for (struct task *t = bus->first; t; t = t->next)
-		if (t->s->phase == SCSI_PHASE_WAIT && t->s->wait == TASK_WAIT_HELD)
-			task_enter_wait(t, TASK_WAIT_SUBMIT);
-	bus_kick(bus);
 }

@@ -75,6 +75,8 @@ struct scsi_req_state {
 	uint32_t win_base, win_len, win_off;	/* the open window, in its buffer */
 	uint32_t arg[2];
 	uint32_t block_size;			/* the unit's when it started, bytes */
+	uint8_t was_held;		/* once, after an error of the host */
+	uint8_t pad[3];
 	struct scsi_sense sense;	/* of its CHECK CONDITION */
 };
 
@@ -90,8 +92,10 @@ struct scsi_unit_state {
 	uint8_t tray_open, tray_locked, medium_event;
 	uint8_t reserved;		/* RESERVE(6): bit 7 set, initiator id below */
 	uint8_t poisoned;		/* a flush failed: see block.h */
-	uint8_t pad[2];
+	uint8_t held;			/* SCSI_HOLD_READ, _WRITE: held back and reported */
+	uint8_t retry_step;		/* of the back-off: the next wait is the longer one */
 	uint32_t block_size;		/* bytes, as MODE SELECT left it */
+	int64_t retry_at;		/* CLOCK_MONOTONIC, ns: held ones are tried again; 0: no */
 };
 
 struct scsi_bus_state {
@@ -120,8 +124,11 @@ struct scsi_bus_setup {
 	struct scsi_unit_setup *units;
 	unsigned count;
 	struct buffers *buffers;
-	/* A request was held back by werror/rerror=stop|enospc.  May be NULL. */
-	void (*report)(void *opaque, const char *unit_id, const char *what, int err);
+	/*
+	 * A request was held back by werror/rerror=stop|enospc: the first of its unit and direction
+	 * since the last retry.  @err is an errno.  May be NULL.
+	 */
+	void (*report)(void *opaque, const char *unit_id, bool write, int err);
 	void *opaque;
 };
 
@@ -190,7 +197,9 @@ void scsi_bus_reset(struct scsi_bus *bus, bool power_on);
 /* Commands whose phase is not FREE. */
 unsigned scsi_active(const struct scsi_bus *bus);
 
-/* The operator: retries what werror/rerror=stop|enospc holds back. */
+/* The operator: retries what werror/rerror=stop|enospc holds back, and the back-off is over. */
 void scsi_retry_held(struct scsi_bus *bus);
+/* What is held back and waits for the operator (scsi_unit_config.waits) is retried by timer. */
+void scsi_retry_later(struct scsi_bus *bus);
 
 #endif

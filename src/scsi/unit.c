@@ -45,6 +45,7 @@ void unit_reset(struct unit *unit, uint16_t ua, bool power_on)
 	if (power_on) {
 		uint8_t poisoned = u->poisoned;
 
+		hold_reset(unit);
 		memset(u, 0, sizeof(*u));
 		u->poisoned = poisoned;
 	}

@@ -90,11 +90,11 @@ static void on_session_closed(void *opaque, struct serve *serve, enum serve_end 
 		stop(p);
 }
 
-static void retry_held(struct device_process *p)
+static void retry_held(struct device_process *p, bool later)
 {
 	for (unsigned i = 0; i < p->spec->device_count; i++)
 		if (p->serve[i].dev.cls && p->serve[i].dev.cls->retry)
-			p->serve[i].dev.cls->retry(&p->serve[i].dev);
+			p->serve[i].dev.cls->retry(&p->serve[i].dev, later);
 }
 
 static void on_control(void *opaque, uint32_t events)
@@ -112,14 +112,14 @@ static void on_control(void *opaque, uint32_t events)
 		stop(p);
 	} else if (msg.type == CTL_STOP) {
 		stop(p);
-	} else if (msg.type == CTL_RETRY) {
-		retry_held(p);
+	} else {
+		retry_held(p, msg.type == CTL_RETRY_LATER);
 	}
 }
 
-static void on_held(void *opaque, unsigned disk)
+static void on_held(void *opaque, const struct ctl_held *held)
 {
-	int ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_HELD, disk);
+	int ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_HELD, ctl_held_pack(held));
 
 	if (ret)
 		log_warning("control channel: %s", log_errname(ret));

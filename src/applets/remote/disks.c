@@ -13,6 +13,7 @@
 #include "block/null.h"
 #include "block/pool.h"
 #include "block/raw.h"
+#include "control/channel.h"
 #include "control/launch.h"
 #include "event/loop.h"
 #include "plan/spec.h"
@@ -44,7 +45,7 @@ struct disks {
 	struct disk disk[SPEC_MAX_DISKS];
 	struct scsi_unit_setup unit[SPEC_MAX_DISKS];
 	struct scsi_bus_setup bus[SPEC_MAX_DEVICES];
-	void (*held)(void *opaque, unsigned disk);
+	void (*held)(void *opaque, const struct ctl_held *held);
 	void *held_opaque;
 	/* at the end */
 	struct loop_timer drain;
@@ -116,14 +117,13 @@ static int open_disk(struct disks *d, unsigned i)
 }
 
 /* A unit says that it holds a request back (werror=, rerror=). */
-static void on_report(void *opaque, const char *unit_id, const char *what, int err)
+static void on_report(void *opaque, const char *unit_id, bool write, int err)
 {
 	struct disks *d = opaque;
 
-	log_warning("%s: %s: %s", unit_id, what, log_errname(err));
 	for (unsigned i = 0; i < d->spec->disk_count; i++)
 		if (!strcmp(d->spec->disk[i].unit.id, unit_id))
-			d->held(d->held_opaque, i);
+			d->held(d->held_opaque, &(struct ctl_held){ i, write, err });
 }
 
 /* The units stand in the spec's order; each bus takes its own, one after the other. */
@@ -179,7 +179,8 @@ int disks_preload(const struct launch_spec *spec)
 }
 
 int disks_create(struct loop *loop, const struct launch_spec *spec,
-		 void (*held)(void *opaque, unsigned disk), void *opaque, struct disks **ret_disks)
+		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
+		 struct disks **ret_disks)
 {
 	struct disks *d = calloc(1, sizeof(*d));
 	int ret;

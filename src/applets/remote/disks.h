@@ -4,6 +4,7 @@
 
 /* The disks of a device process: backends on their fd slots, and the SCSI buses made of them. */
 
+struct ctl_held;
 struct disks;
 struct launch_spec;
 struct loop;
@@ -19,7 +20,8 @@ int disks_preload(const struct launch_spec *spec);
  * holds a request back after an error.  Returns 0 or -errno, after logging what failed.
  */
 int disks_create(struct loop *loop, const struct launch_spec *spec,
-		 void (*held)(void *opaque, unsigned disk), void *opaque, struct disks **ret_disks);
+		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
+		 struct disks **ret_disks);
 void disks_destroy(struct disks *disks);
 
 /* The struct scsi_bus_setup of controller @device, for pci_dev_init(). */

@@ -114,11 +114,14 @@ static void on_signal(struct launch *l)
 		stop_device(l, &si);
 }
 
-static void on_held(const struct keeper *k, unsigned disk)
+static void on_held(const struct keeper *k, uint32_t arg)
 {
-	if (disk < k->spec->disk_count)
-		log_warning("%s: a request is held back after an error; SIGUSR1 to pid %d tries "
-			    "again", k->spec->disk[disk].unit.id, getpid());
+	struct ctl_held held;
+
+	if (ctl_held_unpack(arg, k->spec->disk_count, &held))
+		log_warning("%s: a %s is held back: %s; it is tried again from time to time, and "
+			    "at once on SIGUSR1 to pid %d", k->spec->disk[held.disk].unit.id,
+			    held.write ? "write" : "read", log_errname(held.err), getpid());
 }
 
 /* The keeper has done its own: from here on it waits, and needs little for that. */

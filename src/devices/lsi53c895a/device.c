@@ -230,9 +230,12 @@ static void lsi_unrealize(struct pci_dev *dev)
 	dev->priv = NULL;
 }
 
-static void lsi_retry(struct pci_dev *dev)
+static void lsi_retry(struct pci_dev *dev, bool later)
 {
-	scsi_retry_held(lsi_of(dev)->scsi);
+	if (later)
+		scsi_retry_later(lsi_of(dev)->scsi);
+	else
+		scsi_retry_held(lsi_of(dev)->scsi);
 }
 
 /* QEMU gives both chips the same BARs and subsystem, and so do we. */

@@ -29,7 +29,7 @@
 #include "pci/regs.h"
 #include "scsi/scsi.h"
 
-#define LSI_STATE_VERSION 1
+#define LSI_STATE_VERSION 2
 #define LSI_RAM_SIZE 8192
 #define LSI_SLICE_INSNS 512
 #define LSI_SLICE_BYTES (256 * 1024)

@@ -77,6 +77,7 @@ static void test_types(void)
 		{ CTL_STOP, -EPROTO, 0 },
 		{ CTL_HELD, 0, -EPROTO },
 		{ CTL_RETRY, -EPROTO, 0 },
+		{ CTL_RETRY_LATER, -EPROTO, 0 },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -124,6 +125,34 @@ static void test_fds(void)
 	assert_recv(p.keeper, CTL_FROM_DEVICE, 0);
 	g_assert_cmpuint(open_fds(), ==, p.fds + 2);
 	pair_finish(&p);
+}
+
+/* What a request held back is, in 32 bits; any other bits are nobody's. */
+static void test_held(void)
+{
+	static const struct ctl_held good[] = {
+		{ 0, false, 1 }, { 2, true, ENOSPC }, { 1, false, 4095 },
+	};
+	const uint32_t first = ctl_held_pack(&good[0]);
+	struct ctl_held held = { 77, true, 77 };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(good); i++) {
+		struct ctl_held back = { 0 };
+
+		g_assert_true(ctl_held_unpack(ctl_held_pack(&good[i]), 3, &back));
+		g_assert_cmpuint(back.disk, ==, good[i].disk);
+		g_assert_true(back.write == good[i].write);
+		g_assert_cmpint(back.err, ==, good[i].err);
+	}
+	g_assert_false(ctl_held_unpack(ctl_held_pack(&good[1]), 2, &held));
+	g_assert_false(ctl_held_unpack(first, 0, &held));
+	g_assert_false(ctl_held_unpack(0, 3, &held));
+	g_assert_false(ctl_held_unpack(UINT32_MAX, 256, &held));
+	for (unsigned bit = 9; bit < 16; bit++)
+		g_assert_false(ctl_held_unpack(first | 1u << bit, 3, &held));
+	for (unsigned bit = 28; bit < 32; bit++)
+		g_assert_false(ctl_held_unpack(first | 1u << bit, 3, &held));
+	g_assert_cmpuint(held.disk, ==, 77);
 }
 
 /* A channel that nobody reads neither waits nor loses what it has taken. */
@@ -185,6 +214,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/channel/empty-packet", test_empty_packet);
 	g_test_add_func("/channel/types", test_types);
 	g_test_add_func("/channel/fds", test_fds);
+	g_test_add_func("/channel/held", test_held);
 	g_test_add_func("/channel/full", test_full);
 	g_test_add_func("/channel/end", test_end);
 	return g_test_run();

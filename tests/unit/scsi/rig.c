@@ -95,13 +95,14 @@ static void rig_ready(void *opaque, unsigned req)
 	rig->ready_total++;
 }
 
-static void rig_report(void *opaque, const char *id, const char *what, int err)
+static void rig_report(void *opaque, const char *id, bool write, int err)
 {
 	struct rig *rig = opaque;
 
 	rig->reports++;
 	rig->report_err = err;
-	g_snprintf(rig->report_what, sizeof(rig->report_what), "%s %s", id, what);
+	g_snprintf(rig->report_what, sizeof(rig->report_what), "%s %s held", id,
+		   write ? "write" : "read");
 }
 
 static void rig_init_unit(struct rig *rig, unsigned i)
