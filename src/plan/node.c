@@ -234,6 +234,7 @@ bool node_image(struct backend *const *backends, size_t index, struct plan_image
 	*ret = (struct plan_image){
 		.id = g_strdup(node->id), .where = g_strdup(node->set->where),
 		.driver = g_strdup(driver), .node = g_strdup(node->id), .fdset = -1,
+		.is_node = true,
 		.writeback = true, .locking = true,
 		.graph = g_ptr_array_new_with_free_func((GDestroyNotify)opt_set_destroy),
 	};

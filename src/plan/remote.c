@@ -530,6 +530,22 @@ static bool add_sample(struct remote_parse *p, GError **error)
 			  stray, error);
 }
 
+/* Nobody could stop the VM: then the guest hears of the error. */
+static bool topo_build_for(const struct collection *in, struct remote_plan *plan, GError **error)
+{
+	bool fallback = plan->on_error == PLAN_ON_ERROR_STOP && !plan->qmp;
+
+	if (fallback)
+		plan->on_error = PLAN_ON_ERROR_REPORT;
+	if (!topo_build(in, plan, error))
+		return false;
+	if (fallback && plan->spec->disk_count)
+		g_ptr_array_add(plan->warnings,
+				g_strdup("--on-error=stop: no QMP socket of the VM is known "
+					 "(--qmp=); errors are reported to the guest"));
+	return true;
+}
+
 bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **error)
 {
 	struct remote_parse p;
@@ -542,7 +558,7 @@ bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **
 	if (good && ret->action == PLAN_RUN) {
 		good = read_backends(&p, p.nodes, true, error) &&
 		       read_backends(&p, p.drives, false, error) &&
-		       topo_build(&p.in, ret, error);
+		       topo_build_for(&p.in, ret, error);
 		if (good)
 			warn_unused(&p);
 	}
@@ -569,6 +585,8 @@ void remote_plan_finish(struct remote_plan *plan)
 	g_free(plan->pidfile);
 	g_free(plan->logfile);
 	g_free(plan->uuid);
+	g_free(plan->qmp);
+	g_free(plan->events);
 	if (plan->object)
 		g_ptr_array_unref(plan->object);
 	if (plan->warnings)

@@ -37,6 +37,7 @@ enum plan_aio { PLAN_AIO_THREADS, PLAN_AIO_NATIVE, PLAN_AIO_IO_URING };
 /* What is behind one disk.  driver == NULL: no medium (a CD-ROM drive without a -drive). */
 struct plan_image {
 	char *id;		/* of the -drive, or the -blockdev's node-name; for messages */
+	bool is_node;		/* it is a -blockdev's */
 	char *where;		/* "-drive ...": stands before errors */
 
 	/*
@@ -91,9 +92,9 @@ struct plan_fd {
  * --on-error: what a host error of a disk does where werror= or rerror= does not say it.  The words
  * are in the enum's order.
  */
-#define PLAN_ON_ERROR_WORDS "report|hold|enospc-hold|ignore"
+#define PLAN_ON_ERROR_WORDS "report|hold|enospc-hold|ignore|stop"
 enum plan_on_error { PLAN_ON_ERROR_REPORT, PLAN_ON_ERROR_HOLD, PLAN_ON_ERROR_ENOSPC_HOLD,
-		     PLAN_ON_ERROR_IGNORE };
+		     PLAN_ON_ERROR_IGNORE, PLAN_ON_ERROR_STOP };
 
 /* --sandbox: the words are in the order of the sandbox's own levels. */
 #define PLAN_SANDBOX_WORDS "strict|container|seccomp-only|off"
@@ -129,10 +130,11 @@ struct remote_plan {
 	bool msg_timestamp;
 	bool msg_guest_name;
 	bool debug;			/* -d: log more */
-	uint8_t on_error;		/* --on-error: enum plan_on_error */
 	uint8_t sandbox;		/* --sandbox: the index of its word */
 	bool sandbox_report;
 	bool sample;			/* the one disk stands for a raw image: there is none */
+	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
+	char *qmp, *events;		/* --qmp, --events: "PATH" or "fd=N"; or NULL */
 
 	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
 };

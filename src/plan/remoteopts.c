@@ -19,6 +19,9 @@
 	  offsetof(struct remote_plan, member) }
 #define OWN_FLAG_AT(name, member, help) \
 	{ name, OPTION_OWN, remote_option_flag, NULL, help, offsetof(struct remote_plan, member) }
+#define OWN_AT(name, member, args, help) \
+	{ name, OPTION_HAS_ARG | OPTION_OWN, remote_option_string, args, help, \
+	  offsetof(struct remote_plan, member) }
 #define IGNORED(name) { name, OPTION_HIDDEN, remote_option_ignore, NULL, NULL, 0 }
 #define IGNORED_WORD(name) \
 	{ name, OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_ignore, NULL, NULL, 0 }
@@ -58,6 +61,8 @@ const struct option_def remote_options[] = {
 		      "how far the device process is shut in"),
 	OWN_FLAG_AT("sandbox-report", sandbox_report,
 		    "print what it allows, try what it forbids"),
+	OWN_AT("qmp", qmp, "PATH|fd=N", "the VM's QMP socket, to stop the VM"),
+	OWN_AT("events", events, "PATH|fd=N", "where events are written, as QMP has them"),
 	/* the same under another name */
 	{ "h", OPTION_HIDDEN, remote_option_help, NULL, NULL, 0 },
 	{ "M", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_machine, NULL, NULL, 0 },

@@ -198,7 +198,7 @@ static bool attach(struct topo *t, const struct opt_set *set, const struct drive
 
 /* ---- Disks: what they are ---- */
 
-static uint8_t on_error(uint64_t device, int drive, uint8_t deflt)
+static uint8_t on_error(uint64_t action, uint8_t deflt)
 {
 	static const uint8_t actions[] = {
 		[PROP_ERROR_REPORT] = SCSI_ON_ERROR_REPORT,
@@ -206,31 +206,43 @@ static uint8_t on_error(uint64_t device, int drive, uint8_t deflt)
 		[PROP_ERROR_ENOSPC] = SCSI_ON_ERROR_ENOSPC,
 		[PROP_ERROR_STOP] = SCSI_ON_ERROR_STOP,
 	};
-	uint64_t action = device != PROP_ERROR_AUTO ? device : (unsigned)drive;
 
 	return action == PROP_ERROR_AUTO ? deflt : actions[action];
 }
 
-/* --on-error, as the SCSI target has it. */
+/* --on-error, as the SCSI target has it; @stops: a held request stops the VM. */
 static const struct {
 	uint8_t write, read;		/* enum scsi_on_error */
+	bool stops;
 } defaults[] = {
 	[PLAN_ON_ERROR_REPORT] = { SCSI_ON_ERROR_REPORT, SCSI_ON_ERROR_REPORT },
 	[PLAN_ON_ERROR_HOLD] = { SCSI_ON_ERROR_STOP, SCSI_ON_ERROR_STOP },
 	[PLAN_ON_ERROR_ENOSPC_HOLD] = { SCSI_ON_ERROR_ENOSPC, SCSI_ON_ERROR_REPORT },
 	[PLAN_ON_ERROR_IGNORE] = { SCSI_ON_ERROR_IGNORE, SCSI_ON_ERROR_IGNORE },
+	[PLAN_ON_ERROR_STOP] = { SCSI_ON_ERROR_STOP, SCSI_ON_ERROR_STOP, true },
 };
 
+/*
+ * What the -device says, else the -drive, else --on-error.  QEMU's own words mean what they do in
+ * QEMU where that is possible: stop and enospc stop the VM.
+ */
 static void set_on_error(const struct topo *t, struct scsi_unit_config *unit,
 			 const struct prop_values *values, const struct backend *backend)
 {
-	int werror = backend ? backend->werror : PROP_ERROR_AUTO;
-	int rerror = backend ? backend->rerror : PROP_ERROR_AUTO;
+	uint8_t policy = t->plan->on_error;
+	uint64_t write = values->num[PROP_WERROR], read = values->num[PROP_RERROR];
+	bool known = t->plan->qmp;
 
-	unit->werror = on_error(values->num[PROP_WERROR], werror,
-				defaults[t->plan->on_error].write);
-	unit->rerror = on_error(values->num[PROP_RERROR], rerror,
-				defaults[t->plan->on_error].read);
+	if (write == PROP_ERROR_AUTO && backend)
+		write = backend->werror;
+	if (read == PROP_ERROR_AUTO && backend)
+		read = backend->rerror;
+	unit->werror = on_error(write, defaults[policy].write);
+	unit->rerror = on_error(read, defaults[policy].read);
+	if (known && (write != PROP_ERROR_AUTO || defaults[policy].stops))
+		unit->waits |= SCSI_HOLD_WRITE;
+	if (known && (read != PROP_ERROR_AUTO || defaults[policy].stops))
+		unit->waits |= SCSI_HOLD_READ;
 }
 
 static void copy_string(char *to, size_t size, const char *given, const char *deflt)

@@ -16,6 +16,7 @@
 
 #include "applets/remote/confine.h"
 #include "applets/remote/device.h"
+#include "applets/remote/onerror.h"
 #include "applets/remote/spawn.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -114,16 +115,6 @@ static void on_signal(struct launch *l)
 		stop_device(l, &si);
 }
 
-static void on_held(const struct keeper *k, uint32_t arg)
-{
-	struct ctl_held held;
-
-	if (ctl_held_unpack(arg, k->spec->disk_count, &held))
-		log_warning("%s: a %s is held back: %s; it is tried again from time to time, and "
-			    "at once on SIGUSR1 to pid %d", k->spec->disk[held.disk].unit.id,
-			    held.write ? "write" : "read", log_errname(held.err), getpid());
-}
-
 /* The keeper has done its own: from here on it waits, and needs little for that. */
 static int on_ready(const struct keeper *k, struct launch *l)
 {
@@ -147,7 +138,7 @@ static bool on_control(const struct keeper *k, struct launch *l)
 	if (ret)
 		return false;
 	if (msg.type == CTL_HELD)
-		on_held(k, msg.arg);
+		onerror_held(k->onerror, msg.arg, l->spawn.control[0]);
 	if (msg.type == CTL_READY && on_ready(k, l)) {
 		l->failed = true;
 		ctl_send(l->spawn.control[0], CTL_STOP, 0);
@@ -155,8 +146,8 @@ static bool on_control(const struct keeper *k, struct launch *l)
 	return true;
 }
 
-/* What the keeper waits for: its own three, then the storage daemon of each disk. */
-enum { WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_DAEMON };
+/* What the keeper waits for: its own three, QMP, then the storage daemon of each disk. */
+enum { WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_QMP, WATCH_DAEMON };
 
 /* A daemon ends after the device process; one that ends before takes its disk along. */
 static void on_daemon(const struct keeper *k, const struct launch *l, unsigned disk)
@@ -180,7 +171,9 @@ static void watch(const struct keeper *k, struct launch *l)
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
 		p[WATCH_DAEMON + i] = (struct pollfd){ .fd = k->daemon[i], .events = POLLIN };
 	while (!l->ended || p[WATCH_LOG].fd >= 0) {
-		if (poll(p, count, -1) < 0 && errno != EINTR) {
+		int wait_ms = onerror_poll(k->onerror, &p[WATCH_QMP]);
+
+		if (poll(p, count, wait_ms) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
 			kill(l->spawn.pid, SIGKILL);
 			waitpid(l->spawn.pid, &l->wait_status, 0);
@@ -192,6 +185,7 @@ static void watch(const struct keeper *k, struct launch *l)
 			p[WATCH_LOG].fd = -1;
 		if (p[WATCH_CONTROL].revents && !on_control(k, l))
 			p[WATCH_CONTROL].fd = -1;
+		onerror_polled(k->onerror, &p[WATCH_QMP], l->spawn.control[0]);
 		for (unsigned i = WATCH_DAEMON; i < count; i++)
 			if (p[i].revents) {
 				on_daemon(k, l, i - WATCH_DAEMON);

@@ -10,6 +10,8 @@
 
 #include "plan/spec.h"
 
+struct onerror;
+
 struct keeper {
 	const char *prog;
 	const struct launch_spec *spec;
@@ -20,6 +22,7 @@ struct keeper {
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
 	unsigned features;		/* of enum filter_feature: what the keeper itself has */
+	struct onerror *onerror;	/* what happens when a request is held back */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);
 	void *opaque;

@@ -13,6 +13,7 @@
 #include "applets/remote/device.h"
 #include "applets/remote/images.h"
 #include "applets/remote/keeper.h"
+#include "applets/remote/onerror.h"
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
 #include "base/fd.h"
@@ -26,6 +27,7 @@ struct remote {
 	const char *prog;
 	struct remote_plan plan;
 	struct images *images;
+	struct onerror *onerror;
 	int peer[SPEC_MAX_DEVICES];
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
@@ -174,7 +176,8 @@ static bool prepare(struct remote *r, GError **error)
 		return images_open(&r->plan, &r->images, error);
 	}
 	/* LISTEN_FDS are for the process that was started, */
-	if (!open_pidfile(r, error) || !peers_open(&r->plan, r->peer, error))
+	if (!open_pidfile(r, error) || !peers_open(&r->plan, r->peer, error) ||
+	    !onerror_create(&r->plan, &r->onerror, error))
 		return false;
 	/* and a storage daemon ends with the one that started it. */
 	ret = r->plan.daemonize ? daemonize(r) : 0;
@@ -188,8 +191,8 @@ static int run(struct remote *r)
 	int daemon[SPEC_MAX_DISKS];
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peer,
-		.image = images_fds(r->images), .daemon = daemon,
 		.features = r->plan.pidfile ? FILTER_PIDFILE : 0,
+		.image = images_fds(r->images), .daemon = daemon, .onerror = r->onerror,
 		.ready = on_ready, .opaque = r,
 	};
 
@@ -204,6 +207,7 @@ static int run(struct remote *r)
 static void finish(struct remote *r)
 {
 	images_close(r->images);
+	onerror_destroy(r->onerror);
 	if (r->pid_written)
 		unlink(r->plan.pidfile);
 	fd_close(&r->pid_fd);

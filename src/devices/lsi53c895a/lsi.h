@@ -175,7 +175,7 @@ enum lsi_space { SPACE_MEM, SPACE_IO };
 /* The chip as bus master, its own BARs included.  0, or -errno with nothing or a part moved. */
 int lsi_mem_read(struct lsi *l, enum lsi_space space, uint64_t addr, void *buf, size_t len);
 int lsi_mem_write(struct lsi *l, enum lsi_space space, uint64_t addr, const void *buf, size_t len);
-/* @len, or less: what can be moved at once, in one place, be it memory or one of the chip's BARs. */
+/* @len, or less: what moves at once, in one place, memory or one of the BARs. */
 size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len);
 /* @low with the upper half from selector register @sel, unless 64-bit addressing is off. */
 uint64_t lsi_addr(const struct lsi *l, unsigned sel, uint32_t low);

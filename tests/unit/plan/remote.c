@@ -47,11 +47,11 @@ static const struct {
 	{ "-machine x-remote,vfio-user=on", MPQ_ERROR_REFUSED, "-machine x-remote,vfio-user=on: "
 	  "vfio-user=on is not supported by mpqemu-remote" },
 	{ "--on-error", MPQ_ERROR_USAGE, "--on-error: requires an argument: --on-error="
-	  "report|hold|enospc-hold|ignore" },
+	  "report|hold|enospc-hold|ignore|stop" },
 	{ "--on-error=", MPQ_ERROR_USAGE,
-	  "--on-error=: it is one of report|hold|enospc-hold|ignore" },
+	  "--on-error=: it is one of report|hold|enospc-hold|ignore|stop" },
 	{ "--on-error=hol", MPQ_ERROR_USAGE,
-	  "--on-error=hol: it is one of report|hold|enospc-hold|ignore" },
+	  "--on-error=hol: it is one of report|hold|enospc-hold|ignore|stop" },
 	{ "-on-error=hold", MPQ_ERROR_USAGE, "-on-error=hold: invalid option" },
 	{ "-sandbox off", MPQ_ERROR_REFUSED, "-sandbox off: not supported by mpqemu-remote: "
 	  "its own is always on; --sandbox=off turns it off" },
@@ -280,12 +280,15 @@ static char *print_plan(const struct remote_plan *plan)
 	for (unsigned i = 0; i < plan->spec->disk_count; i++) {
 		const struct spec_disk *disk = &plan->spec->disk[i];
 
-		g_string_append_printf(out, "%s %s@%u:%u:%u%s%s %s/%s\n",
+		g_string_append_printf(out, "%s %s@%u:%u:%u%s%s %s/%s",
 				       disk->unit.type == SCSI_UNIT_CDROM ? "cd" : "hd",
 				       disk->unit.id, disk->device, disk->unit.target,
 				       disk->unit.lun, disk->unit.write_cache ? " wce" : "",
 				       disk->unit.readonly ? " ro" : "",
 				       actions[disk->unit.werror], actions[disk->unit.rerror]);
+		g_string_append_printf(out, "%s%s\n",
+				       disk->unit.waits & SCSI_HOLD_WRITE ? " write-stops" : "",
+				       disk->unit.waits & SCSI_HOLD_READ ? " read-stops" : "");
 		print_image(out, &plan->image[i]);
 	}
 	return g_string_free(out, FALSE);
@@ -359,6 +362,21 @@ static const struct {
 	{ LO D HD "--on-error=hold",
 	  L_OUT "hd d@0:0:0 wce stop/stop\n  raw/file native file=/x auto-ro\n" },
 	{ LO D HD "--on-error=enospc-hold", L_OUT HD_OUT "  raw/file native file=/x auto-ro\n" },
+	{ LO D HD "--on-error=stop",
+	  L_OUT "hd d@0:0:0 wce report/report\n  raw/file native file=/x auto-ro\n" },
+	{ LO D HD "--on-error=stop --qmp=/q",
+	  L_OUT "hd d@0:0:0 wce stop/stop write-stops read-stops\n"
+	  "  raw/file native file=/x auto-ro\n" },
+	{ LO D HD "--on-error=hold --qmp=/q",
+	  L_OUT "hd d@0:0:0 wce stop/stop\n  raw/file native file=/x auto-ro\n" },
+	{ LO D HD "--qmp=/q", L_OUT HD_OUT "  raw/file native file=/x auto-ro\n" },
+	{ LO "-drive id=d,file=/x,format=raw,werror=enospc " HD "--qmp=/q",
+	  L_OUT "hd d@0:0:0 wce enospc/report write-stops\n"
+	  "  raw/file native file=/x auto-ro\n" },
+	{ LO D "-device scsi-hd,drive=d,rerror=stop --qmp=/q --on-error=report",
+	  L_OUT "hd d@0:0:0 wce report/stop read-stops\n  raw/file native file=/x auto-ro\n" },
+	{ LO D "-device scsi-hd,drive=d,werror=stop --on-error=stop",
+	  L_OUT "hd d@0:0:0 wce stop/report\n  raw/file native file=/x auto-ro\n" },
 	{ LO "-device scsi-cd --on-error=report --on-error=ignore",
 	  L_OUT "cd l.0:0:0@0:0:0 wce ro ignore/ignore\n  empty\n" },
 	{ LO "-drive id=d,file=/x,format=raw,werror=enospc "

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/onerror.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "applets/remote/events.h"
+#include "applets/remote/qmp.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "control/channel.h"
+#include "event/loop.h"
+
+#define SECOND_NS (1000 * LOOP_MS)
+
+/* Lines and events that may come at once, and a second after that. */
+#define TELL_BURST 128
+#define TELL_RATE 8
+
+/* A VM that is resumed more often than this waits for the timer: it may be its QEMU's own doing. */
+#define RETRY_MIN_NS SECOND_NS
+
+struct onerror {
+	const struct remote_plan *plan;
+	struct qmp *qmp;		/* NULL: no --qmp= */
+	int events;			/* or -1; owned */
+	int control;			/* while one of the calls below runs */
+	bool waiting;			/* the VM is being stopped, or is stopped, for a request */
+	int64_t retried;		/* when the last resume let it be tried again */
+	int64_t told;			/* when tokens were last given */
+	unsigned tokens;		/* lines that may be told now */
+};
+
+/* ---- What the VM does ---- */
+
+static void retry(struct onerror *o, enum ctl_type how)
+{
+	int ret = ctl_send(o->control, how, 0);
+
+	if (ret)
+		log_warning("control channel: %s", log_errname(ret));
+}
+
+static void on_stopped(void *opaque, const char *status)
+{
+	log_info("the VM is stopped (%.32s) until it is resumed", status);
+}
+
+static void on_resumed(void *opaque)
+{
+	struct onerror *o = opaque;
+	int64_t now = loop_now();
+
+	if (!o->waiting)
+		return;
+	o->waiting = false;
+	retry(o, now - o->retried < RETRY_MIN_NS ? CTL_RETRY_LATER : CTL_RETRY);
+	o->retried = now;
+}
+
+/* An ordinary end of QEMU is no news, unless something waits for it. */
+static void on_failed(void *opaque, const char *why, bool closed)
+{
+	struct onerror *o = opaque;
+
+	if (!closed || o->waiting)
+		log_error("--qmp=%s: %s; it is not used any more: what an error holds back is "
+			  "tried again from time to time", o->plan->qmp, why);
+	if (o->waiting)
+		retry(o, CTL_RETRY_LATER);
+	o->waiting = false;
+}
+
+static const struct qmp_ops ops = {
+	.stopped = on_stopped, .resumed = on_resumed, .failed = on_failed,
+};
+
+/* ---- What the device process says ---- */
+
+/* Against a device process that does nothing but report errors. */
+static bool may_tell(struct onerror *o)
+{
+	int64_t now = loop_now(), due = (now - o->told) / (SECOND_NS / TELL_RATE);
+
+	if (due > 0) {
+		o->tokens = MIN(o->tokens + due, TELL_BURST);
+		o->told = now;
+	}
+	if (!o->tokens)
+		return false;
+	if (!--o->tokens)
+		log_warning("too many requests are held back; some will not be told");
+	return true;
+}
+
+static void emit(struct onerror *o, const struct ctl_held *held)
+{
+	const struct plan_image *image = &o->plan->image[held->disk];
+	struct block_io_error what = {
+		.device = image->is_node || !image->id ? "" : image->id,
+		.node = image->node ? image->node : "", .write = held->write, .err = held->err,
+	};
+	g_autofree char *line = event_block_io_error(&what, g_get_real_time());
+	int ret = event_write(o->events, line);
+
+	if (ret)
+		log_warning("--events=%s: an event is lost: %s", o->plan->events, log_errname(ret));
+}
+
+static void tell(const struct onerror *o, const struct ctl_held *held, const char *what_now)
+{
+	log_warning("%s: a %s is held back: %s; %s", o->plan->spec->disk[held->disk].unit.id,
+		    held->write ? "write" : "read", log_errname(held->err), what_now);
+}
+
+static void stop_vm(struct onerror *o, const struct ctl_held *held, bool told)
+{
+	int ret = qmp_stop(o->qmp, loop_now());
+
+	if (ret) {
+		if (told)
+			log_warning("--qmp=%s: %s: the VM cannot be stopped", o->plan->qmp,
+				    log_errname(ret));
+		retry(o, CTL_RETRY_LATER);
+		return;
+	}
+	o->waiting = true;
+	if (told && o->events >= 0)
+		emit(o, held);
+}
+
+void onerror_held(struct onerror *o, uint32_t arg, int control)
+{
+	const struct launch_spec *spec = o->plan->spec;
+	g_autofree char *by_itself = NULL;
+	struct ctl_held held;
+	bool told, stops;
+
+	if (!ctl_held_unpack(arg, spec->disk_count, &held))
+		return;
+	o->control = control;
+	stops = spec->disk[held.disk].unit.waits &
+		(held.write ? SCSI_HOLD_WRITE : SCSI_HOLD_READ);
+	told = may_tell(o);
+	by_itself = g_strdup_printf("it is tried again from time to time, and at once on SIGUSR1 "
+				    "to pid %d", getpid());
+	if (told)
+		tell(o, &held, stops ? "stopping the VM; it is tried again when the VM runs" :
+				       by_itself);
+	if (stops)
+		stop_vm(o, &held, told);
+}
+
+/* ---- The keeper's loop ---- */
+
+int onerror_poll(const struct onerror *o, struct pollfd *p)
+{
+	int64_t deadline = o->qmp ? qmp_deadline(o->qmp) : 0, left;
+
+	*p = (struct pollfd){ .fd = -1 };
+	if (o->qmp)
+		p->fd = qmp_poll_fd(o->qmp, &p->events);
+	if (!deadline)
+		return -1;
+	left = deadline - loop_now();
+	return left > 0 ? (left + LOOP_MS - 1) / LOOP_MS : 0;
+}
+
+void onerror_polled(struct onerror *o, const struct pollfd *p, int control)
+{
+	if (!o->qmp)
+		return;
+	o->control = control;
+	if (p->fd >= 0 && p->revents)
+		qmp_polled(o->qmp);
+	qmp_tick(o->qmp, loop_now());
+}
+
+/* ---- Opening ---- */
+
+/* "fd=N" of the command line: ours from now on. */
+static bool take_fd(const char *option, const char *text, int *ret_fd, GError **error)
+{
+	guint64 fd;
+	int ret;
+
+	if (!g_ascii_string_to_unsigned(text, 10, 3, INT_MAX, &fd, NULL))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s=fd=%s: it takes a number, 3 or more",
+				option, text);
+	ret = fd_set_cloexec(fd, true);
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s=fd=%s: %s", option, text,
+				log_errname(ret));
+	*ret_fd = fd;
+	return true;
+}
+
+/* "@NAME" is an abstract address, as QEMU's options have it in x-remote-object. */
+static bool read_address(const char *option, const char *path, struct sockaddr_un *ret,
+			 GError **error)
+{
+	size_t len = strlen(path);
+
+	if (!len || len >= sizeof(ret->sun_path))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s=%s: a path of a UNIX socket has 1 to "
+				"%zu bytes", option, path, sizeof(ret->sun_path) - 1);
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(ret->sun_path, path, len);
+	if (path[0] == '@')
+		ret->sun_path[0] = '\0';
+	return true;
+}
+
+/* The socket is made now: later the keeper may not.  It is connected when it is needed. */
+static bool open_qmp(struct onerror *o, GError **error)
+{
+	const char *text = o->plan->qmp;
+	struct sockaddr_un addr;
+	int fd, type = 0;
+	socklen_t len = sizeof(type);
+
+	if (g_str_has_prefix(text, "fd=")) {
+		if (!take_fd("--qmp", text + 3, &fd, error))
+			return false;
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM)
+			return mpq_fail(error, MPQ_ERROR_USAGE, "--qmp=%s: it is no stream socket",
+					text);
+		o->qmp = qmp_create(fd, NULL, &ops, o);
+		return true;
+	}
+	if (!read_address("--qmp", text, &addr, error))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--qmp=%s: %s", text, log_errname(errno));
+	o->qmp = qmp_create(fd, &addr, &ops, o);
+	return true;
+}
+
+static bool open_events(struct onerror *o, GError **error)
+{
+	const char *text = o->plan->events;
+	struct sockaddr_un addr;
+	socklen_t len;
+
+	if (g_str_has_prefix(text, "fd="))
+		return take_fd("--events", text + 3, &o->events, error);
+	if (!read_address("--events", text, &addr, error))
+		return false;
+	len = offsetof(struct sockaddr_un, sun_path) + strlen(text) + (text[0] != '@');
+	o->events = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (o->events < 0 || connect(o->events, (struct sockaddr *)&addr, len) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--events=%s: %s", text,
+				log_errname(errno));
+	return true;
+}
+
+bool onerror_create(const struct remote_plan *plan, struct onerror **ret, GError **error)
+{
+	struct onerror *o = g_new0(struct onerror, 1);
+
+	o->plan = plan;
+	o->events = -1;
+	o->tokens = TELL_BURST;
+	o->told = loop_now();
+	if ((plan->qmp && !open_qmp(o, error)) || (plan->events && !open_events(o, error))) {
+		onerror_destroy(o);
+		return false;
+	}
+	*ret = o;
+	return true;
+}
+
+void onerror_destroy(struct onerror *o)
+{
+	if (!o)
+		return;
+	qmp_destroy(o->qmp);
+	fd_close(&o->events);
+	g_free(o);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_QMP_H
+#define APPLETS_REMOTE_QMP_H
+
+/*
+ * The keeper's end of the VM's QMP socket.  It can do one thing, stop the VM, and it hears when the
+ * VM runs again.
+ *
+ *   OFF ---> GREETING ---> CAPABILITIES ---> READY          any state but OFF ---> DEAD
+ *   a path   connected     qmp_capabilities  one command
+ *   only                   is sent           at a time
+ *
+ * The QEMU at the other end may have been taken over by its guest.  Nothing here waits for it:
+ * lines have a bound, what is asked for has a time limit, and the first thing that is wrong ends
+ * the connection, with its reason.  What is sent are fixed texts.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#define QMP_LINE_MAX 65536	/* bytes */
+#define QMP_LIMIT_NS 30000000000LL	/* from qmp_stop() to the answer: QEMU drains its disks */
+
+struct qmp;
+
+struct qmp_ops {
+	/* The VM does not run; @status is QEMU's word for it ("paused"). */
+	void (*stopped)(void *opaque, const char *status);
+	void (*resumed)(void *opaque);
+	/* The connection is over.  @closed: by the peer, between two lines.  Once. */
+	void (*failed)(void *opaque, const char *why, bool closed);
+};
+
+/*
+ * @fd: a UNIX stream socket, taken over, whose status flags stay as they are.  With @addr it is not
+ * connected yet, and is at the first qmp_stop().
+ */
+struct qmp *qmp_create(int fd, const struct sockaddr_un *addr, const struct qmp_ops *ops,
+		       void *opaque);
+/* NULL-safe. */
+void qmp_destroy(struct qmp *qmp);
+
+/* What to poll for, or -1; and the time by which qmp_tick() is due (ns of loop_now()), or 0. */
+int qmp_poll_fd(const struct qmp *qmp, short *ret_events);
+int64_t qmp_deadline(const struct qmp *qmp);
+
+/* The fd is ready. */
+void qmp_polled(struct qmp *qmp);
+/* Ends the connection if the time is over. */
+void qmp_tick(struct qmp *qmp, int64_t now);
+
+/*
+ * Asks for the VM to be stopped; stopped(), resumed() or failed() follows.  Returns 0, -ENOTCONN
+ * when the connection is over (failed() was called), or why a path cannot be connected to, which
+ * may be tried again.
+ */
+int qmp_stop(struct qmp *qmp, int64_t now);
+
+#endif
