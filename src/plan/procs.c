@@ -130,15 +130,19 @@ static void add_command(GString *out, const struct plan_process *process)
 	}
 }
 
-static void add_slots(GString *out, const struct plan_process *process, const char *name)
+static void add_slots(GString *out, const struct plan *plan, const struct plan_process *process,
+		      const char *name)
 {
-	const char *end = strcmp(name, "QEMU") ? "remote's" : "proxy's";
+	bool is_vmm = process == plan->qemu;
 
 	for (unsigned i = 0; i < process->slots->len; i++) {
 		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
+		bool qmp = slot->pair >= plan->pair_count;
+		const char *end = is_vmm ? (qmp ? "monitor's" : "proxy's") : "remote's";
 
-		g_string_append_printf(out, "#   %s: fd %d is the %s end of socketpair %u (%s)\n",
-				       name, slot->fd, end, slot->pair, slot->device);
+		g_string_append_printf(out, "#   %s: fd %d is the %s end of socketpair %u (%s%s)\n",
+				       name, slot->fd, end, slot->pair, qmp ? "QMP of " : "",
+				       slot->device);
 	}
 	for (unsigned i = 0; i < process->drop->len; i++)
 		g_string_append_printf(out, "#   %s: fd %d is closed\n", name,
@@ -164,9 +168,9 @@ char *plan_to_shell(const struct plan *plan, const char *self)
 	for (unsigned i = 0; i < plan->remotes->len; i++) {
 		g_autofree char *name = g_strdup_printf("remote %u", i);
 
-		add_slots(out, plan->remotes->pdata[i], name);
+		add_slots(out, plan, plan->remotes->pdata[i], name);
 	}
-	add_slots(out, plan->qemu, "QEMU");
+	add_slots(out, plan, plan->qemu, "QEMU");
 	g_string_append(out, "# the commands, as one that runs (--- stands between the "
 			"processes):\n");
 	add_word(out, self);

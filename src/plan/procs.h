@@ -11,11 +11,11 @@
 
 #include <glib.h>
 
-/* One end of a socketpair, at a number of the process that gets it. */
+/* One end of a socketpair, at a number of the process that gets it: a device's, or of QMP. */
 struct plan_slot {
 	int fd;			/* the number in that process */
 	unsigned pair;		/* index of the socketpair, the same in both processes */
-	char *device;		/* id of the device that is served over it */
+	char *device;		/* id of the device that is served over it, or whose QMP it is */
 };
 
 struct plan_process {
@@ -25,12 +25,14 @@ struct plan_process {
 	GArray *drop;		/* int: QEMU: inherited fds that it is not to have */
 	char *serves;		/* remotes: "lsi0 (lsi53c895a; disk0)", for people */
 	bool is_qemu;		/* runs QEMU's own binary */
+	int qmp_fd;		/* --qmp=fd=N of a remote's own command line, or 0 */
 };
 
 struct plan {
 	GPtrArray *remotes;	/* struct plan_process * */
 	struct plan_process *qemu;
-	unsigned pair_count;
+	unsigned pair_count;	/* socketpairs of devices; */
+	unsigned qmp_count;	/* those of QMP have the indices behind them */
 	GPtrArray *notes;	/* char *: what was changed, a line each */
 	GPtrArray *warnings;	/* char * */
 };

@@ -142,11 +142,38 @@ static bool keep_fd(struct join *join, struct plan_process *process, const char 
 	return true;
 }
 
+/*
+ * "--events=fd=N" is an inherited fd; "--qmp=fd=N" may be one, or the end of a socketpair that is
+ * made here, which QEMU's command line tells.
+ */
+static bool read_own_fd(struct join *join, struct plan_process *process, const char *word,
+			GError **error)
+{
+	bool qmp = g_str_has_prefix(word, "--qmp=fd=");
+	const char *number = strrchr(word, '=') + 1;
+	guint64 value = 0;
+	int fd;
+
+	if (!g_ascii_string_to_unsigned(number, 10, 3, INT_MAX, &value, NULL))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: it takes a number, 3 or more", word);
+	fd = value;
+	if (qmp) {
+		process->qmp_fd = fd;
+		return true;
+	}
+	if (!rewrite_is_busy(join->facts, fd))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: fd %d is not open", word, fd);
+	g_array_append_val(process->keep, fd);
+	return true;
+}
+
 static bool read_remote_option(struct join *join, struct plan_process *process, char *const *argv,
 			       GString *serves, GError **error)
 {
 	g_autofree char *where = NULL;
 
+	if (g_str_has_prefix(argv[0], "--qmp=fd=") || g_str_has_prefix(argv[0], "--events=fd="))
+		return read_own_fd(join, process, argv[0], error);
 	if (is_word(argv[0], "daemonize"))
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "-daemonize: %s would leave the process "
 				"that mpqemu-orchestrate waits for",
@@ -291,6 +318,61 @@ static bool join_proxy(struct join *join, struct qopt *opt, GError **error)
 	       take_slot(join->plan->qemu, opt->set, fd, pair - 1, id, error);
 }
 
+/* The fd of the -chardev of that id, a socket; -1: there is none. */
+static int chardev_fd(struct join *join, const char *id, const struct qopt **ret_opt)
+{
+	static const struct opt_syntax syntax = { "backend", OPT_DIALECT_QEMUOPTS, false };
+	int fd = -1;
+
+	for_each_qopt(opt, join->qemu) {
+		struct opt_set *set = qopt_is(opt, "chardev") ?
+				      opt_set_parse(opt->word, opt->arg, &syntax, NULL) : NULL;
+
+		if (set && !g_strcmp0(opt_get(set, "id"), id) &&
+		    !g_strcmp0(opt_get(set, "backend"), "socket") &&
+		    read_fd(set, "fd", &fd, NULL) && fd >= 0)
+			*ret_opt = opt;
+		opt_set_destroy(set);
+	}
+	return fd;
+}
+
+/* Joins a remote's --qmp=fd=N to the -chardev that is named after its first device. */
+static bool join_qmp(struct join *join, struct plan_process *process, GError **error)
+{
+	const char *device = g_array_index(process->slots, struct plan_slot, 0).device;
+	g_autofree char *id = rewrite_qmp_chardev(device);
+	g_autofree char *where = g_strdup_printf("--qmp=fd=%d", process->qmp_fd);
+	auto_opt_set set = opt_set_create(where);
+	unsigned pair = join->plan->pair_count + join->plan->qmp_count;
+	const struct qopt *opt = NULL;
+	int fd = chardev_fd(join, id, &opt);
+
+	if (fd < 0 && rewrite_is_busy(join->facts, process->qmp_fd)) {
+		g_array_append_val(process->keep, process->qmp_fd);
+		return true;
+	}
+	if (fd < 0)
+		return opt_fail(set, error, MPQ_ERROR_REFUSED, "fd %d is not open, and QEMU's "
+				"command line has no -chardev socket,id=%s,fd=N to be its other "
+				"end", process->qmp_fd, id);
+	join->plan->qmp_count++;
+	return check_other_uses(join, opt, fd, error) &&
+	       take_slot(process, set, process->qmp_fd, pair, device, error) &&
+	       take_slot(join->plan->qemu, set, fd, pair, device, error);
+}
+
+static bool join_qmps(struct join *join, GError **error)
+{
+	for (unsigned i = 0; i < join->plan->remotes->len; i++) {
+		struct plan_process *process = join->plan->remotes->pdata[i];
+
+		if (process->qmp_fd && !join_qmp(join, process, error))
+			return false;
+	}
+	return true;
+}
+
 static bool all_joined(struct join *join, GError **error)
 {
 	GHashTableIter iter;
@@ -313,7 +395,8 @@ static bool read_qemu(struct join *join, GError **error)
 		if (qopt_is(opt, "device") && !strcmp(qopt_type(opt), "x-pci-proxy-dev") &&
 		    !join_proxy(join, opt, error))
 			return false;
-	if (!all_joined(join, error) || !rewrite_memory(join->qemu, join->plan, false, error) ||
+	if (!all_joined(join, error) || !join_qmps(join, error) ||
+	    !rewrite_memory(join->qemu, join->plan, false, error) ||
 	    !rewrite_check(join->qemu, join->plan, join->facts, join->qemu_remote, error))
 		return false;
 	drop_remote_fds(join);

@@ -693,6 +693,7 @@ static bool write_plan(struct move *move, GError **error)
 			return false;
 		put_proxy(move, remote, fd);
 	}
+	move_add_policy(move);
 	keep_qemu_fds(move);
 	if (!rewrite_memory(move->cmd, move->plan, true, error) ||
 	    !rewrite_check(move->cmd, move->plan, move->facts, qemu_remote, error))
@@ -738,7 +739,8 @@ static bool move_run(struct move *move, GError **error)
 	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
 	    !move_check_graph(move, error) || !drop_bootindexes(move, error))
 		return false;
-	return apply_globals(move, error) && write_plan(move, error);
+	return apply_globals(move, error) && move_check_policy(move, error) &&
+	       write_plan(move, error);
 }
 
 struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice,

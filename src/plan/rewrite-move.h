@@ -2,7 +2,7 @@
 #ifndef PLAN_REWRITE_MOVE_H
 #define PLAN_REWRITE_MOVE_H
 
-/* Between rewrite-move.c (devices) and rewrite-graph.c (what is behind their disks). */
+/* Between rewrite-move.c (devices), rewrite-graph.c (what is behind their disks), rewrite-qmp.c. */
 
 #include "plan/rewrite-priv.h"
 
@@ -50,6 +50,12 @@ static inline struct move_remote *move_remote(const struct move *move, unsigned 
  */
 bool move_disk_graph(struct move *move, struct qopt *disk, struct move_remote *remote,
 		     GError **error);
+
+/* --on-error and --events: refuses what cannot be, and keeps the fd that it names. */
+bool move_check_policy(struct move *move, GError **error);
+
+/* Adds them to the remotes that stand in the plan, and the QMP monitors that those need. */
+void move_add_policy(struct move *move);
 
 /* Refused where something that stays in QEMU uses what has moved. */
 bool move_check_graph(struct move *move, GError **error);

@@ -26,6 +26,9 @@ bool rewrite_is_busy(const struct rewrite_facts *facts, int fd);
 /* Writes the options that belong to @owner (and its copies) to @argv. */
 bool rewrite_emit(const struct qcmd *cmd, int owner, GPtrArray *argv, GError **error);
 
+/* The id of the -chardev of QEMU's over which the remote that serves @device can stop the VM. */
+char *rewrite_qmp_chardev(const char *device);
+
 /* An id that no option of that name has: "mem", "mem1", ...  The caller frees. */
 char *rewrite_new_id(const struct qcmd *cmd, const char *name, const char *stem);
 

@@ -19,6 +19,7 @@ struct row {
 	const char *absent;	/* what must not be in the plan's text */
 	const char *remote;	/* --remote */
 	const char *local;	/* --local */
+	const char *on_error, *events;	/* --on-error, --events */
 	unsigned major;		/* QEMU's version; 0: 7 */
 	const char *kvm_error;
 	bool tcg;		/* no "-accel kvm" in front */
@@ -45,6 +46,11 @@ static const struct row refused[] = {
 	  "-device x-pci-proxy-dev,id=p,fd=3: a command line that has its proxies already needs "
 	  "the remotes' command lines too: REMOTE ... --- QEMU ..." },
 	{ "argument missing", LSI " -m", "-m: requires an argument" },
+	{ "--on-error with QEMU's own remote", LSI, "--on-error and --events are mpqemu-remote's; "
+	  "QEMU's own x-remote has neither", .on_error = "stop", .qemu_remote = true },
+	{ "--events of an fd that is not open", LSI, "--events=fd=9: no such fd is open",
+	  .events = "fd=9" },
+	{ "--events of no fd", LSI, "--events=fd=x: no such fd is open", .events = "fd=x" },
 	{ "broken JSON", LSI " -device '{\"driver\":'", NULL },
 
 	/* RAM that a remote cannot share */
@@ -433,6 +439,61 @@ static const struct row moved[] = {
 	{ "-smp by topology", LSI " -smp sockets=1,cores=2", "# warning: more than one vCPU" },
 	{ "-smp maxcpus", LSI " -smp 1,maxcpus=2", "# warning: more than one vCPU" },
 	{ "-smp 1", LSI " -smp 1", "-smp 1", .absent = "more than one vCPU" },
+	/* stopping the VM: a monitor of QEMU's for each remote that may have to */
+	{ "--on-error", LSI " " DISK, "fd=3 \\\n\t\t--on-error=hold \\\n---",
+	  .on_error = "hold", .absent = "qmp" },
+	{ "--on-error=stop", LSI " " DISK, "--on-error=stop \\\n\t\t--qmp=fd=4 \\\n---",
+	  .on_error = "stop" },
+	{ "... QEMU's end", LSI " -nodefaults " DISK, "fd=3 \\\n\t\t-nodefaults \\\n"
+	  "\t\t-chardev socket,id=mpqemu-qmp-lsi0,fd=4 \\\n"
+	  "\t\t-mon chardev=mpqemu-qmp-lsi0,mode=control\n", .on_error = "stop" },
+	{ "... its slots", LSI " " DISK,
+	  "#   remote 0: fd 3 is the remote's end of socketpair 0 (lsi0)\n"
+	  "#   remote 0: fd 4 is the remote's end of socketpair 1 (QMP of lsi0)\n"
+	  "#   QEMU: fd 3 is the proxy's end of socketpair 0 (lsi0)\n"
+	  "#   QEMU: fd 4 is the monitor's end of socketpair 1 (QMP of lsi0)\n",
+	  .on_error = "stop" },
+	{ "... an inherited fd is left alone", LSI " " DISK, "id=mpqemu-qmp-lsi0,fd=5",
+	  .on_error = "stop", .busy = 4 },
+	{ "... no disk, nothing to stop for", LSI, "--on-error=stop \\\n---", .on_error = "stop",
+	  .absent = "--qmp" },
+	{ "... of two, the one with a disk", LSI " -device lsi53c895a,id=b -drive if=none,id=d,"
+	  "file=x.raw,format=raw -device scsi-hd,drive=d,bus=lsi0.0",
+	  "#   QEMU: fd 5 is the monitor's end of socketpair 2 (QMP of lsi0)\n",
+	  .on_error = "stop", .absent = "QMP of b" },
+	{ "werror=stop of a -drive", LSI " -drive if=none,id=d,file=x.raw,format=raw,werror=stop "
+	  "-device scsi-hd,drive=d", "--qmp=fd=4", .absent = "--on-error" },
+	{ "werror=enospc of a -device", LSI " " DISK ",werror=enospc", "--qmp=fd=4" },
+	{ "rerror=stop in JSON", LSI " -drive if=none,id=d,file=x.raw,format=raw -device "
+	  "'{\"driver\":\"scsi-hd\",\"drive\":\"d\",\"bus\":\"lsi0.0\",\"rerror\":\"stop\"}'",
+	  "--qmp=fd=4" },
+	{ "-global werror=stop", LSI " " DISK " -global scsi-hd.werror=stop", "--qmp=fd=4" },
+	{ "werror=report", LSI " " DISK ",werror=report,rerror=auto", "scsi-hd",
+	  .absent = "--qmp" },
+	{ "werror=stop of a disk that stays", LSI " " DISK " -drive if=none,id=v,file=y.raw,"
+	  "format=raw,werror=stop -device virtio-blk,drive=v,werror=stop", "scsi-hd",
+	  .absent = "--qmp" },
+	{ "QEMU's own remote stops nothing", LSI " " DISK ",werror=stop", "scsi-hd",
+	  .qemu_remote = true, .absent = "--qmp" },
+	{ "the default monitor stays", LSI " " DISK ",werror=stop",
+	  "-monitor vc:80Cx24C \\\n\t\t-chardev socket" },
+	{ "... with -nographic", LSI " -nographic " DISK ",werror=stop",
+	  "-serial mon:stdio \\\n\t\t-chardev socket", .absent = "-monitor" },
+	{ "... and a serial port", LSI " -nographic -serial none " DISK ",werror=stop",
+	  "-monitor stdio \\\n\t\t-chardev socket", .absent = "mon:stdio" },
+	{ "... or a serial device", LSI " -nographic -device isa-serial,chardev=c " DISK
+	  ",werror=stop", "-monitor stdio \\\n\t\t-chardev socket" },
+	{ "the user's monitor is left alone", LSI " -qmp stdio " DISK ",werror=stop",
+	  "-qmp stdio \\\n\t\t-chardev socket", .absent = "-monitor" },
+	{ "none where none is wanted", LSI " -monitor none " DISK ",werror=stop",
+	  "-monitor none \\\n\t\t-chardev socket" },
+	{ "--events", LSI " " DISK, "--events=/run/e \\\n---", .events = "/run/e" },
+	{ "--events of an fd", LSI " " DISK, "#   remote 0: fd 5 is inherited\n",
+	  .events = "fd=5", .busy = 5 },
+	{ "... which QEMU does not get", LSI " " DISK, "#   QEMU: fd 5 is closed\n",
+	  .events = "fd=5", .busy = 5 },
+	{ "... beside QMP", LSI " " DISK ",werror=stop", "--events=fd=5 \\\n\t\t--qmp=fd=6",
+	  .events = "fd=5", .busy = 5 },
 	{ "other options stay", LSI " -append 'a=b c' --nographic -S -unknown-to-us x -usb y.img",
 	  "-append 'a=b c' \\\n\t\t--nographic \\\n\t\t-S \\\n\t\t-unknown-to-us x \\\n\t\t-usb" },
 };
@@ -463,7 +524,7 @@ static struct plan *plan_row(const struct row *row, GError **error)
 	g_auto(GStrv) argv = words(line);
 	g_auto(GStrv) remote = row->remote ? g_strsplit(row->remote, ",", -1) : NULL;
 	g_auto(GStrv) local = row->local ? g_strsplit(row->local, ",", -1) : NULL;
-	struct rewrite_choice choice = { remote, local };
+	struct rewrite_choice choice = { remote, local, row->on_error, row->events };
 
 	return rewrite_move(argv, &choice, &facts, error);
 }
@@ -509,8 +570,7 @@ static void check_fixpoint(const char *text, const struct row *row)
 	plan = rewrite_join(remotes, start, &facts, &error);
 	g_assert_no_error(error);
 	again = plan_to_shell(plan, "mpqemu-orchestrate");
-	g_assert_cmpstr(strstr(again, "\nmpqemu-orchestrate -- "), ==,
-			strstr(text, "\nmpqemu-orchestrate -- "));
+	g_assert_cmpstr(strstr(again, "# fd slots:"), ==, strstr(text, "# fd slots:"));
 	plan_destroy(plan);
 	for (unsigned i = 0; i < remotes->len; i++)
 		g_free(remotes->pdata[i]);
@@ -635,6 +695,35 @@ static const struct {
 	{ "... unless it names it", REMOTE PEER " -add-fd fd=7,set=1", MEM PROXY
 	  " -chardev file,id=c,path=/dev/fd/7",
 	  "+7 is inherited\n#   QEMU: fd 3 is the proxy's end of socketpair 0 (lsi0)\n# the" },
+	{ "QMP without its other end", REMOTE PEER " --qmp=fd=5", MEM PROXY,
+	  "--qmp=fd=5: fd 5 is not open, and QEMU's command line has no -chardev socket,"
+	  "id=mpqemu-qmp-lsi0,fd=N to be its other end" },
+	{ "... of another id", REMOTE PEER " --qmp=fd=5", MEM PROXY
+	  " -chardev socket,id=mpqemu-qmp-lsi1,fd=6",
+	  "--qmp=fd=5: fd 5 is not open, and QEMU's command line has no -chardev socket,"
+	  "id=mpqemu-qmp-lsi0,fd=N to be its other end" },
+	{ "... that is no fd", REMOTE PEER " --qmp=fd=5", MEM PROXY
+	  " -chardev socket,id=mpqemu-qmp-lsi0,fd=mon",
+	  "--qmp=fd=5: fd 5 is not open, and QEMU's command line has no -chardev socket,"
+	  "id=mpqemu-qmp-lsi0,fd=N to be its other end" },
+	{ "QMP at the socket's number", REMOTE PEER " --qmp=fd=4", MEM PROXY
+	  " -chardev socket,id=mpqemu-qmp-lsi0,fd=6",
+	  "--qmp=fd=4: fd 4 is the socket of 'lsi0' already" },
+	{ "QMP at the proxy's number", REMOTE PEER " --qmp=fd=5", MEM PROXY
+	  " -chardev socket,id=mpqemu-qmp-lsi0,fd=3",
+	  "-device x-pci-proxy-dev,id=lsi0,socket=3: fd 3 is used by -chardev "
+	  "socket,id=mpqemu-qmp-lsi0,fd=3 too" },
+	{ "QMP of no number", REMOTE PEER " --qmp=fd=x", MEM PROXY,
+	  "--qmp=fd=x: it takes a number, 3 or more" },
+	{ "events at an fd that is not there", REMOTE PEER " --events=fd=8", MEM PROXY,
+	  "--events=fd=8: fd 8 is not open" },
+	{ "QMP by an inherited fd", REMOTE PEER " --qmp=fd=7", MEM PROXY,
+	  "+#   remote 0: fd 7 is inherited\n" },
+	{ "QMP by a path", REMOTE PEER " --qmp=/run/qmp", MEM PROXY,
+	  "+--qmp=/run/qmp" },
+	{ "QMP joined", REMOTE PEER " --qmp=fd=5", MEM PROXY " -chardev socket,"
+	  "id=mpqemu-qmp-lsi0,fd=6 -mon chardev=mpqemu-qmp-lsi0,mode=control",
+	  "+#   QEMU: fd 6 is the monitor's end of socketpair 1 (QMP of lsi0)\n" },
 	{ "an fd in the place of the socket", REMOTE " -object x-remote-object,id=r,devid=lsi0,fd=7"
 	  " -add-fd fd=7,set=1", MEM PROXY, "-add-fd fd=7,set=1: fd 7 is the socket of 'lsi0'" },
 };

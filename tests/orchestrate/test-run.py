@@ -278,8 +278,10 @@ class StockQemu(Case):
     def test_dry_run_runs(self):
         """What --dry-run prints is a shell command that does the same."""
         line = [qemu.QEMU, *QUIET, "-accel", "tcg", "-qmp", "stdio", "-device",
-                "lsi53c895a,id=a,addr=5", "-name", "it's a test"]
-        printed = self.start(["--dry-run", "--", *line])
+                "lsi53c895a,id=a,addr=5", "-drive",
+                f"if=none,id=d,format=raw,file={self.image}", "-device", "scsi-hd,drive=d",
+                "-name", "it's a test"]
+        printed = self.start(["--on-error=stop", "--dry-run", "--", *line])
         text = printed.process.stdout.read()
         self.assertEqual(printed.wait(), 0)
         env = {**os.environ, "PATH": os.path.dirname(qemu.built("x")) + ":" + os.environ["PATH"]}
@@ -287,11 +289,34 @@ class StockQemu(Case):
                                 capture_output=True,
                                 input='{"execute":"qmp_capabilities"}'
                                       '{"execute":"query-pci"}{"execute":"query-name"}'
+                                      '{"execute":"query-chardev"}'
                                       '{"execute":"quit"}')
         self.assertEqual(result.returncode, 0, result.stderr)
         # The proxy sized three BARs, which only a remote that answers has.
         self.assertRegex(result.stdout, r'"qdev_id": "a".*"bar": 2, "size": 8192')
         self.assertIn("it's a test", result.stdout)
+        # The monitor that the remote can stop the VM by: QEMU is connected to it.
+        self.assertRegex(result.stdout, r'"frontend-open": true, "filename": "unix:[^"]*", '
+                                        r'"label": "mpqemu-qmp-a"')
+
+    def test_monitor_beside_ours(self):
+        """QEMU's default monitor is there, though a -mon of ours takes it away otherwise."""
+        run = self.start(["--on-error=stop", "--", qemu.QEMU, "-nographic", "-vga", "none", "-S",
+                          "-accel", "tcg", "-device", "lsi53c895a,id=a", "-drive",
+                          f"if=none,id=d,format=raw,file={self.image}", "-device",
+                          "scsi-hd,drive=d"])
+        run.process.stdin.write("\x01cinfo chardev\nquit\n")
+        run.process.stdin.flush()
+        said = run.process.stdout.read()
+        self.assertIn("mpqemu-qmp-a: filename=unix:", said)
+        self.assertEqual(run.wait(), 0, run.text())
+        self.nothing_left(run)
+        self.assertNotIn("--qmp", run.text())
+
+    def test_no_stop_for_made_remotes(self):
+        run = self.start(self.fake_line([FAKE_REMOTE, "fds"], "--on-error=stop"))
+        self.assertEqual(run.wait(), 125)
+        self.assertIn("write them into the remote commands", run.text())
 
     def test_qemus_refusal_is_passed_on(self):
         run = self.start(["--", qemu.QEMU, *QUIET, "-accel", "tcg", "-device",

@@ -20,6 +20,7 @@
 #include "applets/orchestrate/run.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "plan/remote.h"
 #include "plan/rewrite.h"
 
 #define NAME "mpqemu-orchestrate"
@@ -34,6 +35,7 @@ struct orchestrate {
 	char **remote_commands;		/* shell text */
 	char *remote_program;
 	char *on_remote_exit;
+	char *on_error, *events;	/* of the remotes */
 	int start_timeout;
 	gboolean dry_run, version;
 	char *help;			/* the text, when --help asks for it */
@@ -81,6 +83,10 @@ static bool parse_options(struct orchestrate *self, char ***argv, GError **error
 		  "a remote's whole command line (explicit form)", "'COMMAND ARGS'" },
 		{ "on-remote-exit", 0, 0, G_OPTION_ARG_STRING, &self->on_remote_exit,
 		  "when a remote ends early: report it (default), or stop QEMU", "report|stop" },
+		{ "on-error", 0, 0, G_OPTION_ARG_STRING, &self->on_error,
+		  "what a disk's error does (see mpqemu-remote)", PLAN_ON_ERROR_WORDS },
+		{ "events", 0, 0, G_OPTION_ARG_STRING, &self->events,
+		  "where the remotes write events (see mpqemu-remote)", "PATH|fd=N" },
 		{ "start-timeout", 0, 0, G_OPTION_ARG_INT, &self->start_timeout,
 		  "how long a remote has to answer (default 30)", "SECONDS" },
 		{ "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
@@ -129,6 +135,14 @@ static void flatten(char ***list)
 	*list = (char **)g_ptr_array_free(ids, false);
 }
 
+/* Is it one of "a|b|c"? */
+static bool is_word_of(const char *word, const char *list)
+{
+	g_auto(GStrv) words = g_strsplit(list, "|", -1);
+
+	return g_strv_contains((const char *const *)words, word);
+}
+
 static bool check_values(struct orchestrate *self, GError **error)
 {
 	const char *policy = self->on_remote_exit ?: "report";
@@ -143,6 +157,9 @@ static bool check_values(struct orchestrate *self, GError **error)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--start-timeout: it takes a number of "
 				"seconds, 1 or more");
 	self->run.start_timeout = self->start_timeout;
+	if (self->on_error && !is_word_of(self->on_error, PLAN_ON_ERROR_WORDS))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error=%s: it is one of %s",
+				self->on_error, PLAN_ON_ERROR_WORDS);
 	return true;
 }
 
@@ -199,6 +216,9 @@ static bool split_commands(struct orchestrate *self, char **words, GError **erro
 	if (self->remotes->len && (self->remote || self->local || self->remote_program))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local and --remote-program "
 				"choose what moves; with explicit remote commands nothing does");
+	if (self->remotes->len && (self->on_error || self->events))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error and --events are for remotes "
+				"that are made here; write them into the remote commands");
 	return true;
 }
 
@@ -206,7 +226,7 @@ static bool split_commands(struct orchestrate *self, char **words, GError **erro
 
 static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GError **error)
 {
-	struct rewrite_choice choice = { self->remote, self->local };
+	struct rewrite_choice choice = { self->remote, self->local, self->on_error, self->events };
 
 	probe_init(probe, self->remote_program);
 	if (!probe_qemu(probe, self->qemu[0], error)) {
@@ -314,6 +334,8 @@ static void orchestrate_finish(struct orchestrate *self)
 	g_strfreev(self->remote_commands);
 	g_free(self->remote_program);
 	g_free(self->on_remote_exit);
+	g_free(self->on_error);
+	g_free(self->events);
 	g_free(self->help);
 	g_ptr_array_unref(self->remotes);
 	g_strfreev(self->qemu);

@@ -64,6 +64,12 @@ struct run {
 
 static void run_end(struct run *run);
 
+/* Those of the devices, then those of QMP, which are nobody's to ask or to watch. */
+static unsigned pair_total(const struct run *run)
+{
+	return run->plan->pair_count + run->plan->qmp_count;
+}
+
 /* The first reason counts; later ones are its consequences. */
 static void set_status(struct run *run, int status)
 {
@@ -146,7 +152,7 @@ static void run_end(struct run *run)
 		return;
 	run->phase = PHASE_END;
 	stop_timer(run);
-	for (unsigned i = 0; i < run->plan->pair_count; i++)
+	for (unsigned i = 0; i < pair_total(run); i++)
 		close_pair(&run->pairs[i]);
 	run->timer = g_timeout_add(END_GRACE_MS, end_timer, run);
 	quit_when_done(run);
@@ -251,7 +257,7 @@ static void start_qemu(struct run *run)
 		return;
 	}
 	run->phase = PHASE_RUN;
-	for (unsigned i = 0; i < run->plan->pair_count; i++)
+	for (unsigned i = 0; i < pair_total(run); i++)
 		fd_close(&run->pairs[i].proxy_end);
 	g_unix_fd_add(run->qemu.pidfd, G_IO_IN, qemu_ended, run);
 }
@@ -293,14 +299,14 @@ static bool peer_closed_first(struct run_remote *remote)
 
 static void close_remote(struct run_remote *remote)
 {
-	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
+	for (unsigned i = 0; i < pair_total(remote->run); i++)
 		if (remote->run->pairs[i].remote == remote)
 			close_pair(&remote->run->pairs[i]);
 }
 
 static void close_remote_ends(struct run_remote *remote)
 {
-	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
+	for (unsigned i = 0; i < pair_total(remote->run); i++)
 		if (remote->run->pairs[i].remote == remote)
 			fd_close(&remote->run->pairs[i].remote_end);
 }
@@ -536,7 +542,7 @@ static void give_signals_back(const struct run *run)
 
 static int make_pairs(struct run *run)
 {
-	for (unsigned i = 0; i < run->plan->pair_count; i++) {
+	for (unsigned i = 0; i < pair_total(run); i++) {
 		struct stat st;
 		int ends[2];
 
@@ -566,10 +572,10 @@ static void run_init(struct run *run)
 {
 	run->remote_count = run->plan->remotes->len;
 	run->remotes = g_new0(struct run_remote, run->remote_count);
-	run->pairs = g_new0(struct run_pair, run->plan->pair_count);
+	run->pairs = g_new0(struct run_pair, pair_total(run));
 	run->loop = g_main_loop_new(NULL, false);
 	run->qemu = (struct child)CHILD_INIT;
-	for (unsigned i = 0; i < run->plan->pair_count; i++)
+	for (unsigned i = 0; i < pair_total(run); i++)
 		run->pairs[i].remote_end = run->pairs[i].proxy_end = -1;
 	for (unsigned i = 0; i < run->remote_count; i++) {
 		run->remotes[i].run = run;
@@ -582,7 +588,7 @@ static void run_init(struct run *run)
 static void run_finish(struct run *run)
 {
 	stop_timer(run);
-	for (unsigned i = 0; i < run->plan->pair_count; i++)
+	for (unsigned i = 0; i < pair_total(run); i++)
 		close_pair(&run->pairs[i]);
 	g_main_loop_unref(run->loop);
 	g_free(run->remotes);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * A QMP monitor of QEMU's for each remote that may have to stop the VM (--on-error=stop, or werror=
+ * and rerror= of the disks that moved), over a socketpair of its own: the user's monitors are left
+ * alone.
+ */
+
+#include <string.h>
+
+#include "plan/rewrite-move.h"
+
+/* "-chardev socket,id=mpqemu-qmp-DEVICE": rewrite_join() finds it by this name. */
+#define CHARDEV_PREFIX "mpqemu-qmp-"
+
+char *rewrite_qmp_chardev(const char *device)
+{
+	return g_strconcat(CHARDEV_PREFIX, device, NULL);
+}
+
+/* Does it ask for the VM to be stopped?  QEMU's "auto" does for a full disk, but is not asked. */
+static bool asks_for_stop(const struct qopt *opt)
+{
+	static const char *const keys[] = { "werror", "rerror" };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+		const char *value = opt->set ? opt_get(opt->set, keys[i]) : NULL;
+
+		if (value && (!strcmp(value, "stop") || !strcmp(value, "enospc")))
+			return true;
+	}
+	return false;
+}
+
+static bool needs_qmp(const struct move *move, const struct move_remote *remote)
+{
+	if (!remote->disks || rewrite_is_qemu(move->facts->remote_prefix[0]))
+		return false;
+	if (!g_strcmp0(move->choice->on_error, "stop"))
+		return true;
+	for_each_qopt(opt, move->cmd)
+		if (opt->owner == (int)remote->index && asks_for_stop(opt))
+			return true;
+	return false;
+}
+
+/* ---- The default monitor ---- */
+
+static bool has_any(const struct qcmd *cmd, const char *const *names)
+{
+	for (; *names; names++)
+		if (qcmd_last(cmd, *names))
+			return true;
+	return false;
+}
+
+static bool has_serial(const struct qcmd *cmd)
+{
+	for_each_qopt(opt, cmd)
+		if (qopt_is(opt, "device") && !strcmp(qopt_type(opt), "isa-serial"))
+			return true;
+	return qcmd_last(cmd, "serial");
+}
+
+/* An option with one word for an argument. */
+static void add_word(struct qcmd *cmd, const char *name, const char *word)
+{
+	struct qopt *opt = qcmd_insert(cmd, cmd->opts->len, name, NULL);
+
+	opt->changed = false;
+	opt->arg = g_strdup(word);
+}
+
+/* A -mon takes QEMU's default monitor away; this is how QEMU itself makes it. */
+static void keep_default_monitor(struct qcmd *cmd)
+{
+	static const char *const monitors[] = {
+		"monitor", "mon", "qmp", "qmp-pretty", "nodefaults", NULL
+	};
+
+	if (has_any(cmd, monitors))
+		return;
+	if (!qcmd_last(cmd, "nographic"))
+		add_word(cmd, "monitor", "vc:80Cx24C");
+	else if (has_serial(cmd))
+		add_word(cmd, "monitor", "stdio");
+	else
+		add_word(cmd, "serial", "mon:stdio");
+}
+
+/* ---- Ours ---- */
+
+static void add_monitor(struct qcmd *cmd, const char *device, int fd)
+{
+	struct opt_set *chardev = opt_set_create("-chardev"), *mon = opt_set_create("-mon");
+	g_autofree char *id = rewrite_qmp_chardev(device);
+	g_autofree char *number = g_strdup_printf("%d", fd);
+
+	opt_put(chardev, "backend", "socket");
+	chardev->opt[0].implied = true;
+	opt_put(chardev, "id", id);
+	opt_put(chardev, "fd", number);
+	qcmd_insert(cmd, cmd->opts->len, "chardev", chardev);
+	opt_put(mon, "chardev", id);
+	opt_put(mon, "mode", "control");
+	qcmd_insert(cmd, cmd->opts->len, "mon", mon);
+}
+
+/* The numbers of both ends: free ones of those two processes. */
+static int free_fd(const struct plan_process *process)
+{
+	int fd = 3;
+
+	for (unsigned i = 0; i < process->slots->len; i++)
+		fd = MAX(fd, g_array_index(process->slots, struct plan_slot, i).fd + 1);
+	for (unsigned i = 0; i < process->keep->len; i++)
+		fd = MAX(fd, g_array_index(process->keep, int, i) + 1);
+	return fd;
+}
+
+static void connect_remote(struct move *move, const struct move_remote *remote)
+{
+	struct plan *plan = move->plan;
+	struct plan_process *process = plan->remotes->pdata[remote->index];
+	unsigned pair = plan->pair_count + plan->qmp_count++;
+	int qemu_fd = free_fd(plan->qemu), remote_fd = free_fd(process);
+	g_autofree char *option = g_strdup_printf("--qmp=fd=%d", remote_fd);
+
+	while (rewrite_is_busy(move->facts, qemu_fd))
+		qemu_fd++;
+	plan_process_arg(process, option);
+	plan_process_slot(process, remote_fd, pair, remote->id);
+	plan_process_slot(plan->qemu, qemu_fd, pair, remote->id);
+	add_monitor(move->cmd, remote->id, qemu_fd);
+}
+
+/* "--events=fd=N" is an inherited fd, which all remotes get and QEMU does not. */
+static bool keep_events(struct move *move, GError **error)
+{
+	const char *events = move->choice->events;
+	guint64 fd = 0;
+
+	if (!events || !g_str_has_prefix(events, "fd="))
+		return true;
+	if (!g_ascii_string_to_unsigned(events + 3, 10, 3, INT_MAX, &fd, NULL) ||
+	    !rewrite_is_busy(move->facts, fd))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--events=%s: no such fd is open", events);
+	for (unsigned i = 0; i < move->remotes->len; i++) {
+		int number = fd;
+
+		g_array_append_val(move_remote(move, i)->keep, number);
+	}
+	return true;
+}
+
+bool move_check_policy(struct move *move, GError **error)
+{
+	bool given = move->choice->on_error || move->choice->events;
+
+	if (given && rewrite_is_qemu(move->facts->remote_prefix[0]))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error and --events are "
+				"mpqemu-remote's; QEMU's own x-remote has neither");
+	return keep_events(move, error);
+}
+
+void move_add_policy(struct move *move)
+{
+	const struct rewrite_choice *choice = move->choice;
+	bool first = true;
+
+	for (unsigned i = 0; i < move->remotes->len; i++) {
+		struct move_remote *remote = move_remote(move, i);
+		struct plan_process *process = move->plan->remotes->pdata[i];
+		g_autofree char *on_error = g_strconcat("--on-error=", choice->on_error, NULL);
+		g_autofree char *events = g_strconcat("--events=", choice->events, NULL);
+
+		if (choice->on_error)
+			plan_process_arg(process, on_error);
+		if (choice->events)
+			plan_process_arg(process, events);
+		if (!needs_qmp(move, remote))
+			continue;
+		if (first)
+			keep_default_monitor(move->cmd);
+		first = false;
+		connect_remote(move, remote);
+	}
+}
