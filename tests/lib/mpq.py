@@ -262,6 +262,11 @@ def wrapper():
     return os.environ.get("MPQ_WRAPPER", "").split()
 
 
+def sandbox():
+    """Options of mpqemu-remote under a wrapper: valgrind makes calls of its own."""
+    return ["--sandbox=off"] if wrapper() else []
+
+
 def without_level(text):
     return re.sub(r"^(\S+ )?mpqemu-remote: sandbox: .*\n", "", text, count=1, flags=re.M)
 
@@ -287,7 +292,7 @@ class Remote:
     def start(cls, devices, extra=(), qemu=None, pass_fds=()):
         """@devices: option texts of -device, with ids; each gets a socket.  @qemu: its path."""
         argv = [qemu or program("mpqemu-remote"), "-machine", "x-remote"]
-        argv += ["-nodefaults", "-display", "none"] if qemu else []
+        argv += ["-nodefaults", "-display", "none"] if qemu else sandbox()
         peers = []
         for i, device in enumerate(devices):
             pair = socket.socketpair()

@@ -19,7 +19,9 @@ SERVE = ["-machine", "x-remote", "-device", "edu,id=e0"]
 
 
 def command(*args, name="mpqemu-remote"):
-    return wrapper() + [program(name), *args]
+    """Under valgrind without the sandbox, but for what only prints."""
+    serves = name == "mpqemu-remote" and "-object" in args
+    return wrapper() + [program(name), *args, *(mpq.sandbox() if serves else [])]
 
 
 def ran(*args, name="mpqemu-remote", **kwargs):
@@ -131,7 +133,7 @@ class Spelling(wire.unittest.TestCase):
                  '{"qom-type": "x-remote-object", "id": "r", "devid": "e0", "fd": "%d"}', "-")]:
             with self.subTest(device=device):
                 ours, theirs = socket.socketpair()
-                argv = [program("mpqemu-remote"), dash + "M", "x-remote", dash + "device", device,
+                argv = [program("mpqemu-remote"), *mpq.sandbox(), dash + "M", "x-remote", dash + "device", device,
                         dash + "object", peer % theirs.fileno()]
                 with Remote(argv, [(ours, theirs)], tempfile.TemporaryFile()) as remote:
                     self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234, remote.log())

@@ -93,7 +93,9 @@ static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct l
 /* The child: puts everything into its slot and becomes the device process. */
 static void child_main(const struct keeper *k, const struct spawn *s, int go[2])
 {
-	char *argv[] = { (char *)(uintptr_t)DEVICE_APPLET, NULL }, *env[MAX_ENV + 1];
+	/* The applet by argument: valgrind gives its children names of its own. */
+	char program[] = "mpqemu", applet[] = DEVICE_APPLET, *argv[] = { program, applet, NULL };
+	char *env[MAX_ENV + 1];
 	struct launch_fd fds[LAUNCH_SLOT_COUNT];
 	sigset_t none;
 	int ret;
