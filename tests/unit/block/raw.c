@@ -95,10 +95,18 @@ static struct {
 	int dsync_errno, fallocate_errno, fdatasync_errno;
 	int fdatasyncs, fallocates, writes;
 	size_t largest;
+	unsigned calls;			/* of any kind */
+	unsigned fail_at;		/* that one fails, once; 0: none */
+	int fail_with;
+	bool no_sync;			/* fdatasync and RWF_DSYNC are quick */
 } host;
 
 static bool host_fails(void)
 {
+	if (++host.calls == host.fail_at) {
+		errno = host.fail_with;
+		return true;
+	}
 	if (host.eintr > 0 && host.eintr--) {
 		errno = EINTR;
 		return true;
@@ -129,7 +137,7 @@ static ssize_t host_pwrite(int fd, const void *buf, size_t len, off_t off, int f
 	host.writes++;
 	host.largest = MAX(host.largest, len);
 	return raw_sys_libc.pwrite(fd, buf, host.short_by && len > (size_t)host.short_by ?
-				   (size_t)host.short_by : len, off, flags);
+				   (size_t)host.short_by : len, off, host.no_sync ? 0 : flags);
 }
 
 static int host_fdatasync(int fd)
@@ -138,11 +146,15 @@ static int host_fdatasync(int fd)
 		return -1;
 	host.fdatasyncs++;
 	errno = host.fdatasync_errno;
-	return errno ? -1 : fdatasync(fd);
+	if (errno)
+		return -1;
+	return host.no_sync ? 0 : fdatasync(fd);
 }
 
 static int host_fallocate(int fd, int mode, off_t off, off_t len)
 {
+	if (host_fails())
+		return -1;
 	host.fallocates++;
 	errno = host.fallocate_errno;
 	return errno ? -1 : fallocate(fd, mode, off, len);
@@ -206,6 +218,98 @@ static void test_errors(void)
 		g_assert_cmpint(io(&f, BLOCK_FLUSH, 0, 0, 0, NULL), ==, 0);	/* no latch */
 		teardown(&f);
 	}
+}
+
+/* ---- every call of every request fails once ---- */
+
+static void expect_bytes(struct fixture *f, uint64_t off, size_t len, char byte)
+{
+	g_assert_cmpint(pread(f->fd, f->buf, len, off), ==, len);
+	for (size_t i = 0; i < len; i++)
+		g_assert_cmpint(f->buf[i], ==, byte);
+}
+
+struct way {
+	const char *name;
+	struct block_raw_config config;
+	int oflags, dsync_errno, fallocate_errno;
+};
+
+static const struct way ways[] = {
+	{ "plain", { .size = SIZE } },
+	{ "no-dsync", { .size = SIZE }, .dsync_errno = EOPNOTSUPP },
+	{ "no-fallocate", { .size = SIZE }, .fallocate_errno = EOPNOTSUPP },
+	{ "discard", { .size = SIZE, .discard = true, .detect_zeroes = RAW_DETECT_UNMAP } },
+	{ "probed", { .size = SIZE, .probed_raw = true } },
+	{ "direct", { .size = SIZE, .direct = true }, .oflags = O_DIRECT },
+	{ "direct-poor", { .size = SIZE, .direct = true, .discard = true }, .oflags = O_DIRECT,
+	  .dsync_errno = EINVAL, .fallocate_errno = ENOSYS },
+};
+
+static const struct {
+	enum block_op op;
+	unsigned flags;
+	int byte;			/* of data */
+} tries[] = {
+	{ BLOCK_READ }, { BLOCK_WRITE, 0, 1 }, { BLOCK_WRITE, BLOCK_REQ_FUA, 1 },
+	{ BLOCK_WRITE, BLOCK_REQ_FUA, 0 }, { BLOCK_FLUSH }, { BLOCK_ZERO },
+	{ BLOCK_ZERO, BLOCK_REQ_UNMAP | BLOCK_REQ_FUA }, { BLOCK_DISCARD },
+};
+
+static void setup_way(struct fixture *f, const struct way *way)
+{
+	setup_host(f, &way->config, way->oflags);
+	host.dsync_errno = way->dsync_errno;
+	host.fallocate_errno = way->fallocate_errno;
+	host.short_by = 16384;
+	host.no_sync = true;
+	if (way->config.direct) {
+		struct raw_block *raw = (struct raw_block *)f->block;
+
+		raw->io.align = raw->io.mem_align = f->block->overlap_align = 4096;
+	}
+}
+
+/* The try, with call @at failing; how it ended. */
+static int try_once(const struct way *way, unsigned t, unsigned at, int err, unsigned *ret_calls)
+{
+	const uint64_t off = 512, len = 50 * 1024;
+	struct fixture f;
+	int ret;
+
+	setup_way(&f, way);
+	host.calls = 0;
+	host.fail_at = at;
+	host.fail_with = err;
+	memset(f.buf + 512, tries[t].byte, len);
+	ret = io(&f, tries[t].op, tries[t].flags, off, len, f.buf + 512);
+	*ret_calls = host.calls;
+	if (!ret && tries[t].op == BLOCK_WRITE)
+		expect_bytes(&f, off, len, tries[t].byte);
+	teardown(&f);
+	return ret;
+}
+
+/* An interrupted call is made again; any other error is the request's, with its own number. */
+static void test_every_call(void)
+{
+	static const int errors[] = { EIO, ENOSPC, EAGAIN, EINTR };
+	unsigned calls, again, count = 0;
+
+	for (unsigned w = 0; w < G_N_ELEMENTS(ways); w++)
+		for (unsigned t = 0; t < G_N_ELEMENTS(tries); t++) {
+			g_assert_cmpint(try_once(&ways[w], t, 0, 0, &calls), ==, 0);
+			for (unsigned at = 1; at <= calls; at++)
+				for (unsigned e = 0; e < G_N_ELEMENTS(errors); e++, count++) {
+					int want = errors[e] == EINTR ? 0 : -errors[e];
+					int ret = try_once(&ways[w], t, at, errors[e], &again);
+
+					if (ret != want)
+						g_error("%s, request %u, call %u: error %d gives "
+							"%d", ways[w].name, t, at, errors[e], ret);
+				}
+		}
+	g_test_message("%u failing calls", count);
 }
 
 /* A file that was cut under us: an error, never zeroes. */
@@ -277,13 +381,6 @@ static blkcnt_t blocks_of(const struct fixture *f)
 	g_assert_cmpint(fsync(f->fd), ==, 0);	/* delayed allocation would hide it */
 	g_assert_cmpint(fstat(f->fd, &st), ==, 0);
 	return st.st_blocks;
-}
-
-static void expect_bytes(struct fixture *f, uint64_t off, size_t len, char byte)
-{
-	g_assert_cmpint(pread(f->fd, f->buf, len, off), ==, len);
-	for (size_t i = 0; i < len; i++)
-		g_assert_cmpint(f->buf[i], ==, byte);
 }
 
 static void test_zero_discard(void)
@@ -485,6 +582,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/raw/eintr-short", test_eintr_short);
 	g_test_add_func("/raw/errors", test_errors);
+	g_test_add_func("/raw/every-call", test_every_call);
 	g_test_add_func("/raw/truncated", test_truncated);
 	g_test_add_func("/raw/flush-lost", test_flush_lost);
 	g_test_add_func("/raw/no-flush", test_no_flush);
