@@ -279,17 +279,22 @@ static void nobody(void *opaque, unsigned tag, uint8_t status)
 	g_error("command %u ended with %02x", tag, status);
 }
 
+/* On a slow machine they end, one after the other, while more are started. */
+static void anybody(void *opaque, unsigned tag, uint8_t status)
+{
+	g_assert_cmphex(status, ==, SCSI_GOOD);
+}
+
 /*
- * QEMU is gone while writes are under way, which take long: they are carried out and made stable,
- * and until then nobody else gets the image.
+ * QEMU is gone, or SIGTERM comes, while writes are under way that take long: they are carried out
+ * and made stable, and until then nobody else gets the image.
  */
-static void test_hang_up(void)
+static void test_end(const void *terminate)
 {
 	g_autofree char *image = in_dir("image"), *trace = in_dir("trace");
 	g_autofree char *log = NULL, *content = NULL;
 	struct cmd write = WRITE_AT(8);
 	struct host h;
-	size_t size;
 	char *last;
 
 	if (without_strace())
@@ -300,22 +305,24 @@ static void test_hang_up(void)
 	for (unsigned tag = 1; tag < 4; tag++) {
 		write.cdb[5] = 8 * tag;
 		memset(h.rig.ram + CMD_DATA(tag), NEW, 4096);
-		g_assert_cmpint(host_command(&h, tag, &write, nobody, NULL), ==, INT_DISCONNECTED);
+		g_assert_cmpint(host_command(&h, tag, &write, anybody, NULL), >, 0);
 	}
-	host_hang_up(&h);
+	if (terminate)
+		must(kill(h.keeper, SIGTERM));
+	else
+		host_hang_up(&h);
 	while (is_locked(image))
 		g_usleep(2000);
 	/* Unlocked: nothing happens to the image any more. */
-	g_assert_true(g_file_get_contents(image, &content, &size, NULL));
+	g_assert_true(g_file_get_contents(image, &content, NULL, NULL));
 	for (unsigned i = 0; i < 3 * 4096; i++)
 		g_assert_cmphex(content[4096 + i], ==, NEW);
+	end(&h, 0);
 	g_assert_true(g_file_get_contents(trace, &log, NULL, NULL));
 	last = g_strrstr(log, "fdatasync");
 	g_assert_nonnull(last);
 	g_assert_nonnull(strstr(last, "= 0"));
 	g_assert_null(strstr(last, "pwrite64"));
-	g_assert_cmpint(host_wait(&h), ==, 0);
-	host_finish(&h);
 }
 
 /* ---- a disk that takes as long as it likes ---- */
@@ -464,7 +471,8 @@ int main(int argc, char **argv)
 	}
 	g_test_add_func("/error/truncated", test_truncated);
 	g_test_add_func("/error/full", test_full);
-	g_test_add_func("/error/hang-up", test_hang_up);
+	g_test_add_data_func("/error/hang-up", NULL, test_end);
+	g_test_add_data_func("/error/terminate", "SIGTERM", test_end);
 	g_test_add_func("/error/slow", test_slow);
 	g_test_add_func("/error/nbd", test_nbd_errors);
 	ret = g_test_run();
