@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A host whose calls fail under a real mpqemu-remote, and what its guest is told: strace makes the
- * calls fail that touch the image, a tmpfs is full, an NBD server says no or nothing at all.
+ * What a real mpqemu-remote asks of its host, and what its guest is told when the host fails:
+ * strace makes the calls fail that touch the image, a tmpfs is full, an NBD server says no or
+ * nothing at all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -201,6 +202,52 @@ static void test_call(const void *data)
 		g_assert_cmphex(sense(&h, SYNC), ==, 0);
 	end(&h, row->lost ? 4 : 0);
 	check_injected();
+}
+
+/* ---- what the host is asked ---- */
+
+/*
+ * A write that is to be stable is so at the host: FUA, WRITE AND VERIFY, and all with the write
+ * cache off; SYNCHRONIZE CACHE and switching the cache off flush.
+ */
+static void test_stable(void)
+{
+	static const char want[] =
+		"pwrite64 pwritev2+DSYNC fdatasync pwritev2+DSYNC pread64 fallocate "
+		"fdatasync pwritev2+DSYNC pwritev2+DSYNC fallocate fdatasync fdatasync ";
+	const struct cmd cache_off = { .cdb = { 0x15, 0x10, 0, 0, 24 }, .cdb_len = 6,
+				       .data_len = 24 };
+	g_autofree char *image = in_dir("image"), *trace = in_dir("trace"), *text = NULL;
+	g_autoptr(GString) got = g_string_new(NULL);
+	g_auto(GStrv) lines = NULL;
+	struct host h;
+
+	if (without_strace())
+		return;
+	make_image(image);
+	start_injected(&h, image, "", "-e trace=pread64,pwrite64,pwritev2,fdatasync,fallocate");
+	g_assert_cmphex(sense(&h, WRITE_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, FUA_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, SYNC), ==, 0);
+	g_assert_cmphex(sense(&h, command(0x2e, 0, 8, 8, 4096)), ==, 0);
+	g_assert_cmphex(sense(&h, SAME_AT(8)), ==, 0);
+	memcpy(h.rig.ram + CMD_DATA(0), (uint8_t [24]){ [4] = 0x08, 18 }, 24);
+	g_assert_cmphex(host_sense(&h, &cache_off), ==, 0);
+	g_assert_cmphex(sense(&h, WRITE_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, FUA_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, SAME_AT(8)), ==, 0);
+	end(&h, 0);		/* one more flush */
+	g_assert_true(g_file_get_contents(trace, &text, NULL, NULL));
+	lines = g_strsplit(text, "\n", -1);
+	for (unsigned i = 0; lines[i]; i++) {
+		const char *name = lines[i] + strspn(lines[i], "0123456789 ");
+
+		if (!g_ascii_isalpha(*name))
+			continue;	/* the rest of a call, a process's end */
+		g_string_append_len(got, name, strcspn(name, "("));
+		g_string_append(got, strstr(name, "RWF_DSYNC") ? "+DSYNC " : " ");
+	}
+	g_assert_cmpstr(got->str, ==, want);
 }
 
 /* ---- the image itself ---- */
@@ -469,6 +516,7 @@ int main(int argc, char **argv)
 
 		g_test_add_data_func(name, &rows[i], test_call);
 	}
+	g_test_add_func("/error/stable", test_stable);
 	g_test_add_func("/error/truncated", test_truncated);
 	g_test_add_func("/error/full", test_full);
 	g_test_add_data_func("/error/hang-up", NULL, test_end);

@@ -188,9 +188,25 @@ static void check_bites(struct round *r, uint8_t *disk)
 	}
 }
 
+/* The ways to an image; O_DIRECT where its file system has it. */
+static char *make_drive(struct round *r)
+{
+	static const char *const options[] = {
+		"", ",cache=none", ",cache=writethrough", ",discard=unmap,detect-zeroes=unmap",
+	};
+	unsigned i = pick(r, G_N_ELEMENTS(options));
+	int fd = open(r->path, O_RDWR | O_DIRECT | O_CLOEXEC);
+
+	if (fd < 0 && i == 1)
+		i = 0;
+	if (fd >= 0)
+		close(fd);
+	return g_strdup_printf("file=%s,format=raw%s", r->path, options[i]);
+}
+
 static void run_round(struct round *r, uint32_t seed)
 {
-	g_autofree char *drive = g_strdup_printf("file=%s,format=raw", r->path);
+	g_autofree char *drive = NULL;
 	static uint8_t disk[SECTORS * LEDGER_SECTOR];
 	char why[200];
 	int status;
@@ -199,6 +215,7 @@ static void run_round(struct round *r, uint32_t seed)
 	write_first_content(r);
 	memset(r->slot, 0, sizeof(r->slot));
 	r->busy = 0;
+	drive = make_drive(r);
 	host_start(&r->host, drive, NULL);
 	take_attentions(r);
 	g_assert_true(is_locked(r->fd));
