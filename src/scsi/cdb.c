@@ -30,8 +30,8 @@ const struct cdb_row cdb_table[] = {
 	/* SPC-3 6.4 */
 	{ 0x12, -1, D | C, 6, ALWAYS | CDB_NO_LUN_OK, "INQUIRY",
 	  { 0x12, 0x01, 0xff, 0xff, 0xff, 0 }, cmd_inquiry },
-	/* SPC-3 6.7 */
-	{ 0x15, -1, D | C, 6, 0, "MODE SELECT(6)", { 0x15, 0x10, 0, 0, 0xff, 0 },
+	/* SPC-3 6.7; alone: the flush when the cache goes off is to cover what is under way */
+	{ 0x15, -1, D | C, 6, CDB_ALONE, "MODE SELECT(6)", { 0x15, 0x10, 0, 0, 0xff, 0 },
 	  cmd_mode_select, mode_select_moved },
 	/* SPC-2 7.22 */
 	{ 0x16, -1, D | C, 6, 0, "RESERVE(6)", { 0x16, 0, 0, 0, 0, 0 }, cmd_reserve },
@@ -98,7 +98,7 @@ const struct cdb_row cdb_table[] = {
 	{ 0x51, -1, C, 10, CDB_MEDIUM, "READ DISC INFORMATION",
 	  { 0x51, 0x07, 0, 0, 0, 0, 0, 0xff, 0xff, 0 }, cmd_read_disc_information },
 	/* SPC-3 6.8 */
-	{ 0x55, -1, D | C, 10, 0, "MODE SELECT(10)",
+	{ 0x55, -1, D | C, 10, CDB_ALONE, "MODE SELECT(10)",
 	  { 0x55, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0 }, cmd_mode_select, mode_select_moved },
 	/* SPC-2 7.21 */
 	{ 0x56, -1, D | C, 10, 0, "RESERVE(10)", { 0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0 },

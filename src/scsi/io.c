@@ -152,6 +152,15 @@ static bool io_poisoned(const struct task *t)
 	       (t->s->io_op == BLOCK_FLUSH || t->s->io_flags & BLOCK_REQ_FUA);
 }
 
+/* The cache may have been switched off since the command began. */
+static void io_write_through(struct task *t)
+{
+	bool writes = t->s->io_op == BLOCK_WRITE || t->s->io_op == BLOCK_ZERO;
+
+	if (writes && !t->unit->state->write_cache)
+		t->s->io_flags |= BLOCK_REQ_FUA;
+}
+
 void io_submit(struct task *t)
 {
 	struct scsi_bus *bus = t->bus;
@@ -159,6 +168,7 @@ void io_submit(struct task *t)
 	struct io *io = bus->free_ios;
 	bool data = s->io_op == BLOCK_READ || s->io_op == BLOCK_WRITE;
 
+	io_write_through(t);
 	if (io_poisoned(t)) {
 		/* not at once: what follows may be the next window, and so on without an end */
 		task_enter_wait(t, TASK_WAIT_FAIL);

@@ -54,6 +54,14 @@ void ledger_flushed(struct ledger *l, uint64_t issued)
 			l->write[i].durable = true;
 }
 
+void ledger_cache_off(struct ledger *l, uint64_t issued)
+{
+	ledger_flushed(l, issued);
+	for (unsigned i = 0; i < l->count; i++)
+		if (l->write[i].acked && !l->write[i].hint && !l->write[i].lazy)
+			l->write[i].durable = true;
+}
+
 void ledger_all_durable(struct ledger *l)
 {
 	ledger_flushed(l, UINT64_MAX);

@@ -30,6 +30,7 @@ struct ledger_write {
 	uint64_t issued, ended;		/* the ledger's time; UINT64_MAX: it has not */
 	bool acked, durable;
 	bool hint;			/* the disk may leave it: it is never durable */
+	bool lazy;			/* only a flush makes it durable */
 };
 
 struct ledger {
@@ -48,6 +49,8 @@ void ledger_end(struct ledger *l, unsigned number, bool acked, bool durable);
 /* A flush goes out; @return goes to ledger_flushed() when it was acknowledged. */
 uint64_t ledger_flush(struct ledger *l);
 void ledger_flushed(struct ledger *l, uint64_t issued);
+/* The write cache was switched off: all that was acknowledged but lazy writes is on the medium. */
+void ledger_cache_off(struct ledger *l, uint64_t issued);
 /* What was acknowledged must be found: for a disk that keeps its power. */
 void ledger_all_durable(struct ledger *l);
 

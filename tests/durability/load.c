@@ -17,8 +17,9 @@
 struct slot {
 	bool busy;
 	unsigned write;		/* the ledger's number; 0: none */
-	bool durable;		/* when it is acknowledged */
+	bool durable;		/* when it is acknowledged, whatever the cache */
 	uint64_t flush;		/* the ledger's; 0: it is none */
+	enum { MODE_NONE, MODE_CACHE_OFF, MODE_CACHE_ON } mode;
 	uint8_t data[PORT_MAX_DATA];
 };
 
@@ -32,7 +33,8 @@ struct run {
 	struct ledger ledger;
 	struct slot slot[PORT_SLOTS];
 	unsigned busy;
-	bool alone;		/* a command that wants to be alone is under way */
+	bool mode_busy;		/* a MODE SELECT is under way */
+	bool cache_off;		/* as the host knows: it was told so, and has not asked for it */
 	bool attention;		/* commands may be refused once, for a unit attention */
 };
 
@@ -59,7 +61,7 @@ static void put_write(struct run *r, struct making *m, enum ledger_kind kind, ui
 	for (uint32_t i = 0; i < sectors; i++)
 		ledger_stamp(&r->ledger, s->write, m->lba + i, s->data + i * LEDGER_SECTOR);
 	m->cmd.len = sectors * LEDGER_SECTOR;
-	s->durable = !m->cache_on;
+	s->durable = false;
 }
 
 /* WRITE(10), with FUA or without */
@@ -106,7 +108,7 @@ static void make_unmap(struct run *r, struct making *m)
 	uint8_t *list = m->slot->data;
 
 	put_write(r, m, LEDGER_ZERO, 0);
-	m->slot->durable = false;
+	r->ledger.write[m->slot->write].lazy = true;
 	r->ledger.write[m->slot->write].hint = !r->block->zero_after_discard;
 	memset(list, 0, 24);
 	put_be16(list, 22);
@@ -128,8 +130,8 @@ static void make_sync(struct run *r, struct making *m)
 }
 
 /*
- * MODE SELECT(6), caching page.  Alone: which of the writes beside it count as cached is nobody's
- * to say.  Switching the cache off writes what is in it.
+ * MODE SELECT(6), caching page, with writes under way.  Once it is known that the cache is off, all
+ * that was acknowledged before is on the medium, and all that is acknowledged later.
  */
 static void make_mode(struct run *r, struct making *m)
 {
@@ -143,9 +145,12 @@ static void make_mode(struct run *r, struct making *m)
 	m->cmd.cdb[1] = 0x10;
 	m->cmd.cdb[4] = 24;
 	m->cmd.cdb_len = 6;
+	m->slot->mode = m->cache_on ? MODE_CACHE_OFF : MODE_CACHE_ON;
 	if (m->cache_on)
 		m->slot->flush = ledger_flush(&r->ledger);
-	r->alone = true;
+	else
+		r->cache_off = false;
+	r->mode_busy = true;
 }
 
 typedef void make_fn(struct run *r, struct making *m);
@@ -170,7 +175,7 @@ static void start(struct run *r)
 	struct making m = { .slot = free_slot(r), .cmd.cdb_len = 10 };
 	make_fn *make = makers[pick(r, G_N_ELEMENTS(makers))];
 
-	if (!m.slot || r->alone || ledger_full(&r->ledger) || (make == make_mode && r->busy))
+	if (!m.slot || ledger_full(&r->ledger) || (make == make_mode && r->mode_busy))
 		return;
 	m.cache_on = port_cache_on(r->port);
 	m.lba = pick(r, PORT_SECTORS);
@@ -180,6 +185,7 @@ static void start(struct run *r)
 	m.cmd.data = m.slot->data;
 	m.slot->write = 0;
 	m.slot->flush = 0;
+	m.slot->mode = MODE_NONE;
 	make(r, &m);
 	m.slot->busy = true;
 	r->busy++;
@@ -190,16 +196,23 @@ static void start(struct run *r)
 
 static void slot_end(struct run *r, struct slot *s, bool good)
 {
-	if (s->write)
+	if (s->write) {
+		s->durable |= r->cache_off && !r->ledger.write[s->write].lazy;
 		ledger_end(&r->ledger, s->write, good, s->durable);
-	if (s->flush && good)
+	}
+	if (s->mode == MODE_CACHE_OFF && good) {
+		ledger_cache_off(&r->ledger, s->flush);
+		r->cache_off = true;
+	} else if (s->flush && good) {
 		ledger_flushed(&r->ledger, s->flush);
+	}
+	if (s->mode)
+		r->mode_busy = false;
 	r->count->acked += good;
 	r->count->durable += good && s->write && s->durable;
 	r->count->flushed += good && s->flush;
 	s->busy = false;
-	if (--r->busy == 0)
-		r->alone = false;
+	r->busy--;
 }
 
 static void poll_all(struct run *r)
@@ -226,7 +239,10 @@ static void kill_some(struct run *r)
 	if (!r->busy || (how == PORT_ABORT_TAG && !r->slot[slot].busy))
 		return;
 	port_kill(r->port, slot, how);
-	r->attention |= how >= PORT_BUS_DEVICE_RESET;
+	if (how >= PORT_BUS_DEVICE_RESET) {	/* mode pages go back to their defaults */
+		r->attention = true;
+		r->cache_off = false;
+	}
 	for (unsigned i = 0; i < PORT_SLOTS; i++) {
 		if (!r->slot[i].busy || (how == PORT_ABORT_TAG && i != slot))
 			continue;

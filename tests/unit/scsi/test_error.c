@@ -374,6 +374,68 @@ static void test_stable_writes(void)
 	rig_down(&rig);
 }
 
+/* A write that is under way when the cache goes off is on the medium, too, when that is known. */
+static void test_cache_off_meanwhile(void)
+{
+	struct scsi_command write = rig_cdb(WRITE_1), mode = rig_cdb("15 10 00 00 18 00");
+	uint8_t off[24] = { [4] = 0x08, 18 }, data[512] = { 1 };
+	struct memdisk *disk;
+	struct rig rig;
+	int w, m;
+
+	rig_up(&rig);
+	disk = &rig.disk[0];
+	disk->hold = true;
+	write.attr = mode.attr = SCSI_TASK_SIMPLE;
+	mode.tag = 1;
+	w = rig_command(&rig, &write);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, w, data, 512, SIZE_MAX));
+	m = rig_command(&rig, &mode);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, m, off, 24, SIZE_MAX));
+	g_assert_cmpuint(disk->count, ==, 1);		/* the flush waits */
+	memdisk_end(disk, 0, 0);
+	g_assert_true(rig_pump(&rig, w, NULL, 0, SIZE_MAX));
+	g_assert_false(rig_pump(&rig, m, NULL, 0, SIZE_MAX));
+	g_assert_cmpuint(disk->count, ==, 1);
+	g_assert_cmpuint(disk->pending[0]->op, ==, BLOCK_FLUSH);
+	memdisk_end(disk, 0, 0);
+	g_assert_true(rig_pump(&rig, m, NULL, 0, SIZE_MAX));
+	g_assert_cmpuint(scsi_status(rig.bus, m), ==, SCSI_GOOD);
+	scsi_release(rig.bus, m);
+	scsi_release(rig.bus, w);
+	rig_down(&rig);
+}
+
+/* So is one that was held back then, and is tried again later. */
+static void test_cache_off_held(void)
+{
+	struct scsi_command write = rig_cdb(WRITE_1);
+	uint8_t off[24] = { [4] = 0x08, 18 }, data[512] = { 1 };
+	struct rig rig;
+	int w;
+
+	rig_init(&rig, 1);
+	rig.units[0].config.werror = SCSI_ON_ERROR_STOP;
+	rig_start(&rig);
+	rig_do(&rig, "00 00 00 00 00 00", NULL, 0);
+	fail_next(&rig, BLOCK_WRITE, EIO);
+	write.attr = SCSI_TASK_SIMPLE;
+	w = rig_command(&rig, &write);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, w, data, 512, SIZE_MAX));
+	g_assert_cmpuint(rig.reports, ==, 1);
+	rig_good(&rig, "15 10 00 00 18 00", off, 24, 24);
+	g_assert_cmpuint(rig.disk[0].fua, ==, 0);
+	scsi_retry_held(rig.bus);
+	g_assert_true(rig_pump(&rig, w, NULL, 0, SIZE_MAX));
+	g_assert_cmpuint(scsi_status(rig.bus, w), ==, SCSI_GOOD);
+	g_assert_cmpuint(rig.disk[0].fua, ==, 1);
+	scsi_release(rig.bus, w);
+	rig_down(&rig);
+}
+
 /* Every command that writes is refused by a read-only unit, and by SWP. */
 static void test_write_protect(void)
 {
@@ -443,6 +505,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/scsi/error/no-latch", test_no_latch);
 	g_test_add_func("/scsi/error/flush-latch-inherited", test_flush_latch_inherited);
 	g_test_add_func("/scsi/error/stable-writes", test_stable_writes);
+	g_test_add_func("/scsi/error/cache-off-meanwhile", test_cache_off_meanwhile);
+	g_test_add_func("/scsi/error/cache-off-held", test_cache_off_held);
 	g_test_add_func("/scsi/error/write-protect", test_write_protect);
 	g_test_add_func("/scsi/error/sense-formats", test_sense_formats);
 	return g_test_run();
