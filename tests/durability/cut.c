@@ -33,11 +33,12 @@ static void run_seeds(struct load load, unsigned otherwise)
 		if (!load_run(&load, &sum, why, sizeof(why)))
 			g_error("%s; again with MPQ_DURABILITY_SEED=%u", why, load.seed);
 	g_test_message("%u seeds: %u acknowledged (%u writes durable by themselves), %u flushes, "
-		       "%u ended early, %u refused", count, sum.acked, sum.durable, sum.flushed,
-		       sum.killed, sum.refused);
+		       "%u reads, %u ended early, %u refused", count, sum.acked, sum.durable,
+		       sum.flushed, sum.read, sum.killed, sum.refused);
 	if (count > 1) {
 		g_assert_cmpuint(sum.durable, >, count);
 		g_assert_cmpuint(sum.flushed, >, count / 2);
+		g_assert_cmpuint(sum.read, >, count / 2);
 		g_assert_true(!load.kills || sum.killed > count);
 	}
 }

@@ -42,7 +42,7 @@ void ledger_end(struct ledger *l, unsigned number, bool acked, bool durable)
 	w->durable = acked && durable;
 }
 
-uint64_t ledger_flush(struct ledger *l)
+uint64_t ledger_tick(struct ledger *l)
 {
 	return ++l->now;
 }
@@ -90,21 +90,33 @@ void ledger_stamp(const struct ledger *l, unsigned number, uint32_t lba, void *s
 		p[i] = number * 31 + lba * 7 + i + (i >> 8);
 }
 
-/* The durable write that makes write @number in sector @lba a thing of the past, or -1. */
-static int overruled_by(const struct ledger *l, unsigned number, uint32_t lba)
+/*
+ * Must sector @lba hold write @w or a newer one?  On a disk that was cut (@read 0) when it is
+ * durable; for a read of that time when it had been acknowledged.
+ */
+static bool counts(const struct ledger_write *w, uint32_t lba, uint64_t read)
+{
+	if (!covers(w, lba))
+		return false;
+	return read ? w->acked && !w->hint && w->ended < read : w->durable;
+}
+
+/* The write that makes write @number in sector @lba a thing of the past, or -1. */
+static int overruled_by(const struct ledger *l, unsigned number, uint32_t lba, uint64_t read)
 {
 	for (unsigned i = 0; i < l->count; i++)
-		if (i != number && l->write[i].durable && covers(&l->write[i], lba) &&
+		if (i != number && counts(&l->write[i], lba, read) &&
 		    l->write[number].ended < l->write[i].issued)
 			return i;
 	return -1;
 }
 
-static bool check_zeroes(const struct ledger *l, uint32_t lba, char *why, unsigned why_size)
+static bool check_zeroes(const struct ledger *l, uint64_t read, uint32_t lba, char *why,
+			 unsigned why_size)
 {
 	for (unsigned i = 0; i < l->count; i++)
 		if (l->write[i].kind == LEDGER_ZERO && covers(&l->write[i], lba) &&
-		    overruled_by(l, i, lba) < 0)
+		    overruled_by(l, i, lba, read) < 0)
 			return true;
 	g_snprintf(why, why_size, "sector %u holds zeroes, which no write of now left there", lba);
 	return false;
@@ -115,15 +127,15 @@ static bool is_zero(const uint8_t *p)
 	return !p[0] && !memcmp(p, p + 1, LEDGER_SECTOR - 1);
 }
 
-bool ledger_check(const struct ledger *l, uint32_t lba, const void *sector, char *why,
-		  unsigned why_size)
+static bool check(const struct ledger *l, uint64_t read, uint32_t lba, const void *sector,
+		  char *why, unsigned why_size)
 {
 	uint8_t want[LEDGER_SECTOR];
 	unsigned number;
 	int by;
 
 	if (is_zero(sector))
-		return check_zeroes(l, lba, why, why_size);
+		return check_zeroes(l, read, lba, why, why_size);
 	number = get_le32((const uint8_t *)sector + 4);
 	if (number >= l->count || !covers(&l->write[number], lba)) {
 		g_snprintf(why, why_size, "sector %u holds what was never written there", lba);
@@ -134,17 +146,24 @@ bool ledger_check(const struct ledger *l, uint32_t lba, const void *sector, char
 		g_snprintf(why, why_size, "sector %u is torn; it begins as write %u", lba, number);
 		return false;
 	}
-	by = overruled_by(l, number, lba);
+	by = overruled_by(l, number, lba, read);
 	if (by >= 0)
 		g_snprintf(why, why_size, "sector %u holds write %u, which had ended before the "
-			   "durable write %d was issued", lba, number, by);
+			   "%s write %d was issued", lba, number, read ? "acknowledged" : "durable",
+			   by);
 	return by < 0;
+}
+
+bool ledger_check_read(const struct ledger *l, uint64_t issued, uint32_t lba, const void *sector,
+		       char *why, unsigned why_size)
+{
+	return check(l, issued, lba, sector, why, why_size);
 }
 
 bool ledger_check_all(const struct ledger *l, const uint8_t *disk, char *why, unsigned why_size)
 {
 	for (uint32_t lba = 0; lba < l->write[0].blocks; lba++)
-		if (!ledger_check(l, lba, disk + lba * LEDGER_SECTOR, why, why_size))
+		if (!check(l, 0, lba, disk + lba * LEDGER_SECTOR, why, why_size))
 			return false;
 	return true;
 }

@@ -46,8 +46,8 @@ bool ledger_full(const struct ledger *l);
 unsigned ledger_issue(struct ledger *l, enum ledger_kind kind, uint32_t lba, uint32_t blocks);
 /* It has ended.  @durable: an acknowledgement says that it is on the medium. */
 void ledger_end(struct ledger *l, unsigned number, bool acked, bool durable);
-/* A flush goes out; @return goes to ledger_flushed() when it was acknowledged. */
-uint64_t ledger_flush(struct ledger *l);
+/* A flush or a read goes out: the time, for what is called when it was acknowledged. */
+uint64_t ledger_tick(struct ledger *l);
 void ledger_flushed(struct ledger *l, uint64_t issued);
 /* The write cache was switched off: all that was acknowledged but lazy writes is on the medium. */
 void ledger_cache_off(struct ledger *l, uint64_t issued);
@@ -58,11 +58,12 @@ void ledger_all_durable(struct ledger *l);
 void ledger_stamp(const struct ledger *l, unsigned number, uint32_t lba, void *sector);
 
 /*
- * May sector @lba hold these 512 bytes?  Else one line in @why.
+ * May a read that was issued at @issued have found these 512 bytes in sector @lba?  Else one line
+ * in @why.  What was acknowledged before, it must find, or something newer.
  */
-bool ledger_check(const struct ledger *l, uint32_t lba, const void *sector, char *why,
-		  unsigned why_size);
-/* All of a disk. */
+bool ledger_check_read(const struct ledger *l, uint64_t issued, uint32_t lba, const void *sector,
+		       char *why, unsigned why_size);
+/* May a disk be this?  What is durable must be there, or something newer. */
 bool ledger_check_all(const struct ledger *l, const uint8_t *disk, char *why, unsigned why_size);
 
 #endif

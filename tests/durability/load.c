@@ -19,6 +19,8 @@ struct slot {
 	unsigned write;		/* the ledger's number; 0: none */
 	bool durable;		/* when it is acknowledged, whatever the cache */
 	uint64_t flush;		/* the ledger's; 0: it is none */
+	uint64_t read;		/* the same of a read */
+	uint32_t lba, blocks;
 	enum { MODE_NONE, MODE_CACHE_OFF, MODE_CACHE_ON } mode;
 	uint8_t data[PORT_MAX_DATA];
 };
@@ -35,6 +37,7 @@ struct run {
 	unsigned busy;
 	bool mode_busy;		/* a MODE SELECT is under way */
 	bool cache_off;		/* as the host knows: it was told so, and has not asked for it */
+	char bad[200];		/* what a read found that it may not */
 	bool attention;		/* commands may be refused once, for a unit attention */
 };
 
@@ -74,6 +77,15 @@ static void make_write(struct run *r, struct making *m)
 	m->slot->durable |= fua;
 	m->cmd.cdb[0] = 0x2a;
 	m->cmd.cdb[1] = fua ? 0x08 : 0;
+}
+
+/* READ(10) */
+static void make_read(struct run *r, struct making *m)
+{
+	m->cmd.cdb[0] = 0x28;
+	m->cmd.len = m->blocks * LEDGER_SECTOR;
+	m->cmd.in = true;
+	m->slot->read = ledger_tick(&r->ledger);
 }
 
 /* WRITE AND VERIFY(10) */
@@ -126,7 +138,7 @@ static void make_sync(struct run *r, struct making *m)
 {
 	memset(m->cmd.cdb, 0, sizeof(m->cmd.cdb));
 	m->cmd.cdb[0] = 0x35;
-	m->slot->flush = ledger_flush(&r->ledger);
+	m->slot->flush = ledger_tick(&r->ledger);
 }
 
 /*
@@ -147,7 +159,7 @@ static void make_mode(struct run *r, struct making *m)
 	m->cmd.cdb_len = 6;
 	m->slot->mode = m->cache_on ? MODE_CACHE_OFF : MODE_CACHE_ON;
 	if (m->cache_on)
-		m->slot->flush = ledger_flush(&r->ledger);
+		m->slot->flush = ledger_tick(&r->ledger);
 	else
 		r->cache_off = false;
 	r->mode_busy = true;
@@ -157,7 +169,7 @@ typedef void make_fn(struct run *r, struct making *m);
 
 static make_fn *const makers[] = {
 	make_write, make_write, make_write, make_verify, make_same, make_zero, make_unmap,
-	make_sync, make_sync, make_mode,
+	make_sync, make_sync, make_mode, make_read, make_read,
 };
 
 static struct slot *free_slot(struct run *r)
@@ -184,7 +196,9 @@ static void start(struct run *r)
 	put_be16(m.cmd.cdb + 7, m.blocks);
 	m.cmd.data = m.slot->data;
 	m.slot->write = 0;
-	m.slot->flush = 0;
+	m.slot->flush = m.slot->read = 0;
+	m.slot->lba = m.lba;
+	m.slot->blocks = m.blocks;
 	m.slot->mode = MODE_NONE;
 	make(r, &m);
 	m.slot->busy = true;
@@ -194,12 +208,22 @@ static void start(struct run *r)
 
 /* ---- their ends ---- */
 
+static void check_read(struct run *r, const struct slot *s)
+{
+	for (uint32_t i = 0; i < s->blocks && !r->bad[0]; i++)
+		ledger_check_read(&r->ledger, s->read, s->lba + i, s->data + i * LEDGER_SECTOR,
+				  r->bad, sizeof(r->bad));
+	r->count->read++;
+}
+
 static void slot_end(struct run *r, struct slot *s, bool good)
 {
 	if (s->write) {
 		s->durable |= r->cache_off && !r->ledger.write[s->write].lazy;
 		ledger_end(&r->ledger, s->write, good, s->durable);
 	}
+	if (s->read && good)
+		check_read(r, s);
 	if (s->mode == MODE_CACHE_OFF && good) {
 		ledger_cache_off(&r->ledger, s->flush);
 		r->cache_off = true;
@@ -282,6 +306,10 @@ static bool judge(struct run *r, char *why, unsigned why_size)
 {
 	static uint8_t disk[PORT_SECTORS * LEDGER_SECTOR];
 
+	if (r->bad[0]) {
+		g_snprintf(why, why_size, "a read: %s", r->bad);
+		return false;
+	}
 	memcpy(disk, cut_data(r->disk), sizeof(disk));
 	if (r->load->cut)
 		cut_power(r->disk, r->rand, disk);

@@ -3,9 +3,9 @@
 #define TEST_DURABILITY_LOAD_H
 
 /*
- * A random load of one seed: tagged writes of every kind that overlap each other, flushes, the
- * write cache switched on and off, commands ended early; a disk that carries them out in any order;
- * and then a power cut, or a quiet end.
+ * A random load of one seed: tagged writes of every kind that overlap each other, reads, flushes,
+ * the write cache switched on and off, commands ended early; a disk that carries them out in any
+ * order; and then a power cut, or a quiet end.
  */
 
 #include <stdbool.h>
@@ -23,7 +23,7 @@ struct load {
 
 /* What went on, added up: a load that does nothing finds nothing. */
 struct load_count {
-	unsigned acked, durable, flushed, killed, refused;
+	unsigned acked, durable, flushed, read, killed, refused;
 };
 
 /* Returns false with one line in @why when the disk holds in the end what it may not. */

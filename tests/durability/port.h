@@ -21,8 +21,9 @@ struct port;
 struct port_cmd {
 	uint8_t cdb[16];
 	uint8_t cdb_len;
-	const uint8_t *data;		/* data-out */
+	uint8_t *data;			/* data-out, or where data-in goes before it has ended */
 	uint32_t len;
+	bool in;
 };
 
 /* How to end commands early. */

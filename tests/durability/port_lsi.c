@@ -16,6 +16,9 @@ struct port {
 	struct rig rig;
 	struct cmd cmd[PORT_SLOTS];
 	bool ended[PORT_SLOTS];
+	uint8_t *in[PORT_SLOTS];	/* where its data goes; NULL: it is no read */
+	/* What was in guest memory when a read was ended early: nothing may come any more. */
+	uint8_t *left[PORT_SLOTS];
 };
 
 /* Making the disks of a rig costs more than a load: it is kept, and reset in between. */
@@ -41,8 +44,27 @@ struct port *port_up(port_make_block *make, void *opaque, struct block **ret_blo
 	return kept;
 }
 
+static void check_left(struct port *p, unsigned slot)
+{
+	if (p->left[slot])
+		g_assert_cmpmem(p->left[slot], PORT_MAX_DATA, p->rig.ram + CMD_DATA(slot),
+				PORT_MAX_DATA);
+	g_free(p->left[slot]);
+	p->left[slot] = NULL;
+}
+
+static void leave(struct port *p, unsigned slot)
+{
+	if (p->in[slot] && !p->left[slot])
+		p->left[slot] = g_memdup2(p->rig.ram + CMD_DATA(slot), PORT_MAX_DATA);
+}
+
 void port_down(struct port *p)
 {
+	for (unsigned i = 0; i < PORT_SLOTS; i++) {
+		check_left(p, i);
+		p->in[i] = NULL;
+	}
 	port_kill(p, 0, PORT_DEVICE_RESET);
 	rig_ready(&p->rig);
 }
@@ -60,8 +82,12 @@ void port_start(struct port *p, unsigned slot, const struct port_cmd *c)
 
 	*cmd = (struct cmd){ .tag = slot, .cdb_len = c->cdb_len, .data_len = c->len };
 	memcpy(cmd->cdb, c->cdb, sizeof(cmd->cdb));
-	if (c->len)
+	check_left(p, slot);
+	p->in[slot] = c->in ? c->data : NULL;
+	if (c->len && !c->in)
 		memcpy(p->rig.ram + CMD_DATA(slot), c->data, c->len);
+	else
+		memset(p->rig.ram + CMD_DATA(slot), 0xee, PORT_MAX_DATA);
 	note(p, slot, cmd_start(&p->rig, slot, cmd));
 }
 
@@ -94,6 +120,9 @@ bool port_ended(struct port *p, unsigned slot, uint8_t *ret_status)
 		return false;
 	*ret_status = cmd_status(&p->rig, slot);
 	p->ended[slot] = false;
+	if (p->in[slot])
+		memcpy(p->in[slot], p->rig.ram + CMD_DATA(slot), p->cmd[slot].data_len);
+	p->in[slot] = NULL;
 	return true;
 }
 
@@ -144,6 +173,7 @@ void port_kill(struct port *p, unsigned slot, enum port_kill how)
 	if (how == PORT_ABORT_TAG) {
 		send_message(&p->rig, slot, messages[how]);
 		p->ended[slot] = false;
+		leave(p, slot);
 		return;
 	}
 	if (how < G_N_ELEMENTS(messages))
@@ -152,6 +182,8 @@ void port_kill(struct port *p, unsigned slot, enum port_kill how)
 		reset(&p->rig, how);
 	g_assert_cmpuint(scsi_active(p->rig.l->scsi), ==, 0);
 	memset(p->ended, 0, sizeof(p->ended));
+	for (unsigned i = 0; i < PORT_SLOTS; i++)
+		leave(p, i);
 }
 
 bool port_cache_on(const struct port *p)

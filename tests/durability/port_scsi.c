@@ -11,7 +11,7 @@ const bool port_takes_block = true;
 
 struct slot {
 	int req;		/* -1: free */
-	const uint8_t *data;
+	uint8_t *data;
 	size_t moved;
 };
 
@@ -58,13 +58,19 @@ void port_start(struct port *p, unsigned slot, const struct port_cmd *c)
 	g_assert_cmpint(s->req, >=, 0);
 }
 
+static bool moves(enum scsi_phase phase)
+{
+	return phase == SCSI_PHASE_DATA_OUT || phase == SCSI_PHASE_DATA_IN;
+}
+
 static void move_data(struct port *p, struct slot *s)
 {
-	while (s->req >= 0 && scsi_phase(p->rig.bus, s->req) == SCSI_PHASE_DATA_OUT) {
+	while (s->req >= 0 && moves(scsi_phase(p->rig.bus, s->req))) {
+		bool in = scsi_phase(p->rig.bus, s->req) == SCSI_PHASE_DATA_IN;
 		size_t len;
 		uint8_t *window = scsi_window(p->rig.bus, s->req, &len);
 
-		memcpy(window, s->data + s->moved, len);
+		memcpy(in ? s->data + s->moved : window, in ? window : s->data + s->moved, len);
 		s->moved += len;
 		scsi_advance(p->rig.bus, s->req, len);
 	}
