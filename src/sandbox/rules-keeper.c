@@ -20,6 +20,7 @@
 
 static const struct filter_rule rules[] = {
 	{ CALL(poll), 0, { { 0 } }, "waits for everything" },
+	{ CALL(restart_syscall), 0, { { 0 } }, "goes on waiting after it was stopped" },
 	{ CALL(read), 0, { { 0 } }, "signals, the log pipe, events" },
 	{ CALL(write), 0, { { 0 } }, "the log" },
 	{ CALL(recvfrom), 0, { EQ(4, "src_addr", 0) }, "control channel, monitor" },

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -262,6 +263,8 @@ bool onerror_create(const struct remote_plan *plan, struct onerror **ret, GError
 {
 	struct onerror *o = g_new0(struct onerror, 1);
 
+	/* Opens files, which the keeper may not later. */
+	json_object_seed(0);
 	o->plan = plan;
 	o->events = -1;
 	o->tokens = TELL_BURST;
