@@ -16,13 +16,14 @@ static struct {
 	int fd;
 	enum log_level level;
 	bool timestamp;
-	unsigned long lost;
+	unsigned long lost, told;	/* lines; and how many of them a later line has told of */
 	char prog[64];
 } log_state = { .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .prog = "mpqemu" };
 
 void log_init(int fd, const char *prog)
 {
 	log_state.fd = fd;
+	log_state.told = log_state.lost;	/* the new reader has missed nothing yet */
 	snprintf(log_state.prog, sizeof(log_state.prog), "%s", prog);
 }
 
@@ -45,7 +46,7 @@ void log_set_timestamp(bool on)
  * One write, and only when it will not wait: a reader that has stopped must not stop who logs.  A
  * pipe that is writable takes PIPE_BUF bytes, which is all that ever comes at once.
  */
-static void write_now(const void *text, size_t len)
+static bool write_now(const void *text, size_t len)
 {
 	struct pollfd p = { .fd = log_state.fd, .events = POLLOUT };
 	ssize_t n = -1;
@@ -54,13 +55,7 @@ static void write_now(const void *text, size_t len)
 		do
 			n = write(log_state.fd, text, len);
 		while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)len)
-		log_state.lost++;
-}
-
-void log_copy(const void *lines, unsigned long len)
-{
-	write_now(lines, len);
+	return n == (ssize_t)len;
 }
 
 unsigned long log_lost(void)
@@ -119,6 +114,43 @@ static void line_add_time(char *line, size_t *len)
 		 ts.tv_nsec / 1000);
 }
 
+static void line_begin(char *line, size_t *len, enum log_level level)
+{
+	if (log_state.timestamp)
+		line_add_time(line, len);
+	line_add(line, len, "%s: %s", log_state.prog,
+		 level == LOG_LEVEL_WARNING ? "warning: " : "");
+}
+
+/* Whole lines, @count of them.  The first that go through again say how many did not. */
+static void write_lines(const void *lines, size_t len, unsigned long count)
+{
+	char note[LINE_MAX_BYTES];
+	size_t note_len = 0;
+
+	if (!write_now(lines, len)) {
+		log_state.lost += count;
+		return;
+	}
+	if (log_state.lost == log_state.told)
+		return;
+	line_begin(note, &note_len, LOG_LEVEL_WARNING);
+	line_add(note, &note_len, "%lu log lines before the last were lost\n",
+		 log_state.lost - log_state.told);
+	if (write_now(note, note_len))
+		log_state.told = log_state.lost;
+}
+
+void log_copy(const void *lines, unsigned long len)
+{
+	const char *text = lines;
+	unsigned long count = 0;
+
+	for (unsigned long i = 0; i < len; i++)
+		count += text[i] == '\n';
+	write_lines(lines, len, count);
+}
+
 void log_vline(enum log_level level, const char *fmt, va_list ap)
 {
 	char line[LINE_MAX_BYTES];
@@ -127,16 +159,13 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 
 	if (level > log_state.level)
 		return;
-	if (log_state.timestamp)
-		line_add_time(line, &len);
-	line_add(line, &len, "%s: %s", log_state.prog,
-		 level == LOG_LEVEL_WARNING ? "warning: " : "");
+	line_begin(line, &len, level);
 	line_addv(line, &len, fmt, ap);
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
 	line[len++] = '\n';
-	write_now(line, len);
+	write_lines(line, len, 1);
 	errno = saved;
 }
 
@@ -163,7 +192,8 @@ void log_signal(const char *text, uint64_t number, unsigned base)
 	end = put_text(end, "0x", base == 16 ? 2 : 0);
 	end = put_text(end, d, sizeof(digits));
 	*end++ = '\n';
-	write_now(line, end - line);
+	if (!write_now(line, end - line))
+		log_state.lost++;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

@@ -36,8 +36,8 @@ void log_set_timestamp(bool on);
 
 /*
  * Writes "PROG: text\n" (warnings: "PROG: warning: text\n").  A line is cut at 1023 bytes; control
- * characters in it are written as '?'.  A full or closed log fd loses the line and counts it
- * (SIGPIPE must be ignored).  Keeps errno.
+ * characters in it are written as '?'.  A full or closed log fd loses the line (SIGPIPE must be
+ * ignored); after the next line that it takes, one says how many were lost.  Keeps errno.
  */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_vline(enum log_level level, const char *fmt, va_list ap)
@@ -51,7 +51,7 @@ void log_signal(const char *text, uint64_t number, unsigned base);
 
 /*
  * Writes finished lines of another process as they are, at most PIPE_BUF bytes; like a line of
- * our own, they are lost when the log fd does not take them at once.
+ * our own, they are lost, and counted, when the log fd does not take them at once.
  */
 void log_copy(const void *lines, unsigned long len);
 
