@@ -30,7 +30,10 @@ static void irq_close(struct serve *serve)
 	fd_close(&serve->irqfd);
 }
 
-/* The peer sees the end now, though other sessions of the process go on. */
+/*
+ * The peer sees the end now, though other sessions of the process go on, and nothing of the device
+ * lands in the VM's RAM any more.
+ */
 void serve_stop(struct serve *serve)
 {
 	int ret;
@@ -43,6 +46,7 @@ void serve_stop(struct serve *serve)
 	ret = conn_hang_up(&serve->conn);
 	if (ret)
 		log_error("%s: cannot close the connection: %s", serve->dev.id, log_errname(ret));
+	guestmem_set(serve->mem, NULL, 0);
 	serve->open = false;
 }
 

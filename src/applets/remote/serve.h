@@ -64,7 +64,7 @@ int serve_init(struct serve *serve, struct loop *loop, struct guestmem_arena *ar
 	       void *scsi_config, const struct serve_ops *ops);
 /* Begins to listen to the peer. */
 int serve_start(struct serve *serve);
-/* Takes no more messages and drops the interrupt fds; closed() is not called. */
+/* Takes no more messages, drops the interrupt fds and guest RAM; closed() is not called. */
 void serve_stop(struct serve *serve);
 void serve_finish(struct serve *serve);
 

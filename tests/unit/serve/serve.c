@@ -253,14 +253,15 @@ static void send_violation(struct world *w, unsigned row)
 static void test_violations(void)
 {
 	for (unsigned i = 0; i < G_N_ELEMENTS(violations); i++) {
+		struct mpq_sync_sysmem sync = { .size = { 4096 } };
 		struct world w;
-		int irq[2];
+		int irq[2], ram;
 		unsigned fds;
 
 		g_test_message("%s", violations[i].name);
 		world_init(&w);
 		fds = open_fds();
-		/* With all that a session may hold: interrupt fds are closed with it. */
+		/* With all that a session may hold: interrupt fds and RAM go with it. */
 		irq[0] = fd_of(EVENT);
 		irq[1] = fd_of(EVENT);
 		send_fds(&w, MPQ_SET_IRQFD, NULL, 0, irq, 2);
@@ -268,6 +269,11 @@ static void test_violations(void)
 		g_assert_cmpuint(open_fds(), ==, fds + 4);
 		must(close(irq[0]));
 		must(close(irq[1]));
+		ram = fd_of(MEMFD);
+		send_fds(&w, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), &ram, 1);
+		must(close(ram));
+		settle(&w);
+		g_assert_cmpuint(guestmem_count(w.serve.mem), ==, 1);
 		send_violation(&w, i);
 		send_fds(&w, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);	/* not served any more */
 		settle(&w);
@@ -275,6 +281,7 @@ static void test_violations(void)
 		g_assert_cmpint(w.end, ==, SERVE_END_PROTOCOL);
 		assert_hung_up(&w);
 		g_assert_cmpuint(open_fds(), ==, fds);
+		g_assert_cmpuint(guestmem_count(w.serve.mem), ==, 0);
 		world_finish(&w);
 		g_assert_cmpuint(w.closed, ==, 1);
 	}
@@ -324,6 +331,32 @@ static void test_end_inside(void)
 		settle(&w);
 		g_assert_cmpuint(w.closed, ==, 1);
 		g_assert_cmpint(w.end, ==, SERVE_END_MID_MESSAGE);
+		world_finish(&w);
+	}
+}
+
+/* A write of which a part came has no part of its effect, whichever part it is. */
+static void test_end_inside_write(void)
+{
+	struct {
+		struct mpq_header h;
+		struct mpq_bar bar;
+	} m = { { .cmd = MPQ_BAR_WRITE, .size = 24 },
+		{ .addr = BAR + 4, .val = 0xffffffff, .size = 4, .memory = 1 } };
+
+	for (size_t cut = 1; cut < sizeof(m); cut++) {
+		g_autofree void *before = g_malloc(edu_class.state_size);
+		struct world w;
+
+		world_init(&w);
+		device_enable(&w);
+		memcpy(before, w.state, edu_class.state_size);
+		must(send(w.peer.fd, &m, cut, 0));
+		settle(&w);
+		fd_close(&w.peer.fd);
+		settle(&w);
+		g_assert_cmpint(w.end, ==, SERVE_END_MID_MESSAGE);
+		g_assert_cmpmem(before, edu_class.state_size, w.state, edu_class.state_size);
 		world_finish(&w);
 	}
 }
@@ -726,6 +759,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/serve/violations", test_violations);
 	g_test_add_func("/serve/irq-no-eventfd", test_irq_no_eventfd);
 	g_test_add_func("/serve/end-inside", test_end_inside);
+	g_test_add_func("/serve/end-inside-write", test_end_inside_write);
 	g_test_add_func("/serve/end-clean", test_end_clean);
 	g_test_add_func("/serve/end-unread", test_end_unread);
 	g_test_add_func("/serve/stalled-reader", test_stalled_reader);
