@@ -57,10 +57,10 @@ static enum lsi_done insn_select(struct lsi *l)
 	if (select_id(l, &id))
 		return lsi_bus_fault(l);
 	bus_ack(l);
-	if (bus->selecting) {
+	if (bus->selecting)
 		bus_look(l);
+	if (l->s->run != RUN_ACTIVE)
 		return INSN_DONE;
-	}
 	if (bus->connected) {
 		lsi_put32(l, R_DSP, alt);
 		return INSN_DONE;
@@ -91,11 +91,9 @@ static enum lsi_done insn_wait_reselect(struct lsi *l)
 	uint32_t alt = alternate(l);
 
 	bus_ack(l);
-	if (l->s->bus.selecting) {
+	if (l->s->bus.selecting)
 		bus_look(l);
-		return INSN_DONE;
-	}
-	if (l->s->bus.connected || bus_reselect(l))
+	if (l->s->run != RUN_ACTIVE || l->s->bus.connected || bus_reselect(l))
 		return INSN_DONE;
 	if (!(*lsi_reg(l, R_ISTAT0) & ISTAT0_SIGP))
 		return lsi_wait(l, RUN_WAIT_RESELECT);

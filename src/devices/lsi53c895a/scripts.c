@@ -42,8 +42,11 @@ void lsi_wake(struct lsi *l, enum lsi_run state)
 	loop_work_queue(l->dev->host.loop, &l->work);
 }
 
+/* An interrupt may have stopped the engine in this very instruction: then that is its end. */
 enum lsi_done lsi_wait(struct lsi *l, enum lsi_run state)
 {
+	if (l->s->run != RUN_ACTIVE)
+		return INSN_DONE;
 	l->s->run = state;
 	return INSN_WAIT;
 }
@@ -77,7 +80,8 @@ static bool has_third_word(const struct lsi *l, uint32_t insn)
 
 /*
  * Fetches the instruction at DSP into insn[].  A first word of zero is skipped on its own, as
- * SeaBIOS's driver needs it: its script has such a word where it moves no data.
+ * SeaBIOS's driver needs it: its script has such a word where it moves no data.  A script that lies
+ * in the chip's registers may be stopped by an interrupt that reading them brings.
  */
 static void fetch(struct lsi *l)
 {
@@ -92,6 +96,8 @@ static void fetch(struct lsi *l)
 			return;
 		}
 	}
+	if (l->s->run != RUN_ACTIVE)
+		return;
 	l->s->insn_at = at;
 	l->s->insn[0] = get_le32(buf);
 	if (!l->s->insn[0]) {
@@ -104,6 +110,8 @@ static void fetch(struct lsi *l)
 			lsi_bus_fault(l);
 			return;
 		}
+		if (l->s->run != RUN_ACTIVE)
+			return;
 		l->s->insn[2] = get_le32(buf);
 		words = 3;
 	}

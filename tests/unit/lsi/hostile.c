@@ -231,6 +231,70 @@ static void test_mismatch_stops(void)
 	hostile_down(&rig);
 }
 
+/* ABORT is heard, but a bus fault keeps its phase from ending: the target waits to go away. */
+static void abort_without_end(struct rig *rig, struct prog *p)
+{
+	uint8_t *messages = rig->ram + RIG_RAM - 64;
+
+	memset(messages, 0x08, 64);
+	memcpy(messages, "\xc0\x06", 2);
+	*p = prog_at(rig, AT);
+	put2(p, S_SELECT_ATN(0), 0);
+	put2(p, S_MOVE(PHASE_MSG_OUT, 0x100), RIG_RAM - 64);
+	prog_run(p);
+	g_assert_cmphex(take_irq(rig).dstat, ==, DSTAT_BF);
+	g_assert_cmpint(rig->state->bus.after, ==, AFTER_ABORT);
+	*p = prog_at(rig, AT);
+}
+
+/*
+ * The same where the interrupt comes from inside an instruction: the bus goes free in a Wait
+ * Reselect, a Select or a Wait Disconnect, none of which may go on then.
+ */
+static void test_stop_inside_instruction(void)
+{
+	static const uint32_t insns[] = { S_WAIT_RESEL, S_SELECT(1), S_WAIT_DISC, S_CLEAR(S_ACK),
+					  S_MOVE(PHASE_DATA_IN, 4), S_JUMP | S_WHEN(0) };
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	for (unsigned i = 0; i < G_N_ELEMENTS(insns); i++) {
+		abort_without_end(&rig, &p);
+		put2(&p, S_SET(S_ACK), 0);
+		put2(&p, S_CLEAR(S_ATN), 0);
+		put2(&p, insns[i], AT + 64);
+		put2(&p, S_INT, 1);
+		prog_run(&p);
+		g_assert_cmphex(take_irq(&rig).sist, ==, SIST_UDC);
+		g_assert_cmpint(rig.state->run, ==, RUN_STOPPED);
+		g_assert_cmphex(rd8(&rig, R_ISTAT1) & ISTAT1_SRUN, ==, 0);
+		g_assert_cmpint(rig.state->bus.connected, ==, 0);
+		rig_pass(&rig, 5);
+		g_assert_cmphex(take_irq(&rig).dstat, ==, 0);
+		assert_recovers(&rig);
+	}
+	hostile_down(&rig);
+}
+
+/* A fetch that reads SBCL finds the bus free: UDC, and what was fetched is not executed. */
+static void test_stop_inside_fetch(void)
+{
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	abort_without_end(&rig, &p);
+	put2(&p, S_CLEAR(S_ATN), 0);
+	put2(&p, S_JUMP, RIG_REGS + R_SFBR);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).sist, ==, SIST_UDC);
+	g_assert_cmpint(rig.state->run, ==, RUN_STOPPED);
+	g_assert_cmpint(rig.state->live, ==, 0);
+	g_assert_cmphex(rd32(&rig, R_DSP), ==, RIG_REGS + R_SFBR);
+	hostile_down(&rig);
+}
+
 /* d139fe9ad8, bfd6e7ae6a: what Linux does: registers written by a script that runs from the RAM. */
 static void test_own_registers_from_own_ram(void)
 {
@@ -262,6 +326,8 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/hostile/CVE-2022-0216", test_two_cancels);
 	hostile_add("/lsi/hostile/65be64e2bf", test_spin_on_memory);
 	hostile_add("/lsi/hostile/3903edaf85", test_mismatch_stops);
+	hostile_add("/lsi/hostile/3903edaf85-inside-instruction", test_stop_inside_instruction);
+	hostile_add("/lsi/hostile/3903edaf85-inside-fetch", test_stop_inside_fetch);
 	hostile_add("/lsi/hostile/d139fe9ad8-bfd6e7ae6a", test_own_registers_from_own_ram);
 	return g_test_run();
 }
