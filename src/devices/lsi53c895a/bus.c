@@ -299,6 +299,7 @@ static void command_ready(void *opaque, unsigned req)
 
 	if (!nexus_alive(l, req))
 		return;
+	pace_io(l);
 	if (n->disconnected && !n->ready) {
 		n->ready = 1;
 		n->order = l->s->ready_order++;

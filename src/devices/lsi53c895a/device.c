@@ -71,6 +71,7 @@ static void chip_reset(struct lsi *l)
 	loop_timer_cancel(l->dev->host.loop, &l->gen);
 	loop_timer_cancel(l->dev->host.loop, &l->hth);
 	l->s->gen_deadline = l->s->hth_deadline = 0;
+	pace_reset(l);
 	l->s->pend = 0;
 	l->s->carry = 0;
 	l->s->stacked_dstat = 0;
@@ -147,6 +148,7 @@ static uint64_t lsi_read(struct pci_dev *dev, unsigned bar, uint64_t off, unsign
 	struct lsi *l = lsi_of(dev);
 	uint32_t val = 0;
 
+	pace_access(l);
 	if (bar == LSI_BAR_RAM) {
 		memcpy(&val, l->s->ram + off, size);
 		return le32toh(val);
@@ -161,6 +163,7 @@ static void lsi_write(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned 
 	struct lsi *l = lsi_of(dev);
 	uint32_t le = htole32(val);
 
+	pace_access(l);
 	if (bar == LSI_BAR_RAM) {
 		memcpy(l->s->ram + off, &le, size);
 		return;
@@ -177,8 +180,7 @@ static void resume(struct lsi *l)
 		loop_timer_set(l->dev->host.loop, &l->gen, l->s->gen_deadline);
 	if (l->s->hth_deadline)
 		loop_timer_set(l->dev->host.loop, &l->hth, l->s->hth_deadline);
-	if (l->s->run == RUN_ACTIVE)
-		loop_work_queue(l->dev->host.loop, &l->work);
+	pace_resume(l);
 }
 
 static int lsi_realize(struct pci_dev *dev)
@@ -197,6 +199,7 @@ static int lsi_realize(struct pci_dev *dev)
 	l->work = (struct loop_work){ .fn = lsi_slice, .opaque = l };
 	l->gen = (struct loop_timer){ .fn = gen_expired, .opaque = l };
 	l->hth = (struct loop_timer){ .fn = hth_expired, .opaque = l };
+	l->pace = (struct loop_timer){ .fn = pace_expired, .opaque = l };
 	l->scsi = scsi_bus_create(setup ? setup : &l->no_units, &l->s->scsi, &lsi_scsi_ops, l,
 				  dev->host.loop);
 	if (!l->scsi) {
@@ -211,6 +214,7 @@ static int lsi_realize(struct pci_dev *dev)
 		return 0;
 	}
 	l->s->initialized = 1;
+	pace_reset(l);
 	regs_reset(&lsi_regs, l->s->regs);
 	l->s->pci.config[PCI_LATENCY_TIMER] = 0xff;
 	return 0;
@@ -225,6 +229,7 @@ static void lsi_unrealize(struct pci_dev *dev)
 	loop_work_cancel(dev->host.loop, &l->work);
 	loop_timer_cancel(dev->host.loop, &l->gen);
 	loop_timer_cancel(dev->host.loop, &l->hth);
+	loop_timer_cancel(dev->host.loop, &l->pace);
 	scsi_bus_destroy(l->scsi);
 	free(l);
 	dev->priv = NULL;

@@ -15,6 +15,12 @@
  * a slice is entered again with its words, and what it has left, in the state.  Nothing here calls
  * the engine from inside the engine: a register that a script writes only leaves a mark in pend.
  *
+ * Its pace is a bucket of credit (pace.c).  A unit is an instruction, or LSI_UNIT_BYTES that it
+ * moved.  While there is credit the next slice comes with the next pass of the loop; without it,
+ * LSI_PACE later.  An access of the guest's to the chip gives credit, and so does a command that
+ * the disk got further, as long as the guest still comes to look now and then.  So a script that
+ * runs without an end gets a slice a millisecond, and one that drives I/O is never held up.
+ *
  * The bus is what the target that the chip is connected to does.  It is computed when someone looks
  * (bus_poll()): what the target wants next follows from the messages it still has to send, from
  * whether it has had its command, and from the command's phase.
@@ -38,6 +44,12 @@
 /* Bytes of a slice that are used up by what takes longer than to copy a byte. */
 #define LSI_REG_COST 64		/* a script's access to a register in a BAR */
 #define LSI_MESSAGE_COST 1024	/* a message: it may look at all commands */
+#define LSI_UNIT_BYTES 512
+#define LSI_CREDIT_MAX (1u << 20)	/* a thousand full slices: about 0.1 s */
+#define LSI_CREDIT_ACCESS (1u << 17)	/* for an access of the guest's */
+#define LSI_CREDIT_IO (1u << 10)	/* at least, for a command that left WAIT: a full slice */
+#define LSI_IO_MAX (1u << 16)		/* such commands since the guest's last access */
+#define LSI_PACE LOOP_MS		/* ns between slices without credit */
 #define LSI_MSG_IN 32		/* bytes that a target may have to say */
 #define LSI_MSG_OUT 16		/* the longest message that is understood */
 
@@ -110,6 +122,9 @@ struct lsi_state {
 	uint32_t move_left, move_len;	/* bytes */
 	uint64_t move_src, move_dst;	/* a block move in either direction has dst only */
 	int64_t gen_deadline, hth_deadline;	/* CLOCK_MONOTONIC ns; 0: not running */
+	int64_t pace_deadline;	/* of a slice that waits for it; the same */
+	uint32_t credit;	/* units */
+	uint32_t io_left;	/* commands that may still give credit */
 
 	struct lsi_bus bus;
 	uint32_t ready_order;
@@ -127,8 +142,8 @@ struct lsi {
 	struct scsi_bus *scsi;
 	struct scsi_bus_setup no_units;
 	struct loop_work work;
-	struct loop_timer gen, hth;
-	bool settling;
+	struct loop_timer gen, hth, pace;
+	bool in_slice;
 	int insns, bytes;		/* left in this slice */
 	/* for tests */
 	unsigned slices, max_slice_insns, max_slice_bytes;
@@ -195,6 +210,22 @@ static inline uint32_t sext24(uint32_t val)
 {
 	return (val & 0xffffff) ^ (val & 0x800000 ? 0xff000000 : 0);
 }
+
+/* ---- pace.c: when the engine's next slice comes ---- */
+/* The next slice of a script that runs.  Inside a slice it is for the slice's end to say. */
+void pace_go(struct lsi *l);
+void pace_stop(struct lsi *l);
+/* As after a reset: full credit. */
+void pace_reset(struct lsi *l);
+/* A slice has used this much. */
+void pace_charge(struct lsi *l, unsigned insns, unsigned bytes);
+/* The guest has come to look; a command got further. */
+void pace_access(struct lsi *l);
+void pace_io(struct lsi *l);
+/* The timer's function. */
+void pace_expired(void *opaque);
+/* In a process that has taken the state over. */
+void pace_resume(struct lsi *l);
 
 /* ---- one function a kind of instruction: move.c, io.c, alu.c, transfer.c, copy.c ---- */
 enum lsi_done insn_block_move(struct lsi *l);

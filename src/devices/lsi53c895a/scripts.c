@@ -24,6 +24,8 @@ void lsi_stop(struct lsi *l)
 	l->s->run = RUN_STOPPED;
 	l->s->live = 0;
 	l->s->begun = 0;
+	if (l->s->pace_deadline)
+		pace_stop(l);
 }
 
 void lsi_start(struct lsi *l)
@@ -31,7 +33,7 @@ void lsi_start(struct lsi *l)
 	l->s->run = RUN_ACTIVE;
 	l->s->live = 0;
 	l->s->begun = 0;
-	loop_work_queue(l->dev->host.loop, &l->work);
+	pace_go(l);
 }
 
 void lsi_wake(struct lsi *l, enum lsi_run state)
@@ -39,7 +41,7 @@ void lsi_wake(struct lsi *l, enum lsi_run state)
 	if (l->s->run != state)
 		return;
 	l->s->run = RUN_ACTIVE;
-	loop_work_queue(l->dev->host.loop, &l->work);
+	pace_go(l);
 }
 
 /* An interrupt may have stopped the engine in this very instruction: then that is its end. */
@@ -147,6 +149,7 @@ static void count_slice(struct lsi *l)
 {
 	unsigned insns = LSI_SLICE_INSNS - l->insns, bytes = LSI_SLICE_BYTES - l->bytes;
 
+	pace_charge(l, insns, bytes);
 	l->slices++;
 	if (insns > l->max_slice_insns)
 		l->max_slice_insns = insns;
@@ -158,12 +161,14 @@ void lsi_slice(void *opaque)
 {
 	struct lsi *l = opaque;
 
+	l->in_slice = true;
 	l->insns = LSI_SLICE_INSNS;
 	l->bytes = LSI_SLICE_BYTES;
 	while (l->s->run == RUN_ACTIVE && l->insns > 0 && l->bytes > 0)
 		step(l);
 	count_slice(l);
 	bus_reselect_idle(l);
+	l->in_slice = false;
 	if (l->s->run == RUN_ACTIVE)
-		loop_work_queue(l->dev->host.loop, &l->work);
+		pace_go(l);
 }

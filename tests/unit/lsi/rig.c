@@ -260,7 +260,10 @@ void rig_settle(struct rig *rig)
 		unsigned slices = rig->l->slices;
 
 		g_assert_cmpuint(i, <, 1000000);
-		rig_pass(rig, 1);
+		if (rig->state->pace_deadline)
+			rig_advance(rig, LSI_PACE);
+		else
+			rig_pass(rig, 1);
 		quiet = slices == rig->l->slices && rig->state->run != RUN_ACTIVE ? quiet + 1 : 0;
 	}
 }
