@@ -6,7 +6,50 @@
 #include "rig.h"
 #include "scsi/bus.h"
 
-/* What guests did to other targets, one test a bug; then everything else that a CDB can say. */
+/*
+ * What guests did to other targets, one test a bug and named after it; then everything else that a
+ * CDB can say.  After each of them a reset of the bus and an INQUIRY work.
+ */
+
+static unsigned ended;
+
+static void hostile_down(struct rig *rig)
+{
+	uint8_t buf[36] = { 0 };
+
+	for (unsigned i = 0; i < RIG_UNITS; i++) {
+		rig->disk[i].hold = false;
+		rig->disk[i].fail_count = 0;
+	}
+	scsi_bus_reset(rig->bus, false);
+	g_assert_cmpuint(scsi_active(rig->bus), ==, 0);
+	rig_good(rig, "12 00 00 00 24 00", buf, 36, 36);
+	g_assert_cmpmem(buf + 8, 12, "QEMU    QEMU", 12);
+	rig_down(rig);
+	ended++;
+}
+
+struct hostile_test {
+	void (*fn)(void);
+};
+
+static void run_test(const void *data)
+{
+	const struct hostile_test *test = data;
+	unsigned before = ended;
+
+	test->fn();
+	g_assert_cmpuint(ended, >, before);
+}
+
+/* A test that must end with hostile_down(). */
+static void hostile_add(const char *path, void (*fn)(void))
+{
+	struct hostile_test *test = g_new(struct hostile_test, 1);
+
+	test->fn = fn;
+	g_test_add_data_func_full(path, test, run_test, g_free);
+}
 
 /* CVE-2011-3346: READ CAPACITY(16) with any allocation length. */
 static void test_read_capacity_alloc(void)
@@ -24,7 +67,7 @@ static void test_read_capacity_alloc(void)
 	rig_up(&rig);
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
 		rig_good(&rig, rows[i].cdb, buf, sizeof(buf), rows[i].want);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* CVE-2013-4344: REPORT LUNS with as many logical units as fit, and any allocation length. */
@@ -48,7 +91,7 @@ static void test_report_luns(void)
 	rig_fails(&rig, "a0 00 00 00 00 00 00 00 00 0f 00 00", buf, sizeof(buf), 0x052400);
 	rig_fails(&rig, "a0 00 03 00 00 00 00 00 00 40 00 00", buf, sizeof(buf), 0x052400);
 	rig.setup.count = 1;
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* CVE-2015-5158: opcodes of reserved and vendor groups have no length. */
@@ -68,7 +111,7 @@ static void test_reserved_groups(void)
 		cmd.cdb[0] = op;
 		rig_assert_sense(&rig, rig_do_cmd(&rig, &cmd, NULL, 0), 0x052000, "reserved", op);
 	}
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* CVE-2021-3930: MODE SELECT of page 3Fh, which is for MODE SENSE. */
@@ -85,7 +128,7 @@ static void test_mode_select_all_pages(void)
 	}
 	list[4] = 0x7f;
 	rig_fails(&rig, "15 10 00 00 44 00", list, sizeof(list), 0x052600);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* CVE-2023-42467 and its kin: block lengths that nobody can divide by. */
@@ -115,7 +158,7 @@ static void test_mode_select_block_length(void)
 		list[3] = len;
 		rig_fails(&rig, "15 10 00 00 0c 00", list, sizeof(list), 0x052600);
 	}
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* Parameter lists cut anywhere, and longer than any buffer. */
@@ -136,7 +179,7 @@ static void test_mode_select_lengths(void)
 	g_assert_cmpuint(rig_do_cmd(&rig, &cmd, list, sizeof(list)), ==, SCSI_GOOD);
 	rig_fails(&rig, "55 10 00 00 00 00 00 ff ff 00", NULL, 0, 0x051a00);
 	rig_good(&rig, "15 10 00 00 00 00", NULL, 0, 0);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* 6d1511cea0: a CDB shorter than its opcode's is not parsed past its end. */
@@ -164,7 +207,7 @@ static void test_short_cdb(void)
 	}
 	/* None at all is TEST UNIT READY without its bytes. */
 	rig_fails(&rig, "", NULL, 0, 0x052400);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* 12ca76fc48: no blocks, anywhere. */
@@ -190,7 +233,7 @@ static void test_zero_blocks(void)
 	/* WSNZ: for WRITE SAME 0 is refused, not "to the end". */
 	rig_fails(&rig, "41 00 00 00 00 00 00 00 00 00", NULL, 0, 0x052400);
 	rig_fails(&rig, "93 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00", NULL, 0, 0x052400);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* LBA + length past 2^32 and 2^64, in all forms. */
@@ -220,7 +263,7 @@ static void test_lba_overflow(void)
 		rig_fails(&rig, cdbs[i], NULL, 0, 0x052100);
 	for (unsigned op = 0; op <= BLOCK_STATUS; op++)
 		g_assert_cmpuint(rig.disk[0].ops[op], ==, 0);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* 12a08998fe: a transfer that does not fit into 31 or 32 bits, on a disk that has the blocks. */
@@ -244,7 +287,7 @@ static void test_huge_transfer(void)
 	g_assert_cmpuint(rig.disk[0].count, ==, 1);
 	g_assert_cmpuint(rig.disk[0].pending[0]->len, ==, 0xffffffffull * 512);
 	memdisk_end(&rig.disk[0], 0, -EIO);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* 0369f06f74: a disk of no bytes, and a drive without a disc. */
@@ -266,7 +309,7 @@ static void test_empty_disk(void)
 	rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
 		rig_fails(&rig, rows[i].cdb, NULL, 0, rows[i].sense);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* 1505421a48: every command of the table on a unit without a medium ends, once. */
@@ -296,7 +339,7 @@ static void test_no_medium(void)
 				rig_assert_sense(&rig, rig.status, 0x023a00, row->name, i);
 		}
 		g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
-		rig_down(&rig);
+		hostile_down(&rig);
 	}
 }
 
@@ -329,7 +372,7 @@ static void test_abort_races_completion(void)
 		scsi_abort(rig.bus, req);
 		memdisk_end(&rig.disk[0], 0, -EIO);
 	}
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /*
@@ -358,7 +401,7 @@ static void test_ignored_failure_is_no_recursion(void)
 	g_assert_cmpuint(rig.state->req[req].blocks, <, 0xffffffffu);
 	g_assert_cmpuint(rig.disk[0].ops[BLOCK_WRITE], ==, 0);
 	scsi_abort(rig.bus, req);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /*
@@ -395,7 +438,7 @@ static void test_block_length_under_a_read(void)
 		g_assert_cmpuint(scsi_status(rig.bus, req), ==, SCSI_GOOD);
 		g_assert_cmpuint(rig.moved, ==, 64 * lengths[i][0]);
 		scsi_release(rig.bus, req);
-		rig_down(&rig);
+		hostile_down(&rig);
 	}
 }
 
@@ -422,7 +465,7 @@ static void test_allocation_lengths(void)
 				g_assert_cmpuint(buf[b], ==, 0xa5);
 		}
 	}
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* UNMAP lists that say more than they have. */
@@ -456,7 +499,7 @@ static void test_unmap_lists(void)
 	rig_do_cmd(&rig, &cmd, list, 40);
 	rig_assert_sense(&rig, rig.status, 0x052100, "UNMAP", 99);
 	g_assert_cmpuint(rig.disk[0].ops[BLOCK_DISCARD], ==, 0);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* SAM-3 5.2: NACA and LINK. */
@@ -470,7 +513,7 @@ static void test_control_byte(void)
 	rig_fails(&rig, "28 00 00 00 00 00 00 00 01 04", NULL, 0, 0x052400);
 	g_assert_cmpuint(rig.sense[15], ==, 0xca);
 	g_assert_cmpuint(get_be16(rig.sense + 16), ==, 9);
-	rig_down(&rig);
+	hostile_down(&rig);
 }
 
 /* Random commands, lengths, aborts and resets: everything ends, nothing is lost. */
@@ -514,30 +557,169 @@ static void test_random(void)
 			scsi_bus_reset(rig.bus, g_test_rand_bit());
 	}
 	g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
-	rig_down(&rig);
+	hostile_down(&rig);
+}
+
+/* 1c7f618f68: the host fails every operation of every command; each ends, and ends once. */
+static void test_host_errors(void)
+{
+	static const int errors[] = { EIO, ENOMEDIUM, ENOSPC, EINVAL, ENOMEM, EROFS, 9999 };
+	g_autofree uint8_t *buf = g_malloc0(1 << 20);
+	struct rig rig;
+
+	for (unsigned i = 0; i < cdb_table_len * G_N_ELEMENTS(errors); i++) {
+		const struct cdb_row *row = &cdb_table[i / G_N_ELEMENTS(errors)];
+		struct scsi_command cmd = { .initiator = 7, .cdb_len = row->len };
+		unsigned ios = 0;
+
+		rig_init(&rig, 1);
+		rig.units[0].config.type = row->types & CDB_DISK ? SCSI_UNIT_DISK : SCSI_UNIT_CDROM;
+		rig.units[0].config.write_cache = i & 1;
+		rig_start(&rig);
+		rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+		cmd.cdb[0] = row->opcode;
+		cmd.cdb[1] = row->action < 0 ? 0 : row->action;
+		cmd.cdb[row->len == 6 ? 4 : row->len == 10 ? 8 : row->len == 12 ? 9 : 13] = 32;
+		for (unsigned op = 0; op <= BLOCK_STATUS; op++)
+			rig.disk[0].fail[op] = errors[i % G_N_ELEMENTS(errors)];
+		rig.disk[0].fail_count = 1;
+		rig_do_cmd(&rig, &cmd, buf, 1 << 20);
+		for (unsigned op = 0; op <= BLOCK_STATUS; op++)
+			ios += rig.disk[0].ops[op];
+		if (ios)
+			g_assert_cmpuint(rig.status, ==, SCSI_CHECK_CONDITION);
+		g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
+		hostile_down(&rig);
+	}
+}
+
+/* ef8489d459: VERIFY in all its forms, with an error and with a byte that differs at each step. */
+static void test_verify_ends_once(void)
+{
+	static const char *const cdbs[] = {
+		"2f 00 00 00 00 00 00 01 00 00", "2f 02 00 00 00 00 00 01 00 00",
+		"2f 06 00 00 00 00 00 01 00 00", "2e 02 00 00 00 00 00 01 00 00",
+		"af 02 00 00 00 00 00 00 01 00 00 00",
+		"8f 06 00 00 00 00 00 00 00 00 00 00 01 00 00 00",
+	};
+	g_autofree uint8_t *buf = g_malloc0(256 * 512);
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(cdbs) * 4; i++) {
+		struct rig rig;
+
+		rig_init(&rig, 1);
+		rig_start(&rig);
+		rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+		rig.disk[0].fail[i & 1 ? BLOCK_READ : BLOCK_FLUSH] = EIO;
+		rig.disk[0].fail_count = i & 1;
+		memcpy(buf, rig.disk[0].data, 256 * 512);
+		if (i & 2)
+			buf[255 * 512 + 511] ^= 1;
+		rig_do(&rig, cdbs[i / 4], buf, 256 * 512);
+		g_assert_cmpuint(rig.status == SCSI_GOOD || rig.status == SCSI_CHECK_CONDITION, ==,
+				 1);
+		if (i & 1)
+			g_assert_cmpuint(rig.status, ==, SCSI_CHECK_CONDITION);
+		g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
+		hostile_down(&rig);
+	}
+}
+
+/*
+ * LP 1878263, GitLab 521 (megasas): a transfer of nothing has no data phase, and nobody asks for a
+ * window; each command of the table with every length field 0, and with all bits set.
+ */
+static void test_no_data_no_phase(void)
+{
+	g_autofree uint8_t *buf = g_malloc0(1 << 20);
+
+	for (unsigned i = 0; i < cdb_table_len * 2; i++) {
+		const struct cdb_row *row = &cdb_table[i / 2];
+		struct scsi_command cmd = { .initiator = 7, .cdb_len = row->len };
+		struct rig rig;
+
+		rig_init(&rig, 1);
+		rig.units[0].config.type = row->types & CDB_DISK ? SCSI_UNIT_DISK : SCSI_UNIT_CDROM;
+		rig_start(&rig);
+		rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+		memset(cmd.cdb, i & 1 ? 0xff : 0, sizeof(cmd.cdb));
+		cmd.cdb[0] = row->opcode;
+		cmd.cdb[1] = row->action < 0 ? cmd.cdb[1] & 0x12 : row->action;
+		cmd.cdb[row->len - 1] = 0;
+		rig_do_cmd(&rig, &cmd, buf, 1 << 20);
+		/* READ(6) and WRITE(6) say 256 with 0; READ CAPACITY(10) has no length */
+		if (!(i & 1) && row->opcode != 0x08 && row->opcode != 0x0a && row->opcode != 0x25)
+			g_assert_cmpuint(rig.moved, ==, 0);
+		g_assert_cmpuint(scsi_active(rig.bus), ==, 0);
+		hostile_down(&rig);
+	}
+}
+
+/* 54a53a006e: WRITE SAME fills its buffer by whole blocks, whatever MODE SELECT was asked for. */
+static void test_write_same_block_length(void)
+{
+	static const uint32_t lengths[] = { 1, 100, 511, 513, 1000, 65535, 65537, 0xffffff };
+	uint8_t list[12] = { [3] = 8 }, block[512];
+	struct rig rig;
+
+	rig_up(&rig);
+	for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
+		put_be24(list + 9, lengths[i]);
+		rig_fails(&rig, "15 10 00 00 0c 00", list, sizeof(list), 0x052600);
+		memset(block, i + 1, sizeof(block));
+		rig_good(&rig, "41 00 00 00 00 05 00 00 c8 00", block, 512, 512);
+		for (unsigned b = 0; b < 200; b++)
+			g_assert_cmpmem(rig.disk[0].data + (5 + b) * 512, 512, block, 512);
+	}
+	hostile_down(&rig);
+}
+
+/* 55794c904d: a block length of 0 leaves the one there is; nothing is divided by it. */
+static void test_block_length_zero(void)
+{
+	uint8_t list[12] = { [3] = 8 }, buf[512];
+	struct rig rig;
+
+	for (unsigned cd = 0; cd < 2; cd++) {
+		rig_init(&rig, 1);
+		rig.units[0].config.type = cd ? SCSI_UNIT_CDROM : SCSI_UNIT_DISK;
+		rig_start(&rig);
+		rig_fails(&rig, "00 00 00 00 00 00", NULL, 0, 0x062900);
+		rig_good(&rig, "15 10 00 00 0c 00", list, sizeof(list), 12);
+		rig_good(&rig, "25 00 00 00 00 00 00 00 00 00", buf, 8, 8);
+		g_assert_cmpuint(get_be32(buf + 4), ==, 512);
+		rig_good(&rig, "28 00 00 00 00 00 00 00 01 00", buf, 512, 512);
+		g_assert_cmpuint(rig_do(&rig, "1a 00 3f 00 ff 00", NULL, 0), ==, SCSI_GOOD);
+		hostile_down(&rig);
+	}
 }
 
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/scsi/hostile/read-capacity-alloc", test_read_capacity_alloc);
-	g_test_add_func("/scsi/hostile/report-luns", test_report_luns);
-	g_test_add_func("/scsi/hostile/reserved-groups", test_reserved_groups);
-	g_test_add_func("/scsi/hostile/mode-select-3f", test_mode_select_all_pages);
-	g_test_add_func("/scsi/hostile/mode-select-block-length", test_mode_select_block_length);
-	g_test_add_func("/scsi/hostile/mode-select-lengths", test_mode_select_lengths);
-	g_test_add_func("/scsi/hostile/short-cdb", test_short_cdb);
-	g_test_add_func("/scsi/hostile/zero-blocks", test_zero_blocks);
-	g_test_add_func("/scsi/hostile/lba-overflow", test_lba_overflow);
-	g_test_add_func("/scsi/hostile/huge-transfer", test_huge_transfer);
-	g_test_add_func("/scsi/hostile/empty-disk", test_empty_disk);
-	g_test_add_func("/scsi/hostile/no-medium", test_no_medium);
-	g_test_add_func("/scsi/hostile/abort-races-completion", test_abort_races_completion);
-	g_test_add_func("/scsi/hostile/ignored-failure", test_ignored_failure_is_no_recursion);
-	g_test_add_func("/scsi/hostile/block-length-under-a-read", test_block_length_under_a_read);
-	g_test_add_func("/scsi/hostile/allocation-lengths", test_allocation_lengths);
-	g_test_add_func("/scsi/hostile/unmap-lists", test_unmap_lists);
-	g_test_add_func("/scsi/hostile/control-byte", test_control_byte);
-	g_test_add_func("/scsi/hostile/random", test_random);
+	hostile_add("/scsi/hostile/CVE-2011-3346", test_read_capacity_alloc);
+	hostile_add("/scsi/hostile/CVE-2013-4344", test_report_luns);
+	hostile_add("/scsi/hostile/CVE-2015-5158", test_reserved_groups);
+	hostile_add("/scsi/hostile/CVE-2021-3930", test_mode_select_all_pages);
+	hostile_add("/scsi/hostile/CVE-2023-42467", test_mode_select_block_length);
+	hostile_add("/scsi/hostile/mode-select-lengths", test_mode_select_lengths);
+	hostile_add("/scsi/hostile/6d1511cea0", test_short_cdb);
+	hostile_add("/scsi/hostile/12ca76fc48", test_zero_blocks);
+	hostile_add("/scsi/hostile/lba-overflow", test_lba_overflow);
+	hostile_add("/scsi/hostile/12a08998fe", test_huge_transfer);
+	hostile_add("/scsi/hostile/0369f06f74", test_empty_disk);
+	hostile_add("/scsi/hostile/1505421a48", test_no_medium);
+	hostile_add("/scsi/hostile/abfcd2760b-7b7fc3d010", test_abort_races_completion);
+	hostile_add("/scsi/hostile/ignored-failure", test_ignored_failure_is_no_recursion);
+	hostile_add("/scsi/hostile/block-length-under-a-read", test_block_length_under_a_read);
+	hostile_add("/scsi/hostile/9bd634b2f5-e909ff9369-57dbb58d80", test_allocation_lengths);
+	hostile_add("/scsi/hostile/1c7f618f68", test_host_errors);
+	hostile_add("/scsi/hostile/ef8489d459", test_verify_ends_once);
+	hostile_add("/scsi/hostile/LP-1878263-gitlab-521", test_no_data_no_phase);
+	hostile_add("/scsi/hostile/54a53a006e", test_write_same_block_length);
+	hostile_add("/scsi/hostile/55794c904d", test_block_length_zero);
+	hostile_add("/scsi/hostile/unmap-lists", test_unmap_lists);
+	hostile_add("/scsi/hostile/control-byte", test_control_byte);
+	hostile_add("/scsi/hostile/random", test_random);
 	return g_test_run();
 }
