@@ -15,6 +15,7 @@
 #include "applets/remote/confine.h"
 #include "applets/remote/disks.h"
 #include "applets/remote/serve.h"
+#include "applets/remote/speccheck.h"
 #include "base/log.h"
 #include "control/channel.h"
 #include "control/launch.h"
@@ -139,9 +140,7 @@ static int map_spec(struct device_process *p)
 
 	if (!spec)
 		return fail("launch spec", -errno);
-	if (spec->magic != SPEC_MAGIC || spec->version != SPEC_VERSION ||
-	    spec->size != sizeof(*spec) || spec->device_count > SPEC_MAX_DEVICES ||
-	    spec->disk_count > SPEC_MAX_DISKS)
+	if (!spec_ok(spec))
 		return fail("launch spec", -EINVAL);
 	p->spec = spec;
 	log_init(LAUNCH_SLOT_LOG, spec->log_prog);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/speccheck.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "control/launch.h"
+#include "plan/spec.h"
+#include "sandbox/level.h"
+
+#define MAX_THREADS 64
+
+static bool text_ok(const char *text, size_t size)
+{
+	return memchr(text, 0, size);
+}
+
+/* -1: none. */
+static bool slot_ok(int32_t slot, int first, int end)
+{
+	return slot == -1 || (slot >= first && slot < end);
+}
+
+static bool device_ok(const struct spec_device *d)
+{
+	return text_ok(d->driver, sizeof(d->driver)) && text_ok(d->id, sizeof(d->id)) &&
+	       slot_ok(d->peer_slot, LAUNCH_SLOT_PEER, LAUNCH_SLOT_PEER + LAUNCH_PEERS);
+}
+
+/* A file or a socket stands in its slot; the others have none. */
+static bool image_ok(const struct spec_image *i)
+{
+	bool has_fd = i->kind == SPEC_IMAGE_RAW || i->kind == SPEC_IMAGE_NBD;
+
+	return i->kind <= SPEC_IMAGE_NULL && has_fd == (i->slot >= 0) && i->detect_zeroes <= 2 &&
+	       slot_ok(i->slot, LAUNCH_SLOT_IMAGE, LAUNCH_SLOT_IMAGE + LAUNCH_IMAGES) &&
+	       text_ok(i->export_name, sizeof(i->export_name));
+}
+
+/* The numbers of it are src/scsi's to check. */
+static bool unit_ok(const struct scsi_unit_config *u)
+{
+	return u->type <= SCSI_UNIT_CDROM && u->werror <= SCSI_ON_ERROR_ENOSPC &&
+	       u->rerror <= SCSI_ON_ERROR_ENOSPC && text_ok(u->vendor, sizeof(u->vendor)) &&
+	       text_ok(u->product, sizeof(u->product)) &&
+	       text_ok(u->version, sizeof(u->version)) && text_ok(u->serial, sizeof(u->serial)) &&
+	       text_ok(u->device_id, sizeof(u->device_id)) && text_ok(u->id, sizeof(u->id));
+}
+
+static bool process_ok(const struct launch_spec *spec)
+{
+	return spec->threads <= MAX_THREADS && spec->sandbox <= SANDBOX_OFF &&
+	       spec->log_level <= LOG_LEVEL_DEBUG &&
+	       text_ok(spec->log_prog, sizeof(spec->log_prog)) &&
+	       text_ok(spec->comm, sizeof(spec->comm));
+}
+
+bool spec_ok(const struct launch_spec *spec)
+{
+	if (spec->magic != SPEC_MAGIC || spec->version != SPEC_VERSION ||
+	    spec->size != sizeof(*spec) || spec->device_count > SPEC_MAX_DEVICES ||
+	    spec->disk_count > SPEC_MAX_DISKS || !process_ok(spec))
+		return false;
+	for (unsigned i = 0; i < spec->device_count; i++)
+		if (!device_ok(&spec->device[i]))
+			return false;
+	for (unsigned i = 0; i < spec->disk_count; i++)
+		if (spec->disk[i].device >= spec->device_count ||
+		    !image_ok(&spec->disk[i].image) || !unit_ok(&spec->disk[i].unit))
+			return false;
+	return true;
+}
