@@ -106,14 +106,12 @@ int cmd_resume(struct rig *rig, unsigned k, const struct cmd *c)
 }
 
 /* The script takes IDENTIFY, and a tag if the target goes on with one; both lie at RESEL_BASE. */
-int cmd_reselect(struct rig *rig, int *ret_tag)
+uint32_t cmd_reselect_build(struct rig *rig)
 {
 	struct prog p = prog_at(rig, RESEL_BASE);
-	uint8_t *msg = rig->ram + RESEL_BASE + 0x100;
 	uint32_t untagged;
-	int ret;
 
-	memset(msg, 0, 16);
+	memset(rig->ram + RESEL_BASE + 0x100, 0, 16);
 	put2(&p, S_WAIT_RESEL, 0);
 	put2(&p, S_MOVE(PHASE_MSG_IN, 1), RESEL_BASE + 0x100);
 	put2(&p, S_CLEAR(S_ACK), 0);
@@ -122,7 +120,15 @@ int cmd_reselect(struct rig *rig, int *ret_tag)
 	put2(&p, S_CLEAR(S_ACK), 0);
 	patch(&p, untagged, p.at);
 	put2(&p, S_INT, INT_RESELECTED);
-	wr32(rig, R_DSP, p.start);
+	return p.start;
+}
+
+int cmd_reselect(struct rig *rig, int *ret_tag)
+{
+	uint8_t *msg = rig->ram + RESEL_BASE + 0x100;
+	int ret;
+
+	wr32(rig, R_DSP, cmd_reselect_build(rig));
 	ret = sir(rig);
 	if (ret < 0)
 		return ret;

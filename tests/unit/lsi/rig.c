@@ -27,7 +27,7 @@ void rig_advance(struct rig *rig, int64_t ns)
 
 /* ---- disks ---- */
 
-static void disk_end(struct rig_disk *d, struct block_req *req)
+static void disk_do(struct rig_disk *d, struct block_req *req)
 {
 	if (req->op == BLOCK_READ)
 		memcpy(req->buf, d->data + req->off, req->len);
@@ -35,7 +35,13 @@ static void disk_end(struct rig_disk *d, struct block_req *req)
 		memcpy(d->data + req->off, req->buf, req->len);
 	else if (req->op == BLOCK_STATUS)
 		req->ret_len = req->len;
-	block_complete(req, 0);
+}
+
+static void disk_end(struct rig_disk *d, struct block_req *req, int ret)
+{
+	if (!ret)
+		disk_do(d, req);
+	block_complete(req, ret);
 }
 
 static void disk_submit(struct block *block, struct block_req *req)
@@ -43,7 +49,7 @@ static void disk_submit(struct block *block, struct block_req *req)
 	struct rig_disk *d = (struct rig_disk *)block;
 
 	if (!d->hold) {
-		disk_end(d, req);
+		disk_end(d, req, 0);
 		return;
 	}
 	g_assert_cmpuint(d->count, <, DISK_PENDING);
@@ -52,7 +58,7 @@ static void disk_submit(struct block *block, struct block_req *req)
 
 static const struct block_ops disk_ops = { .name = "test", .submit = disk_submit };
 
-void rig_end(struct rig *rig, unsigned disk, unsigned index)
+void rig_end_with(struct rig *rig, unsigned disk, unsigned index, int ret)
 {
 	struct rig_disk *d = &rig->disk[disk];
 	struct block_req *req = d->pending[index];
@@ -60,7 +66,12 @@ void rig_end(struct rig *rig, unsigned disk, unsigned index)
 	g_assert_cmpuint(index, <, d->count);
 	memmove(d->pending + index, d->pending + index + 1,
 		(--d->count - index) * sizeof(d->pending[0]));
-	disk_end(d, req);
+	disk_end(d, req, ret);
+}
+
+void rig_end(struct rig *rig, unsigned disk, unsigned index)
+{
+	rig_end_with(rig, disk, index, 0);
 }
 
 static void disk_init(struct rig *rig, unsigned i, unsigned target, unsigned lun)

@@ -69,6 +69,8 @@ void rig_down(struct rig *rig);
 
 /* Ends the @index-th request that a disk holds. */
 void rig_end(struct rig *rig, unsigned disk, unsigned index);
+/* The same, with 0 or -errno. */
+void rig_end_with(struct rig *rig, unsigned disk, unsigned index, int ret);
 /* Passes of the loop until nothing is left to do now; fails after many. */
 void rig_settle(struct rig *rig);
 void rig_pass(struct rig *rig, unsigned passes);
@@ -166,6 +168,8 @@ uint32_t cmd_build(struct rig *rig, unsigned k, const struct cmd *c, uint32_t *r
 int cmd_start(struct rig *rig, unsigned k, const struct cmd *c);
 /* Waits in Wait Reselect; then -1, or INT_RESELECTED with the nexus in *ret_tag. */
 int cmd_reselect(struct rig *rig, int *ret_tag);
+/* Lays out that script alone; its start. */
+uint32_t cmd_reselect_build(struct rig *rig);
 /* After INT_RESELECTED: goes on with slot @k. */
 int cmd_resume(struct rig *rig, unsigned k, const struct cmd *c);
 uint8_t cmd_status(struct rig *rig, unsigned k);

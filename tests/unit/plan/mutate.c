@@ -8,8 +8,7 @@
 
 #include <glib.h>
 
-#include "plan/remote.h"
-#include "plan/rewrite.h"
+#include "lines.h"
 
 #define RUNS 20000
 #define SEED 2
@@ -81,51 +80,6 @@ static void mutate(GRand *rand, char **argv, int argc)
 	*word = g_string_free(text, FALSE);
 }
 
-/* Writes out what a storage daemon would get. */
-static void write_graphs(struct remote_plan *plan)
-{
-	for (unsigned i = 0; plan->action == PLAN_RUN && i < plan->spec->disk_count; i++) {
-		struct plan_image *image = &plan->image[i];
-
-		if (!image->driver)
-			continue;
-		if (image->probe)
-			plan_image_set_format(image, "qcow2");
-		for (guint k = 0; k < image->graph->len; k++) {
-			g_autofree char *text = opt_set_to_text(image->graph->pdata[k], NULL);
-
-			g_assert_nonnull(text);
-		}
-	}
-}
-
-static bool try_remote(char **argv)
-{
-	g_autoptr(GError) error = NULL;
-	struct remote_plan plan;
-	bool good = remote_plan_parse(g_strv_length(argv), argv, &plan, &error);
-
-	g_assert_cmpint(good, ==, error == NULL);
-	if (good)
-		write_graphs(&plan);
-	remote_plan_finish(&plan);
-	return good;
-}
-
-static bool try_rewrite(char **argv)
-{
-	static const char *const prefix[] = { "mpqemu-remote", NULL };
-	static const struct rewrite_choice all;
-	struct rewrite_facts facts = { .qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix };
-	g_autoptr(GError) error = NULL;
-	struct plan *plan = rewrite_move(argv, &all, &facts, &error);
-	bool good = plan != NULL;
-
-	g_assert_cmpint(good, ==, error == NULL);
-	plan_destroy(plan);
-	return good;
-}
-
 static void test_mutate(void)
 {
 	GRand *rand = g_rand_new_with_seed(SEED);
@@ -140,8 +94,8 @@ static void test_mutate(void)
 		g_assert_true(g_shell_parse_argv(line, &argc, &argv, NULL));
 		for (unsigned k = 1 + pick(rand, 4); k > 0; k--)
 			mutate(rand, argv, argc);
-		parsed += try_remote(argv);
-		rewritten += try_rewrite(argv);
+		parsed += line_try_remote(argv);
+		rewritten += line_try_move(argv);
 	}
 	g_rand_free(rand);
 	/* both ways: else the lines are bent too much or too little to say anything */

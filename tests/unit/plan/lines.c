@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lines.h"
+
+#include <string.h>
+
+#include <glib.h>
+
+#include "plan/remote.h"
+#include "plan/rewrite.h"
+
+static const char *const prefix[] = { "mpqemu-remote", NULL };
+
+/* Writes out what a storage daemon would get. */
+static void write_graphs(struct remote_plan *plan)
+{
+	for (unsigned i = 0; plan->action == PLAN_RUN && i < plan->spec->disk_count; i++) {
+		struct plan_image *image = &plan->image[i];
+
+		if (!image->driver)
+			continue;
+		if (image->probe)
+			plan_image_set_format(image, "qcow2");
+		for (guint k = 0; k < image->graph->len; k++) {
+			g_autofree char *text = opt_set_to_text(image->graph->pdata[k], NULL);
+
+			g_assert_nonnull(text);
+		}
+	}
+}
+
+bool line_try_remote(char **argv)
+{
+	g_autoptr(GError) error = NULL;
+	struct remote_plan plan;
+	bool good = remote_plan_parse(g_strv_length(argv), argv, &plan, &error);
+
+	g_assert_cmpint(good, ==, error == NULL);
+	if (good)
+		write_graphs(&plan);
+	remote_plan_finish(&plan);
+	return good;
+}
+
+static bool finish(struct plan *plan, const GError *error)
+{
+	bool good = plan != NULL;
+
+	g_assert_cmpint(good, ==, error == NULL);
+	if (good) {
+		g_autofree char *text = plan_to_shell(plan, "mpqemu-orchestrate");
+
+		g_assert_nonnull(text);
+	}
+	plan_destroy(plan);
+	return good;
+}
+
+bool line_try_move(char **argv)
+{
+	static const struct rewrite_choice all;
+	struct rewrite_facts facts = { .qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix };
+	g_autoptr(GError) error = NULL;
+	struct plan *plan = rewrite_move(argv, &all, &facts, &error);
+
+	return finish(plan, error);
+}
+
+/* @argv up to a "---", as a vector of its own, or NULL when there is no such word. */
+static char **cut_remote(char ***argv)
+{
+	char **word = *argv, **copy;
+
+	while (*word && strcmp(*word, "---"))
+		word++;
+	if (!*word)
+		return NULL;
+	copy = g_new0(char *, word - *argv + 1);
+	memcpy(copy, *argv, (word - *argv) * sizeof(*copy));
+	*argv = word + 1;
+	return copy;
+}
+
+bool line_try_join(char **argv)
+{
+	struct rewrite_facts facts = { .qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix };
+	g_autoptr(GPtrArray) remotes = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GError) error = NULL;
+	struct plan *plan;
+	char **remote;
+
+	while ((remote = cut_remote(&argv)))
+		g_ptr_array_add(remotes, remote);
+	for (guint i = 0; i < remotes->len; i++)
+		if (!*(char **)remotes->pdata[i])
+			return false;	/* the applet refuses it before */
+	if (!*argv)
+		return false;
+	plan = rewrite_join(remotes, argv, &facts, &error);
+	return finish(plan, error);
+}
