@@ -2,8 +2,8 @@
 ;
 ; A boot sector that shows that it runs from the disk it was loaded from: it says so on COM1, reads
 ; block 1 of its own drive and prints it, and writes what it read, with the first letter changed,
-; to block 2. With -dCDROM it is an El Torito image: then blocks have 2048 bytes, and it reads the
-; primary volume descriptor, block 16, and writes nothing.
+; to block 2 (or -dTARGET=N). With -dCDROM it is an El Torito image: then blocks have 2048 bytes,
+; and it reads the primary volume descriptor, block 16, and writes nothing.
 
 	bits	16
 	org	0x7c00
@@ -16,6 +16,9 @@ LENGTH	equ	32
 SOURCE	equ	1
 TEXT	equ	0x8000
 LENGTH	equ	32
+%endif
+%ifndef TARGET
+TARGET	equ	2
 %endif
 
 start:
@@ -39,7 +42,7 @@ start:
 %ifndef CDROM
 	mov	byte [TEXT], 'W'
 	mov	ax, 0x4300		; EDD: extended write, no verify
-	mov	dword [packet.block], 2
+	mov	dword [packet.block], TARGET
 	call	disk
 %endif
 	mov	si, done
