@@ -111,48 +111,53 @@ static void emit(struct onerror *o, const struct ctl_held *held)
 		log_warning("--events=%s: an event is lost: %s", o->plan->events, log_errname(ret));
 }
 
-static void tell(const struct onerror *o, const struct ctl_held *held, const char *what_now)
+static void tell(const struct ctl_held *held, const char *disk, bool stopping)
 {
-	log_warning("%s: a %s is held back: %s; %s", o->plan->spec->disk[held->disk].unit.id,
-		    held->write ? "write" : "read", log_errname(held->err), what_now);
+	const char *what = held->write ? "write" : "read", *why = log_errname(held->err);
+
+	if (stopping)
+		log_warning("%s: a %s is held back: %s; stopping the VM; it is tried again when "
+			    "the VM runs", disk, what, why);
+	else
+		log_warning("%s: a %s is held back: %s; it is tried again from time to time, and "
+			    "at once on SIGUSR1 to pid %d", disk, what, why, getpid());
 }
 
-static void stop_vm(struct onerror *o, const struct ctl_held *held, bool told)
+/* Returns false when the VM goes on; why was said when it was news. */
+static bool stop_vm(struct onerror *o, bool may_say)
 {
 	int ret = qmp_stop(o->qmp, loop_now());
 
-	if (ret) {
-		if (told)
-			log_warning("--qmp=%s: %s: the VM cannot be stopped", o->plan->qmp,
-				    log_errname(ret));
-		retry(o, CTL_RETRY_LATER);
-		return;
+	if (!ret) {
+		o->waiting = true;
+		return true;
 	}
-	o->waiting = true;
-	if (told && o->events >= 0)
-		emit(o, held);
+	if (may_say && ret != -ENOTCONN)
+		log_warning("--qmp=%s: %s: the VM cannot be stopped", o->plan->qmp,
+			    log_errname(ret));
+	retry(o, CTL_RETRY_LATER);
+	return false;
 }
 
 void onerror_held(struct onerror *o, uint32_t arg, int control)
 {
 	const struct launch_spec *spec = o->plan->spec;
-	g_autofree char *by_itself = NULL;
+	const struct scsi_unit_config *unit;
 	struct ctl_held held;
-	bool told, stops;
+	bool may_say, stopping;
 
 	if (!ctl_held_unpack(arg, spec->disk_count, &held))
 		return;
 	o->control = control;
-	stops = spec->disk[held.disk].unit.waits &
-		(held.write ? SCSI_HOLD_WRITE : SCSI_HOLD_READ);
-	told = may_tell(o);
-	by_itself = g_strdup_printf("it is tried again from time to time, and at once on SIGUSR1 "
-				    "to pid %d", getpid());
-	if (told)
-		tell(o, &held, stops ? "stopping the VM; it is tried again when the VM runs" :
-				       by_itself);
-	if (stops)
-		stop_vm(o, &held, told);
+	unit = &spec->disk[held.disk].unit;
+	may_say = may_tell(o);
+	stopping = unit->waits & (held.write ? SCSI_HOLD_WRITE : SCSI_HOLD_READ) &&
+		   stop_vm(o, may_say);
+	if (!may_say)
+		return;
+	tell(&held, unit->id, stopping);
+	if (stopping && o->events >= 0)
+		emit(o, &held);
 }
 
 /* ---- The keeper's loop ---- */

@@ -99,6 +99,9 @@ static void test_hostile_idle(void)
 		g_assert_cmpint(device_got(&rig), ==, CTL_RETRY_LATER);
 		g_assert_cmpint(device_got(&rig), ==, -1);
 		g_assert_cmpstr(emitted(&rig), ==, "");
+		log = logged(&rig);
+		assert_has(log, "it is tried again from time to time, and at once on SIGUSR1");
+		g_assert_cmpuint(count(log, "\n"), ==, 1);
 		rig_down(&rig);
 	}
 }
