@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Config space and BARs as the proxy and the guest drive them."""
+import re
+import subprocess
 
 import wire
-from mpq import ALL_ONES, Cmd, Edu, Ram, bar, cfg, message
+from mpq import (ALL_ONES, EXIT_CLEAN, TIMEOUT, Cmd, Edu, Ram, Remote, bar, cfg, message,
+                 program)
 
 BASE = Edu.BASE
 
@@ -144,6 +147,42 @@ class Bars(wire.RemoteTest):
             self.assertEqual(self.peer.bar_read(0, 8), ALL_ONES)
             self.peer.bar_write(0, 0x4242424242424242, 8)
             self.assertEqual(ram.map[0:8], b"topsecrt")
+
+
+class Realize(wire.unittest.TestCase):
+    """QEMU asks each BAR for its size, and aborts when one is no power of two."""
+
+    def drivers(self):
+        done = subprocess.run([program("mpqemu-remote"), "-device", "help"], timeout=TIMEOUT,
+                              check=True, stdout=subprocess.PIPE, text=True)
+        return re.findall(r'^name "([^"]+)", bus PCI', done.stdout, re.M)
+
+    def test_bar_sizes_of_every_device(self):
+        drivers = self.drivers()
+        self.assertGreaterEqual(len(drivers), 2)
+        for driver in drivers:
+            with self.subTest(driver=driver), Remote.start([f"{driver},id=d0"]) as remote:
+                sizes = [self.bar_size(remote.peer, 0x10 + 4 * i) for i in range(6)]
+                self.assertTrue(any(sizes))
+                for size in filter(None, sizes):
+                    self.assertEqual(size & (size - 1), 0, sizes)
+                    self.assertGreaterEqual(size, 4)
+                rom = self.bar_size(remote.peer, 0x30)
+                self.assertEqual(rom & (rom - 1), 0)
+                self.assertEqual(remote.finish(), EXIT_CLEAN)
+
+    @staticmethod
+    def bar_size(peer, offset):
+        """As QEMU's config_op probe does it; 0: there is none."""
+        before = peer.cfg_read(offset, 4)
+        peer.cfg_write(offset, 0xffffffff, 4)
+        mask = peer.cfg_read(offset, 4)
+        peer.cfg_write(offset, before, 4)
+        if offset == 0x30:
+            mask &= ~0x7ff
+        else:
+            mask &= ~0x3 if mask & 1 else ~0xf
+        return -mask & 0xffffffff
 
 
 class Reset(wire.RemoteTest):

@@ -6,12 +6,15 @@ Some sessions of one process each get one bad message; the last is a witness, wh
 served before and after, and in whose process no fd may be left.
 """
 import os
+import resource
 import select
 import socket
+import time
 
 import wire
+import lsi
 from mpq import (ALL_ONES, EXIT_PROTOCOL, FDS, MAX_PAYLOAD, NO_FDS, PAYLOAD, Closed, Cmd, Edu,
-                 Event, Ram, Region, Remote, bar, message, sample, sysmem, wait_for)
+                 Event, Ram, Region, Remote, bar, cfg, message, sample, wait_for)
 
 BAD_SESSIONS = wire.thin(7, 1)      # each reserves an address range that valgrind has not 8 of
 SIZES = [0, 1, 7, 8, 9, 11, 12, 13, 23, 24, 25, 191, 192, 193, 4096, 1 << 31, 1 << 32, 1 << 63,
@@ -122,6 +125,145 @@ class Hostile(HostileTest):
             remote.peer.send_raw(bytes(data))
             self.assertEqual(remote.peer.ret(), 0x1234)
             self.assertEqual(remote.finish(), 0)
+
+
+class FdFlood(HostileTest):
+    """More fds than the process has room for: what the kernel could not hand over is seen."""
+
+    FREE = 88       # LAUNCH_SLOT_FREE: where received fds begin
+
+    @wire.not_wrapped("valgrind has fds of its own in the process")
+    def test_few_free_slots(self):
+        """With room for 0..7 fds a message with 8 ends its session, and none of them stays."""
+        page = 4096
+        with Ram(8 * page) as ram:
+            table = [Region(i * page, page, i * page, ram.fd) for i in range(8)]
+            for room in range(8):
+                with self.subTest(room=room), \
+                        Remote.start(["edu,id=bad0", "edu,id=witness"]) as remote:
+                    self.assertEqual(remote.peers[1].cfg_read(0, 2), 0x1234)
+                    before = remote.device_fds()
+                    self.assertLess(max(before), self.FREE)
+                    limit = self.FREE + room
+                    resource.prlimit(remote.device_pid(), resource.RLIMIT_NOFILE, (limit, limit))
+                    remote.peers[0].sync_sysmem(table)
+                    self.assertTrue(remote.peers[0].ended())
+                    self.assertEqual(remote.peers[1].cfg_read(0, 2), 0x1234)
+                    self.assertEqual(remote.device_fds(), before)
+                    self.assertEqual(remote.finish(), EXIT_PROTOCOL)
+                    self.assertRegex(remote.log(), f"bad0: .*SYNC_SYSMEM .*{room} arrived")
+
+    def test_room_for_all(self):
+        """The limit that is just enough."""
+        page = 4096
+        with Ram(8 * page) as ram, Remote.edu() as remote:
+            remote.peer.cfg_read(0, 2)
+            limit = self.FREE + 8
+            if not wire.mpq.wrapper():
+                resource.prlimit(remote.device_pid(), resource.RLIMIT_NOFILE, (limit, limit))
+            remote.peer.sync_sysmem([Region(i * page, page, i * page, ram.fd) for i in range(8)])
+            self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
+            self.assertEqual(remote.finish(), 0, remote.log())
+
+    def test_queued_behind_the_end(self):
+        """Messages with fds that come after the bad one: dropped, and the VM's RAM with them."""
+        with Remote.start(["edu,id=bad0", "edu,id=witness"]) as remote:
+            remote.peers[1].cfg_read(0, 2)
+            before = remote.device_fds()
+            reader, writer = os.pipe()
+            try:
+                for _ in range(20):
+                    remote.peers[0].send_raw(message(99) + bytes(100), [writer] * 8)
+            except Closed:
+                pass
+            os.close(writer)
+            self.assertEqual(os.read(reader, 1), b"")   # nobody holds the other end any more
+            os.close(reader)
+            self.assertEqual(remote.peers[1].cfg_read(0, 2), 0x1234)
+            self.assertEqual(remote.device_fds(), before)
+            self.assertEqual(remote.finish(), EXIT_PROTOCOL)
+
+
+class QemuBugs(wire.unittest.TestCase):
+    """What takes QEMU's own remote away from its guest (docs/upstream-bugs.md, 1 to 5): answered,
+    or the end of that session alone."""
+
+    def run_one(self, send, answer=None):
+        """@answer None: the session ends."""
+        with Remote.start(["lsi53c895a,id=bad", "edu,id=witness"]) as remote:
+            peer, witness = remote.peers
+            send(peer)
+            if answer is None:
+                self.assertTrue(peer.ended())
+            else:
+                self.assertEqual(peer.ret(), answer)
+                self.assertEqual(peer.cfg_read(0, 2), 0x1000)
+            self.assertEqual(witness.cfg_read(0, 2), 0x1234)
+            self.assertEqual(remote.finish(), 0 if answer is not None else EXIT_PROTOCOL)
+
+    def test_config_read_of_the_last_bytes(self):
+        for addr in (0xfd, 0xfe, 0xff):
+            self.run_one(lambda peer, a=addr: peer.send(Cmd.PCI_CFGREAD, cfg(a, 0, 1)), 0)
+
+    def test_config_read_with_an_fd(self):
+        with Ram(4096) as ram:
+            self.run_one(lambda peer: peer.send(Cmd.PCI_CFGREAD, cfg(0, 0, 4), [ram.fd]))
+
+    def test_bar_read_of_an_address_without_a_device(self):
+        self.run_one(lambda peer: peer.send(Cmd.BAR_READ, bar(0xdead0000, 0, 4)), ALL_ONES)
+
+    def test_config_read_of_8_bytes(self):
+        self.run_one(lambda peer: peer.send(Cmd.PCI_CFGREAD, cfg(0, 0, 8)), ALL_ONES)
+
+    def test_config_read_of_minus_1_byte(self):
+        self.run_one(lambda peer: peer.send(Cmd.PCI_CFGREAD, cfg(0, 0, -1)), ALL_ONES)
+
+    def test_memory_table_of_8(self):
+        with Ram(8 * 4096) as ram:
+            def send(peer):
+                peer.sync_sysmem([Region(i << 16, 4096, i * 4096, ram.fd) for i in range(8)])
+                peer.send(Cmd.PCI_CFGREAD, cfg(0, 0, 2))
+            self.run_one(send, 0x1000)
+
+    def test_memory_longer_than_its_file(self):
+        with Ram(4096) as ram:
+            self.run_one(lambda peer: peer.sync_sysmem([Region(0, 8192, 0, ram.fd)]))
+
+
+class Flood(wire.unittest.TestCase):
+    """A guest or peer that misbehaves as fast as it can fills no log: a line a second a device."""
+
+    def lines(self, remote, begun, most_of_each):
+        """Checks that there are no more lines than seconds; returns them."""
+        seconds = int(time.monotonic() - begun) + 1
+        lines = remote.log().splitlines()
+        self.assertLessEqual(len(lines), most_of_each * (seconds + 1), lines[-5:])
+        return lines
+
+    def test_accesses_that_nobody_answers(self):
+        """These are no line at all."""
+        with Remote.start(["lsi53c895a,id=l0"]) as remote:
+            for i in range(wire.thin(3000, 100)):
+                remote.peer.bar_write(0xdead0000 + i, i, 4, i % 2)
+                remote.peer.cfg_write(i, i, i % 7)
+            self.assertEqual(remote.finish(), 0)
+            self.assertEqual(remote.log(), "")
+
+    def test_scripts_that_fault(self):
+        """An illegal instruction, and one that is nowhere, thousands of times."""
+        with Ram(1 << 20) as ram, Remote.start(["lsi53c895a,id=l0"]) as remote:
+            remote.peer.sync_sysmem([ram.region()])
+            chip = lsi.Lsi(remote.peer, ram)
+            ram.map[0x1000:0x1008] = b"\xff" * 8
+            begun = time.monotonic()
+            for i in range(wire.thin(2000, 50)):
+                chip.write(lsi.DSP, 0x1000 if i % 2 else 0xf0000000, 4)
+                chip.finish()
+            self.assertEqual(remote.finish(), 0)
+            lines = self.lines(remote, begun, 1)
+            self.assertTrue(lines)
+            for line in lines:
+                self.assertRegex(line, r"l0: guest: .* \(\d+ so far\)")
 
 
 class HostileMemory(HostileTest):

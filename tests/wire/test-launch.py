@@ -4,6 +4,7 @@
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -490,15 +491,67 @@ def children(pid):
 class LogGone(wire.unittest.TestCase):
     """Nobody reads stderr any more: lines are lost, and nothing else is."""
 
+    @staticmethod
+    def full_pipe():
+        """(reader, writer) of a pipe that takes no more."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        try:
+            while True:
+                os.write(writer, b"x" * 4096)
+        except BlockingIOError:
+            os.set_blocking(writer, True)
+            return reader, writer
+
+    def test_lost_lines_are_told(self):
+        """Two lines find no room; after the next one that does, their number is said."""
+        reader, writer = self.full_pipe()
+        pairs = [socket.socketpair() for _ in range(4)]
+        argv = command(*SERVE[:2])
+        for i, (_, theirs) in enumerate(pairs):
+            argv += ["-device", f"edu,id=e{i}",
+                     "-object", f"x-remote-object,id=r{i},devid=e{i},fd={theirs.fileno()}"]
+        remote = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=writer,
+                                  pass_fds=[theirs.fileno() for _, theirs in pairs])
+        os.close(writer)
+        peers = [Peer(ours) for ours, _ in pairs]
+        for _, theirs in pairs:
+            theirs.close()
+        try:
+            for i in (0, 1):
+                peers[i].send_raw(b"\xff" * 16)     # no such command: a line
+                self.assertTrue(peers[i].ended())
+                self.until_log_is_copied(remote.pid)
+            while b"x" in os.read(reader, 1 << 20):
+                if not select.select([reader], [], [], 0)[0]:
+                    break
+            peers[2].send_raw(b"\xff" * 16)
+            text = b""
+            while b"lost" not in text:
+                text += os.read(reader, 4096)
+            self.assertRegex(text.decode(), r"^mpqemu-remote: e2: .*\n"
+                             r"mpqemu-remote: warning: 2 log lines before the last were lost\n$")
+            peers[3].close()
+            self.assertEqual(remote.wait(TIMEOUT), EXIT_PROTOCOL)
+        finally:
+            remote.kill()
+            remote.wait()
+            for peer in peers:
+                peer.close()
+            os.close(reader)
+
+    @staticmethod
+    def until_log_is_copied(keeper):
+        """A line wakes the keeper before the session ends: when it sleeps, it has read the line."""
+        def asleep():
+            with open(f"/proc/{keeper}/stat", encoding="ascii") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] == "S"
+        wait_for(asleep, "the keeper to copy the log")
+
     def test_full_pipe(self):
         """A stderr that takes no more stops neither process from ending as it should."""
         ours, theirs = socket.socketpair()
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        with self.assertRaises(BlockingIOError):
-            while True:
-                os.write(writer, b"x" * 4096)
-        os.set_blocking(writer, True)
+        reader, writer = self.full_pipe()
         fd = theirs.fileno()
         remote = subprocess.Popen(
             command(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={fd}"),
