@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lsi.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "mem/guestmem.h"
+
+/*
+ * The language: one byte of operation (modulo their number), then its operands, all fixed in size,
+ * so that a mutation in the middle of an input leaves the rest of it in step.
+ *
+ * Budget of an input: MAX_OPS operations, and LSI_BUDGET.
+ */
+
+#define MAX_OPS 200
+
+struct run {
+	struct rig *rig;
+	struct input *in;
+	struct lsi_budget left;
+};
+
+static void pump(struct run *r, unsigned passes)
+{
+	lsi_pump(r->rig, &r->left, passes);
+}
+
+/* ---- registers and config space ---- */
+
+/* Where an access goes: bits 1:0 its size, bits 3:2 the BAR, bit 4 unmapped space near it. */
+static uint64_t bus_address(uint8_t how, uint16_t off, bool *ret_memory)
+{
+	static const uint64_t base[] = { RIG_REGS, RIG_IO, RIG_SRAM, RIG_REGS };
+
+	*ret_memory = (how >> 2 & 3) != 1;
+	if ((how >> 2 & 3) == 2)
+		off &= how & 0x10 ? 0xffff : 0x1fff;
+	else
+		off &= how & 0x10 ? 0x7ff : 0xff;
+	return base[how >> 2 & 3] + off;
+}
+
+static void op_write(struct run *r)
+{
+	uint8_t how = in_u8(r->in);
+	uint16_t off = in_u16(r->in);
+	uint64_t val = in_u32(r->in), addr;
+	bool memory;
+
+	addr = bus_address(how, off, &memory);
+	pci_bus_write(&r->rig->dev, memory, addr, 1u << (how & 3), val | val << 32);
+}
+
+static void op_read(struct run *r)
+{
+	uint8_t how = in_u8(r->in);
+	uint16_t off = in_u16(r->in);
+	uint64_t val, addr;
+	bool memory;
+
+	addr = bus_address(how, off, &memory);
+	pci_bus_read(&r->rig->dev, memory, addr, 1u << (how & 3), &val);
+}
+
+static void op_config(struct run *r)
+{
+	uint8_t how = in_u8(r->in), off = in_u8(r->in);
+	uint32_t val = in_u32(r->in);
+
+	if (how & 0x80)
+		pci_config_read(&r->rig->dev, off, 1 << (how & 3));
+	else
+		pci_config_write(&r->rig->dev, off, val, 1 << (how & 3));
+}
+
+/* What an interrupt handler does first. */
+static void op_interrupt(struct run *r)
+{
+	lsi_read(r->rig, R_ISTAT0, 1);
+	lsi_read(r->rig, R_SIST0, 2);
+	lsi_read(r->rig, R_DSTAT, 1);
+}
+
+/* ---- guest memory ---- */
+
+/* 16-byte units of the first MiB; the top bit set: of the region above 4 GiB. */
+static uint8_t *ram_at(struct rig *rig, uint32_t unit)
+{
+	return unit & 0x10000 ? rig->high + (unit & 0xfff) * 16 : rig->ram + (unit & 0xffff) * 16;
+}
+
+static void op_ram(struct run *r)
+{
+	uint32_t unit = in_u16(r->in) | (in_u8(r->in) & 1) << 16;
+	uint8_t len = in_u8(r->in);
+
+	in_fill(r->in, ram_at(r->rig, unit), len);
+}
+
+static void op_map(struct run *r)
+{
+	uint8_t how = in_u8(r->in);
+	uint64_t page = (uint64_t)in_u16(r->in) << 12;
+	struct guestmem_region g[3] = {
+		{ .gpa = 0, .size = RIG_RAM, .fd = r->rig->fd },
+		{ .gpa = RIG_HIGH, .size = RIG_HIGH_SIZE, .offset = RIG_RAM, .fd = r->rig->fd },
+		{ .gpa = page, .size = RIG_HIGH_SIZE, .offset = RIG_RAM, .fd = r->rig->fd },
+	};
+
+	switch (how & 7) {
+	case 0:
+		lsi_map_all(r->rig);
+		break;
+	case 1:			/* none */
+		guestmem_set(r->rig->mem, g, 0);
+		break;
+	case 2:			/* a smaller one: commands and data are cut in two */
+		g[0].size = CMD_DATA(0) + 0x1000;
+		guestmem_set(r->rig->mem, g, 2);
+		break;
+	case 3:			/* elsewhere */
+		guestmem_set(r->rig->mem, g + 1, 2);
+		break;
+	case 4:			/* two halves, swapped in the file */
+		g[0].size = page % RIG_RAM ? page % RIG_RAM : 4096;
+		g[1] = (struct guestmem_region){ g[0].size, RIG_RAM - g[0].size, 0, r->rig->fd };
+		g[0].offset = RIG_RAM - g[0].size;
+		guestmem_set(r->rig->mem, g, 2);
+		break;
+	default:		/* any, most of them refused */
+		g[how & 1].gpa = page;
+		g[how & 1].size = in_u32(r->in);
+		guestmem_set(r->rig->mem, g, 3);
+		break;
+	}
+}
+
+/* ---- time and resets ---- */
+
+static void op_pump(struct run *r)
+{
+	pump(r, 1 + in_u8(r->in) % 64);
+}
+
+static void op_time(struct run *r)
+{
+	uint8_t scale = in_u8(r->in);
+
+	clock_advance((int64_t)(1 + (scale & 0x0f)) << (12 + (scale >> 4) * 2));
+	pump(r, 1);
+}
+
+static void op_reset(struct run *r)
+{
+	switch (in_u8(r->in) % 4) {
+	case 0:
+		pci_dev_reset(&r->rig->dev);
+		break;
+	case 1:
+		lsi_write(r->rig, R_ISTAT0, 1, ISTAT0_SRST);
+		lsi_write(r->rig, R_ISTAT0, 1, 0);
+		break;
+	case 2:
+		lsi_write(r->rig, R_SCNTL1, 1, SCNTL1_RST);
+		lsi_write(r->rig, R_SCNTL1, 1, 0);
+		break;
+	default:		/* and the driver starts again */
+		pci_dev_reset(&r->rig->dev);
+		rig_place(r->rig);
+		lsi_write(r->rig, R_SCID, 1, SCID_RRE | 7);
+		lsi_write(r->rig, R_SIEN0, 2, 0x0486);
+		break;
+	}
+}
+
+/* ---- the host's side ---- */
+
+static void op_disk(struct run *r)
+{
+	static const int errors[] = { 0, 0, 0, 0, EIO, ENOSPC, ENOMEM, EINVAL };
+	uint8_t how = in_u8(r->in), index = in_u8(r->in);
+	unsigned disk = (how & 3) % RIG_DISKS;
+	struct rig_disk *d = &r->rig->disk[disk];
+
+	if (how & 0x80)
+		d->hold = how & 0x40;
+	else if (d->count)
+		rig_end_with(r->rig, disk, index % d->count, -errors[how >> 4 & 7]);
+}
+
+static void op_retry(struct run *r)
+{
+	if (r->rig->dev.cls->retry)
+		r->rig->dev.cls->retry(&r->rig->dev);
+}
+
+/* ---- what a driver does ---- */
+
+/* A command whose CDB is as long as its opcode wants, or (bit 7 of how) as the input says. */
+static struct cmd read_cmd(struct input *in)
+{
+	uint8_t how = in_u8(in), where = in_u8(in), tag = in_u8(in), len = in_u8(in);
+	struct cmd c = {
+		.target = where & 3, .lun = where >> 4 & 7,
+		.tag = how & 1 ? tag : -1, .tag_msg = 0x20 + (how >> 1 & 3) % 3,
+		.no_disconnect = how & 8, .extra_len = how & 0x10 ? where & 7 : 0,
+	};
+
+	in_fill(in, c.cdb, sizeof(c.cdb));
+	c.cdb_len = scsi_cdb_len(c.cdb[0]);
+	if (how & 0x80 || !c.cdb_len)
+		c.cdb_len = 1 + len % 16;
+	c.data_len = in_u16(in);
+	if (how & 0x20)
+		c.data_len <<= 8;
+	if (how & 0x40)
+		c.data_addr = in_u32(in);
+	if (c.extra_len)
+		in_fill(in, c.extra, sizeof(c.extra));
+	return c;
+}
+
+static void start(struct run *r, uint32_t script)
+{
+	lsi_write(r->rig, R_DSP, 4, script);
+}
+
+static void op_start(struct run *r)
+{
+	unsigned slot = in_u8(r->in) & 3;
+	struct cmd c = read_cmd(r->in);
+
+	start(r, cmd_build(r->rig, slot, &c, NULL));
+	pump(r, 4);
+}
+
+static void op_reselect(struct run *r)
+{
+	start(r, cmd_reselect_build(r->rig));
+	pump(r, 4);
+}
+
+static void op_resume(struct run *r)
+{
+	unsigned slot = in_u8(r->in) & 3;
+	struct cmd c = read_cmd(r->in);
+	uint32_t dispatch;
+
+	cmd_build(r->rig, slot, &c, &dispatch);
+	start(r, dispatch);
+	pump(r, 4);
+}
+
+/* A whole command, with its disconnections: a few rounds, whatever comes. */
+static void op_command(struct run *r)
+{
+	struct cmd c = read_cmd(r->in);
+	uint32_t at = cmd_build(r->rig, 0, &c, NULL);
+
+	in_fill(r->in, r->rig->ram + CMD_DATA(0), 64);
+	for (unsigned round = 0; round < 4; round++) {
+		start(r, at);
+		pump(r, 8);
+		op_interrupt(r);
+		if (lsi_read(r->rig, R_DSPS, 4) != INT_DISCONNECTED)
+			break;
+		start(r, cmd_reselect_build(r->rig));
+		pump(r, 8);
+		op_interrupt(r);
+		cmd_build(r->rig, 0, &c, &at);
+	}
+}
+
+/* Words of a script, at the place that op_run() starts, in RAM or in the chip's own. */
+static void op_script(struct run *r)
+{
+	uint8_t how = in_u8(r->in), at = in_u8(r->in), words[32];
+	unsigned len = 4 + (how & 7) * 4;
+
+	in_fill(r->in, words, len);
+	if (how & 0x80)
+		memcpy(r->rig->state->ram + at * 4, words, len);
+	else
+		memcpy(r->rig->ram + CMD_BASE(0) + at * 4, words, len);
+}
+
+static void op_run(struct run *r)
+{
+	uint8_t how = in_u8(r->in), at = in_u8(r->in);
+
+	start(r, (how & 0x80 ? RIG_SRAM : CMD_BASE(0)) + at * 4);
+	pump(r, 1 + (how & 15));
+}
+
+static void (*const ops[])(struct run *) = {
+	op_write, op_read, op_write, op_config, op_interrupt, op_ram, op_map, op_pump, op_time,
+	op_reset, op_disk, op_retry, op_start, op_reselect, op_resume, op_command, op_script,
+	op_run,
+};
+
+void lsi_ops(struct rig *rig, struct input *in)
+{
+	struct run r = { .rig = rig, .in = in, .left = LSI_BUDGET };
+
+	for (unsigned i = 0; i < MAX_OPS && in->left; i++)
+		ops[in_u8(in) % G_N_ELEMENTS(ops)](&r);
+}
