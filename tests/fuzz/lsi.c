@@ -68,6 +68,7 @@ void lsi_pump(struct rig *rig, struct lsi_budget *left, unsigned passes)
 		if (slices == rig->l->slices)
 			continue;
 		used = LSI_SLICE_INSNS - MAX(rig->l->insns, 0);
+		used += (LSI_SLICE_BYTES - MAX(rig->l->bytes, 0)) / LSI_BUDGET_BYTES;
 		left->insns -= MIN(used, left->insns);
 	}
 	g_assert_cmpuint(rig->l->max_slice_insns, <=, LSI_SLICE_INSNS);

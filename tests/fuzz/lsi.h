@@ -29,11 +29,15 @@ void lsi_reset(struct rig *rig);
 /* As the guest's buses have it; nothing when no BAR is there. */
 void lsi_write(struct rig *rig, uint32_t reg, unsigned size, uint32_t val);
 uint32_t lsi_read(struct rig *rig, uint32_t reg, unsigned size);
-/* What an input may still use: passes of the loop, and instructions of the engine. */
+/*
+ * What an input may still use: passes of the loop, and instructions of the engine, of which one is
+ * worth LSI_BUDGET_BYTES moved.
+ */
+#define LSI_BUDGET_BYTES 64
 struct lsi_budget {
 	unsigned passes, insns;
 };
-#define LSI_BUDGET { .passes = 400, .insns = 2500 }
+#define LSI_BUDGET { .passes = 400, .insns = 1500 }
 /* At most @passes passes of the loop; a slice of the engine must stay within its own budget. */
 void lsi_pump(struct rig *rig, struct lsi_budget *left, unsigned passes);
 

@@ -253,22 +253,25 @@ static void op_manage(struct run *r)
 	}
 }
 
-/* Many at once: a full table. */
+/* Many at once; FFh: a full table. */
 static void op_flood(struct run *r)
 {
 	struct scsi_command cmd = { .initiator = 7, .attr = SCSI_TASK_SIMPLE, .cdb_len = 10 };
+	uint8_t count = in_u8(r->in);
 
+	if (count != 0xff)
+		count %= 16;
 	in_fill(r->in, cmd.cdb, cmd.cdb_len);
 	if (r->flooded)
 		return;
 	r->flooded = true;
 	rig.disk[0].hold = true;
-	for (unsigned tag = 0; tag < 256; tag++) {
+	for (unsigned tag = 0; tag < count; tag++) {
 		cmd.tag = tag;
 		rig_command(&rig, &cmd);
 	}
 	cmd.initiator = 5;
-	for (unsigned tag = 0; tag < 64; tag++) {
+	for (unsigned tag = 0; tag < count / 4; tag++) {
 		cmd.tag = tag;
 		rig_command(&rig, &cmd);
 	}

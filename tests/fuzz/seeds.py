@@ -236,7 +236,7 @@ def scsi_cdb():
     out["cancel-races-completion"] = ready + hold \
         + cdb("2a 00 00 00 00 00 00 00 01 00", op=S_COMMAND, data=bytes(512)) \
         + bytes([S_MANAGE, 0, 0]) + end
-    out["flood"] = ready + bytes([S_FLOOD]) + bytes.fromhex("28 00 00 00 00 00 00 00 01 00") \
+    out["flood"] = ready + bytes([S_FLOOD, 0xff]) + bytes.fromhex("28 00 00 00 00 00 00 00 01 00") \
         + bytes([S_MANAGE, 3, 0])
     for text in ("43 02 00 00 00 00 00 00 ff 00", "43 00 00 00 00 00 01 00 ff 00",
                  "43 02 02 00 00 00 01 00 ff 00", "43 00 01 00 00 00 00 00 ff 00",

@@ -82,7 +82,7 @@ void fuzz_setup(void)
  */
 static void session_start(void)
 {
-	int s[2];
+	int s[2], small = 4096;		/* bytes, so that a socket is soon full */
 
 	w.fds = open_fds();
 	w.closed = 0;
@@ -90,6 +90,8 @@ static void session_start(void)
 	w.loop = loop_create(-1);
 	g_assert_nonnull(w.loop);
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
+	must(setsockopt(s[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
+	must(setsockopt(s[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
 	w.peer = s[0];
 	loop_set_hooks(w.loop, NULL, after_event, NULL);
 	g_assert_cmpint(serve_init(&w.serve, w.loop, s[1], &edu_class, w.state, "edu0", NULL,
@@ -319,7 +321,7 @@ static void op_stall(void)
 {
 	struct message m = { .h = { .cmd = MPQ_PCI_CFGREAD, .size = sizeof(m.u.cfg) } };
 
-	for (unsigned i = 0; i < 600; i++) {
+	for (unsigned i = 0; i < 40; i++) {
 		send_piece(&m, sizeof(m.h) + sizeof(m.u.cfg), NULL, 0);
 		step(1);
 	}
