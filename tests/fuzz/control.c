@@ -16,6 +16,7 @@
 #include "control/channel.h"
 #include "event/loop.h"
 #include "fuzz.h"
+#include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "pci/pci.h"
 #include "plan/spec.h"
@@ -60,7 +61,7 @@ void fuzz_setup(void)
 	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
 		w.state[i] = g_malloc0(PCI_STATE_MAX);
 	w.loop = loop_create(-1);
-	w.mem = guestmem_create();
+	w.mem = guestmem_create(guestmem_arena_create());
 	g_assert_true(w.loop && w.mem);
 }
 
@@ -84,11 +85,23 @@ static void op_message(struct input *in)
 		ctl_send(w.end[how & 1], how >> 1 & 7, in_u32(in));
 }
 
+static void try_held(uint32_t arg, unsigned disks)
+{
+	struct ctl_held held;
+
+	if (!ctl_held_unpack(arg, disks, &held))
+		return;
+	g_assert_cmpuint(held.disk, <, disks);
+	g_assert_cmpint(held.err, >, 0);
+	g_assert_cmpuint(ctl_held_pack(&held), ==, arg);
+}
+
 /* What comes out is what the other side may say. */
 static void op_receive(struct input *in)
 {
 	static const bool from_device[] = {
 		[CTL_READY] = true, [CTL_STOP] = false, [CTL_HELD] = true, [CTL_RETRY] = false,
+		[CTL_RETRY_LATER] = false,
 	};
 	uint8_t how = in_u8(in);
 	struct ctl_msg msg;
@@ -101,6 +114,8 @@ static void op_receive(struct input *in)
 		return;
 	g_assert_cmpuint(msg.type, <, G_N_ELEMENTS(from_device));
 	g_assert_cmpint(from_device[msg.type], ==, !(how & 1));
+	if (msg.type == CTL_HELD)
+		try_held(msg.arg, how >> 1);
 }
 
 static void op_close(struct input *in)
@@ -148,9 +163,9 @@ static void build(unsigned index, struct disks *disks)
 	pci_dev_finish(&dev);
 }
 
-static void held(void *opaque, unsigned disk)
+static void held(void *opaque, const struct ctl_held *held)
 {
-	g_assert_cmpuint(disk, <, w.spec.disk_count);
+	g_assert_cmpuint(held->disk, <, w.spec.disk_count);
 }
 
 /* Files, sockets and threads are the process's: a spec that asks for them ends here. */
@@ -190,5 +205,5 @@ void fuzz_one(struct input *in)
 		try_spec(in);
 	else
 		try_channel(in);
-	fuzz_restore();
+	clock_reset();
 }

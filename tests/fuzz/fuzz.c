@@ -5,24 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/num.h"
 #include "mem/memfd.h"
 
-#define CLOCK_START 1000000000000LL	/* ns; a machine is never just booted */
 #define MAX_SAVED 16
 
 static struct {
-	int64_t now;
 	struct {
 		void *mem, *copy;	/* copy NULL: pages to throw away */
 		size_t size;
 	} saved[MAX_SAVED];
 	unsigned count;
-} fuzz = { .now = CLOCK_START };
+} fuzz;
 
 /* ---- the input ---- */
 
@@ -79,21 +76,6 @@ uint64_t in_u64(struct input *in)
 	return get_le64(b);
 }
 
-/* ---- the clock: the linker sends the product's calls here (--wrap) ---- */
-
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
-{
-	ts->tv_sec = fuzz.now / 1000000000;
-	ts->tv_nsec = fuzz.now % 1000000000;
-	return 0;
-}
-
-void clock_advance(int64_t ns)
-{
-	fuzz.now += ns;
-}
-
 /* ---- back to the beginning ---- */
 
 static void save(void *mem, void *copy, size_t size)
@@ -132,7 +114,6 @@ void fuzz_restore(void)
 			g_assert_cmpint(madvise(fuzz.saved[i].mem, fuzz.saved[i].size,
 						MADV_DONTNEED), ==, 0);
 	}
-	fuzz.now = CLOCK_START;
 }
 
 /* ---- libFuzzer's side ---- */

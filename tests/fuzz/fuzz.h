@@ -41,9 +41,11 @@ void in_fill(struct input *in, void *buf, size_t len);
 /* At most @max bytes as they lie in the input; how many. */
 size_t in_take(struct input *in, size_t max, const uint8_t **ret_bytes);
 
-/* ---- the clock: CLOCK_MONOTONIC of the code under test, in ns ---- */
+/* ---- the clock of the loop, in ns (clock.c): it stands but for this ---- */
 
+#define CLOCK_START 1000000000000LL
 void clock_advance(int64_t ns);
+void clock_reset(void);
 
 /* ---- back to the beginning ---- */
 
@@ -54,7 +56,7 @@ void fuzz_snapshot(void *mem, size_t size);
  * thrown away page by page by fuzz_restore().
  */
 uint8_t *fuzz_scratch(const void *data, size_t size);
-/* All that is registered, and the clock. */
+/* All that is registered. */
 void fuzz_restore(void);
 
 #endif

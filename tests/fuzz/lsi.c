@@ -39,6 +39,7 @@ void lsi_setup(struct rig *rig)
 	lsi_disks(rig);
 	rig_settle(rig);
 	ram_clear(rig);
+	rig_set_clock(CLOCK_START);
 	fuzz_snapshot(rig, sizeof(*rig));
 	fuzz_snapshot(rig->state, sizeof(*rig->state));
 	fuzz_snapshot(rig->l, sizeof(*rig->l));
@@ -93,8 +94,10 @@ static void assert_idle(struct rig *rig)
 	g_assert_cmpuint(scsi_active(rig->l->scsi), ==, 0);
 	g_assert_false(rig->l->work.queued || rig->l->gen.armed || rig->l->hth.armed);
 	g_assert_false(rig->l->scsi->work.queued || rig->l->scsi->waiter.queued);
-	for (unsigned i = 0; i < RIG_DISKS; i++)
+	for (unsigned i = 0; i < RIG_DISKS; i++) {
 		g_assert_true(block_idle(&rig->disk[i].block));
+		g_assert_false(rig->l->scsi->unit[i].retry.armed);
+	}
 	for (unsigned i = 0; i < G_N_ELEMENTS(taken); i++)
 		g_assert_nonnull(taken[i] = buffers_get(rig->buffers, NULL));
 	for (unsigned i = G_N_ELEMENTS(taken); i > 0; i--)
@@ -112,6 +115,7 @@ void lsi_quiet(struct rig *rig)
 void lsi_clear(struct rig *rig)
 {
 	ram_clear(rig);
+	rig_set_clock(CLOCK_START);
 	fuzz_restore();
 }
 

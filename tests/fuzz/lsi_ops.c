@@ -148,8 +148,7 @@ static void op_time(struct run *r)
 {
 	uint8_t scale = in_u8(r->in);
 
-	clock_advance((int64_t)(1 + (scale & 0x0f)) << (12 + (scale >> 4) * 2));
-	pump(r, 1);
+	rig_advance(r->rig, (int64_t)(1 + (scale & 0x0f)) << (12 + (scale >> 4) * 2));
 }
 
 static void op_reset(struct run *r)
@@ -193,7 +192,7 @@ static void op_disk(struct run *r)
 static void op_retry(struct run *r)
 {
 	if (r->rig->dev.cls->retry)
-		r->rig->dev.cls->retry(&r->rig->dev);
+		r->rig->dev.cls->retry(&r->rig->dev, in_u8(r->in) & 1);
 }
 
 /* ---- what a driver does ---- */

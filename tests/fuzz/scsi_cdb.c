@@ -63,6 +63,7 @@ void fuzz_setup(void)
 		g_free(data);
 	}
 	rig_settle(&rig);
+	clock_reset();
 	fuzz_snapshot(&rig, sizeof(rig));
 	fuzz_snapshot(rig.state, sizeof(*rig.state));
 	fuzz_snapshot(rig.bus, sizeof(*rig.bus));
@@ -212,13 +213,20 @@ static void op_disk(struct run *r)
 
 static void op_settle(struct run *r)
 {
-	for (unsigned n = 1 + in_u8(r->in) % 4; n > 0; n--)
+	uint8_t how = in_u8(r->in);
+
+	if (how & 0x80)
+		clock_advance((int64_t)(how & 0x7c) * 100 * LOOP_MS);
+	for (unsigned n = 1 + how % 4; n > 0; n--)
 		loop_step(rig.loop, 0);
 }
 
 static void op_retry(struct run *r)
 {
-	scsi_retry_held(rig.bus);
+	if (in_u8(r->in) & 1)
+		scsi_retry_later(rig.bus);
+	else
+		scsi_retry_held(rig.bus);
 }
 
 /* ---- task management ---- */
@@ -307,6 +315,7 @@ static void assert_idle(void)
 	g_assert_false(rig.bus->work.queued || rig.bus->waiter.queued);
 	for (unsigned i = 0; i < RIG_UNITS; i++) {
 		g_assert_true(block_idle(&rig.disk[i].block));
+		g_assert_false(rig.bus->unit[i].retry.armed);
 		g_assert_false(rig.disk[i].work.queued || rig.disk[i].block.ended_work.queued);
 	}
 	for (unsigned i = 0; i < BUFFERS; i++)
@@ -325,6 +334,7 @@ static void reset(void)
 	}
 	rig_settle(&rig);
 	assert_idle();
+	clock_reset();
 	fuzz_restore();
 }
 

@@ -270,7 +270,8 @@ def scsi_cdb():
 
 # ---- wire ----
 
-(W_BYTES, W_MESSAGE, _, W_FIRMWARE, W_STEP, W_READ, W_TIME, W_EVENT, W_END, W_STALL) = range(10)
+(W_BYTES, W_MESSAGE, _, W_FIRMWARE, W_STEP, W_READ, W_TIME, W_EVENT, W_END, W_STALL,
+ W_TRUNCATE) = range(11)
 (SYNC, RET, CFGWRITE, CFGREAD, BAR_WRITE, BAR_READ, IRQFD, RESET) = range(8)
 
 
@@ -288,7 +289,7 @@ def cfg(addr, length, value=0):
 
 
 def wire():
-    step, fw = bytes([W_STEP, 3]), bytes([W_FIRMWARE])
+    step, fw = bytes([W_STEP, 3]), bytes([W_FIRMWARE, 0])
     out = {
         "config-last-byte": message(CFGREAD, cfg(0xff, 1)) + step + bytes([W_READ, 255, 0]),
         "config-with-fd": bytes([W_MESSAGE, 0x48 | CFGREAD]) + u16(0) + u32(0) + b"\4\1\0",
@@ -319,6 +320,8 @@ def wire():
     regs = [(0x80, 0x1000), (0x88, 0x40000), (0x90, 256), (0x98, 1)]
     out["dma"] = fw + b"".join(bytes([W_MESSAGE, 8 | BAR_WRITE, 2]) + u32(off) + u64(value)
                                for off, value in regs) + bytes([W_TIME, 255]) + step
+    fragile = bytes([W_FIRMWARE, 1, W_TRUNCATE, 0])
+    out["dma-truncated"] = out["dma"].replace(fw, fragile) + bytes([W_TRUNCATE, 16]) + out["dma"]
     out = {name: b"\0" + data for name, data in out.items()}
     reply = raw(struct.pack("<iIQQ", RET, 0, 8, 1))
     out["proxy-asks"] = b"\1" + b"".join(bytes([2, 0x40 | cmd, 0x80]) + bytes(32)

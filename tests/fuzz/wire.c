@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,7 +18,9 @@
 #include "base/fd.h"
 #include "devices/edu/edu.h"
 #include "fuzz.h"
+#include "mem/arena.h"
 #include "mem/memfd.h"
+#include "mem/sigbus.h"
 
 #define MAX_OPS 100
 #define MAX_FDS 12
@@ -25,12 +28,14 @@
 #define PAGE 4096u
 
 /* What a peer may hand over. */
-enum kind { EVENT, RAM, RAM2, FROZEN, PIPE, FOLDER, NULLDEV, SOCKET, KINDS };
+enum kind { EVENT, RAM, RAM2, FROZEN, PIPE, FOLDER, NULLDEV, SOCKET, FRAGILE, KINDS };
+#define FRAGILE_PAGES 16
 
 static struct {
 	int fd[KINDS];
 	int other[2];			/* the far ends of the pipe and the socket */
 	struct pci_state *state;
+	struct guestmem_arena *arena;
 	/* of one input */
 	unsigned fds;			/* open before it */
 	struct input *in;
@@ -59,6 +64,10 @@ static void make_fds(void)
 	w.fd[RAM] = must(memfd_make("ram", 64 * PAGE));
 	w.fd[RAM2] = must(memfd_make("ram", 4 * PAGE));
 	w.fd[FROZEN] = must(memfd_make_sealed("rom", w.state, PAGE));
+	/* nobody can seal it against being cut short */
+	w.fd[FRAGILE] = must(memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	must(ftruncate(w.fd[FRAGILE], FRAGILE_PAGES * PAGE));
+	must(fcntl(w.fd[FRAGILE], F_ADD_SEALS, F_SEAL_SEAL));
 	must(pipe2(p, O_CLOEXEC));
 	w.fd[PIPE] = p[0];
 	w.other[0] = p[1];
@@ -72,6 +81,9 @@ static void make_fds(void)
 void fuzz_setup(void)
 {
 	w.state = g_malloc0(PCI_STATE_MAX);
+	w.arena = guestmem_arena_create();
+	g_assert_nonnull(w.arena);
+	g_assert_cmpint(sigbus_guard(w.arena), ==, 0);
 	make_fds();
 	w.ops = (struct serve_ops){ .closed = on_closed };
 }
@@ -94,7 +106,7 @@ static void session_start(void)
 	must(setsockopt(s[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
 	w.peer = s[0];
 	loop_set_hooks(w.loop, NULL, after_event, NULL);
-	g_assert_cmpint(serve_init(&w.serve, w.loop, s[1], &edu_class, w.state, "edu0", NULL,
+	g_assert_cmpint(serve_init(&w.serve, w.loop, w.arena, s[1], &edu_class, w.state, "edu0", NULL,
 				   &w.ops), ==, 0);
 	g_assert_cmpint(serve_start(&w.serve), ==, 0);
 }
@@ -112,7 +124,9 @@ static void session_end(void)
 	/* what the session wrote into its guest, and its counters */
 	must(fallocate(w.fd[RAM], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 64 * PAGE));
 	must(fallocate(w.fd[RAM2], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4 * PAGE));
-	fuzz_restore();
+	must(ftruncate(w.fd[FRAGILE], 0));
+	must(ftruncate(w.fd[FRAGILE], FRAGILE_PAGES * PAGE));
+	clock_reset();
 }
 
 /* ---- the peer ---- */
@@ -253,19 +267,20 @@ static void op_message(void)
 /* The device's BAR placed and enabled, its guest mapped, its interrupt wired. */
 static void op_firmware(void)
 {
+	bool fragile = in_u8(w.in) & 1;
 	struct message place = {
 		.h = { .cmd = MPQ_PCI_CFGWRITE, .size = sizeof(place.u.cfg) },
 		.u.cfg = { .addr = PCI_BASE_ADDRESS_0, .val = BAR, .len = 4 },
 	}, map = {
 		.h = { .cmd = MPQ_SYNC_SYSMEM, .size = sizeof(map.u.sync) },
-		.u.sync.size = { 64 * PAGE },
+		.u.sync.size = { (fragile ? FRAGILE_PAGES : 64) * PAGE },
 	}, irq = { .h.cmd = MPQ_SET_IRQFD };
 	int events[] = { w.fd[EVENT], w.fd[EVENT] };
 
 	send_piece(&place, sizeof(place.h) + sizeof(place.u.cfg), NULL, 0);
 	place.u.cfg = (struct mpq_cfg){ .addr = PCI_COMMAND, .val = 7, .len = 2 };
 	send_piece(&place, sizeof(place.h) + sizeof(place.u.cfg), NULL, 0);
-	send_piece(&map, sizeof(map.h) + sizeof(map.u.sync), &w.fd[RAM], 1);
+	send_piece(&map, sizeof(map.h) + sizeof(map.u.sync), &w.fd[fragile ? FRAGILE : RAM], 1);
 	send_piece(&irq, sizeof(irq.h), events, 2);
 	step(5);
 }
@@ -287,6 +302,12 @@ static void op_time(void)
 {
 	clock_advance((int64_t)(1 + in_u8(w.in)) << 20);
 	step(1);
+}
+
+/* RAM that goes away while it is mapped, and comes back. */
+static void op_truncate(void)
+{
+	must(ftruncate(w.fd[FRAGILE], in_u8(w.in) % (FRAGILE_PAGES + 1) * PAGE));
 }
 
 /* KVM's side of the eventfds, and a peer that reads what is not its own. */
@@ -331,7 +352,7 @@ static void run_ops(void)
 {
 	static void (*const ops[])(void) = {
 		op_bytes, op_message, op_message, op_firmware, op_step, op_read, op_time, op_event,
-		op_end, op_stall,
+		op_end, op_stall, op_truncate,
 	};
 
 	for (unsigned i = 0; i < MAX_OPS && w.in->left; i++)

@@ -19,6 +19,11 @@ int64_t loop_now(void)
 	return fake_now;
 }
 
+void rig_set_clock(int64_t ns)
+{
+	fake_now = ns;
+}
+
 void rig_advance(struct rig *rig, int64_t ns)
 {
 	fake_now += ns;

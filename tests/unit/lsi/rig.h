@@ -76,6 +76,8 @@ void rig_settle(struct rig *rig);
 void rig_pass(struct rig *rig, unsigned passes);
 /* Time stands still but for this; the timers that are due then run. */
 void rig_advance(struct rig *rig, int64_t ns);
+/* Only while no timer runs. */
+void rig_set_clock(int64_t ns);
 /* Another process takes over: a new device around a copy of @state, its BARs placed anew. */
 int rig_adopt(struct rig *rig, const struct lsi_state *state);
 
