@@ -106,8 +106,8 @@ static void session_start(void)
 	must(setsockopt(s[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
 	w.peer = s[0];
 	loop_set_hooks(w.loop, NULL, after_event, NULL);
-	g_assert_cmpint(serve_init(&w.serve, w.loop, w.arena, s[1], &edu_class, w.state, "edu0", NULL,
-				   &w.ops), ==, 0);
+	g_assert_cmpint(serve_init(&w.serve, w.loop, w.arena, s[1], &edu_class, w.state, "edu0",
+				   NULL, &w.ops), ==, 0);
 	g_assert_cmpint(serve_start(&w.serve), ==, 0);
 }
 

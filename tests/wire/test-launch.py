@@ -134,8 +134,8 @@ class Spelling(wire.unittest.TestCase):
                  '{"qom-type": "x-remote-object", "id": "r", "devid": "e0", "fd": "%d"}', "-")]:
             with self.subTest(device=device):
                 ours, theirs = socket.socketpair()
-                argv = [program("mpqemu-remote"), *mpq.sandbox(), dash + "M", "x-remote", dash + "device", device,
-                        dash + "object", peer % theirs.fileno()]
+                argv = [program("mpqemu-remote"), *mpq.sandbox(), dash + "M", "x-remote",
+                        dash + "device", device, dash + "object", peer % theirs.fileno()]
                 with Remote(argv, [(ours, theirs)], tempfile.TemporaryFile()) as remote:
                     self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234, remote.log())
                     self.assertEqual(remote.finish(), EXIT_CLEAN)

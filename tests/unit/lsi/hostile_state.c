@@ -21,7 +21,8 @@ static void test_forged_state(void)
 		ROW(bus.phase, 8), ROW(bus.after, 4), ROW(bus.attr, 4), ROW(run, 5), ROW(carry, 2),
 		ROW(move_left, 0x1000000), ROW(move_len, 0x1000000), ROW(gen_deadline, 1ULL << 63),
 		ROW(hth_deadline, 1ULL << 63), ROW(pace_deadline, 1ULL << 63),
-		ROW(credit, LSI_CREDIT_MAX + 1), ROW(io_left, LSI_IO_MAX + 1), ROW(pend, 64), ROW(nexus[287].target, 16),
+		ROW(credit, LSI_CREDIT_MAX + 1), ROW(io_left, LSI_IO_MAX + 1), ROW(pend, 64),
+		ROW(nexus[287].target, 16),
 #undef ROW
 	};
 	struct lsi_state *forged = g_new0(struct lsi_state, 1);
