@@ -155,11 +155,11 @@ static bool keep_events(struct move *move, GError **error)
 
 bool move_check_policy(struct move *move, GError **error)
 {
-	bool given = move->choice->on_error || move->choice->events;
+	bool given = move->choice->on_error || move->choice->events || move->choice->sandbox;
 
 	if (given && rewrite_is_qemu(move->facts->remote_prefix[0]))
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error and --events are "
-				"mpqemu-remote's; QEMU's own x-remote has neither");
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --events and --sandbox are "
+				"mpqemu-remote's; QEMU's own x-remote has none of them");
 	return keep_events(move, error);
 }
 
@@ -173,11 +173,14 @@ void move_add_policy(struct move *move)
 		struct plan_process *process = move->plan->remotes->pdata[i];
 		g_autofree char *on_error = g_strconcat("--on-error=", choice->on_error, NULL);
 		g_autofree char *events = g_strconcat("--events=", choice->events, NULL);
+		g_autofree char *sandbox = g_strconcat("--sandbox=", choice->sandbox, NULL);
 
 		if (choice->on_error)
 			plan_process_arg(process, on_error);
 		if (choice->events)
 			plan_process_arg(process, events);
+		if (choice->sandbox)
+			plan_process_arg(process, sandbox);
 		if (!needs_qmp(move, remote))
 			continue;
 		if (first)

@@ -35,6 +35,7 @@ struct rewrite_choice {
 	char **remote;		/* ids, NULL-terminated, or NULL: every device that can move */
 	char **local;		/* ids that stay, or NULL */
 	const char *on_error;	/* --on-error= of the remotes, or NULL */
+	const char *sandbox;	/* --sandbox= of the remotes, or NULL */
 	const char *events;	/* --events= of the remotes, or NULL */
 };
 

@@ -20,6 +20,7 @@ struct row {
 	const char *remote;	/* --remote */
 	const char *local;	/* --local */
 	const char *on_error, *events;	/* --on-error, --events */
+	const char *sandbox;	/* --sandbox */
 	unsigned major;		/* QEMU's version; 0: 7 */
 	const char *kvm_error;
 	bool tcg;		/* no "-accel kvm" in front */
@@ -46,8 +47,12 @@ static const struct row refused[] = {
 	  "-device x-pci-proxy-dev,id=p,fd=3: a command line that has its proxies already needs "
 	  "the remotes' command lines too: REMOTE ... --- QEMU ..." },
 	{ "argument missing", LSI " -m", "-m: requires an argument" },
-	{ "--on-error with QEMU's own remote", LSI, "--on-error and --events are mpqemu-remote's; "
-	  "QEMU's own x-remote has neither", .on_error = "stop", .qemu_remote = true },
+	{ "--on-error with QEMU's own remote", LSI, "--on-error, --events and --sandbox are "
+	  "mpqemu-remote's; QEMU's own x-remote has none of them", .on_error = "stop",
+	  .qemu_remote = true },
+	{ "--sandbox with QEMU's own remote", LSI, "--on-error, --events and --sandbox are "
+	  "mpqemu-remote's; QEMU's own x-remote has none of them", .sandbox = "strict",
+	  .qemu_remote = true },
 	{ "--events of an fd that is not open", LSI, "--events=fd=9: no such fd is open",
 	  .events = "fd=9" },
 	{ "--events of no fd", LSI, "--events=fd=x: no such fd is open", .events = "fd=x" },
@@ -442,6 +447,8 @@ static const struct row moved[] = {
 	/* stopping the VM: a monitor of QEMU's for each remote that may have to */
 	{ "--on-error", LSI " " DISK, "fd=3 \\\n\t\t--on-error=hold \\\n---",
 	  .on_error = "hold", .absent = "qmp" },
+	{ "--sandbox", LSI " " DISK, "fd=3 \\\n\t\t--sandbox=container \\\n---",
+	  .sandbox = "container" },
 	{ "--on-error=stop", LSI " " DISK, "--on-error=stop \\\n\t\t--qmp=fd=4 \\\n---",
 	  .on_error = "stop" },
 	{ "... QEMU's end", LSI " -nodefaults " DISK, "fd=3 \\\n\t\t-nodefaults \\\n"
@@ -524,7 +531,10 @@ static struct plan *plan_row(const struct row *row, GError **error)
 	g_auto(GStrv) argv = words(line);
 	g_auto(GStrv) remote = row->remote ? g_strsplit(row->remote, ",", -1) : NULL;
 	g_auto(GStrv) local = row->local ? g_strsplit(row->local, ",", -1) : NULL;
-	struct rewrite_choice choice = { remote, local, row->on_error, row->events };
+	struct rewrite_choice choice = {
+		.remote = remote, .local = local, .on_error = row->on_error, .events = row->events,
+		.sandbox = row->sandbox,
+	};
 
 	return rewrite_move(argv, &choice, &facts, error);
 }

@@ -35,7 +35,7 @@ struct orchestrate {
 	char **remote_commands;		/* shell text */
 	char *remote_program;
 	char *on_remote_exit;
-	char *on_error, *events;	/* of the remotes */
+	char *on_error, *events, *sandbox;	/* of the remotes */
 	int start_timeout;
 	gboolean dry_run, version;
 	char *help;			/* the text, when --help asks for it */
@@ -85,6 +85,8 @@ static bool parse_options(struct orchestrate *self, char ***argv, GError **error
 		  "when a remote ends early: report it (default), or stop QEMU", "report|stop" },
 		{ "on-error", 0, 0, G_OPTION_ARG_STRING, &self->on_error,
 		  "what a disk's error does (see mpqemu-remote)", PLAN_ON_ERROR_WORDS },
+		{ "sandbox", 0, 0, G_OPTION_ARG_STRING, &self->sandbox,
+		  "how far the remotes are shut in (see mpqemu-remote)", PLAN_SANDBOX_WORDS },
 		{ "events", 0, 0, G_OPTION_ARG_STRING, &self->events,
 		  "where the remotes write events (see mpqemu-remote)", "PATH|fd=N" },
 		{ "start-timeout", 0, 0, G_OPTION_ARG_INT, &self->start_timeout,
@@ -160,6 +162,9 @@ static bool check_values(struct orchestrate *self, GError **error)
 	if (self->on_error && !is_word_of(self->on_error, PLAN_ON_ERROR_WORDS))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error=%s: it is one of %s",
 				self->on_error, PLAN_ON_ERROR_WORDS);
+	if (self->sandbox && !is_word_of(self->sandbox, PLAN_SANDBOX_WORDS))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--sandbox=%s: it is one of %s",
+				self->sandbox, PLAN_SANDBOX_WORDS);
 	return true;
 }
 
@@ -216,9 +221,9 @@ static bool split_commands(struct orchestrate *self, char **words, GError **erro
 	if (self->remotes->len && (self->remote || self->local || self->remote_program))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local and --remote-program "
 				"choose what moves; with explicit remote commands nothing does");
-	if (self->remotes->len && (self->on_error || self->events))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error and --events are for remotes "
-				"that are made here; write them into the remote commands");
+	if (self->remotes->len && (self->on_error || self->events || self->sandbox))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --events and --sandbox are for "
+				"remotes that are made here; write them into the remote commands");
 	return true;
 }
 
@@ -226,7 +231,10 @@ static bool split_commands(struct orchestrate *self, char **words, GError **erro
 
 static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GError **error)
 {
-	struct rewrite_choice choice = { self->remote, self->local, self->on_error, self->events };
+	struct rewrite_choice choice = {
+		.remote = self->remote, .local = self->local, .on_error = self->on_error,
+		.events = self->events, .sandbox = self->sandbox,
+	};
 
 	probe_init(probe, self->remote_program);
 	if (!probe_qemu(probe, self->qemu[0], error)) {
@@ -335,6 +343,7 @@ static void orchestrate_finish(struct orchestrate *self)
 	g_free(self->remote_program);
 	g_free(self->on_remote_exit);
 	g_free(self->on_error);
+	g_free(self->sandbox);
 	g_free(self->events);
 	g_free(self->help);
 	g_ptr_array_unref(self->remotes);
