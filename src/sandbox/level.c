@@ -61,7 +61,7 @@ static const struct obstacle {
 	  "set it to 1 with sysctl" },
 	{ "kernel/apparmor_restrict_unprivileged_userns", 1,
 	  "kernel.apparmor_restrict_unprivileged_userns is 1",
-	  "load the AppArmor profile apparmor/mpqemu of this program" },
+	  "load the AppArmor profile that comes with this program, apparmor/mpqemu" },
 };
 
 void sandbox_userns_obstacle(const char *sysctl, int err, char *text, size_t size)
