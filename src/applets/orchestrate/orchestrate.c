@@ -222,8 +222,9 @@ static bool split_commands(struct orchestrate *self, char **words, GError **erro
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local and --remote-program "
 				"choose what moves; with explicit remote commands nothing does");
 	if (self->remotes->len && (self->on_error || self->events || self->sandbox))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --events and --sandbox are for "
-				"remotes that are made here; write them into the remote commands");
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --events and --sandbox are "
+				"for remotes that are made here; write them into the remote "
+				"commands");
 	return true;
 }
 
