@@ -194,17 +194,30 @@ static void inquiry_vpd(struct task *t)
 	task_bad_cdb(t, 2, 7);
 }
 
-/* SPC-3 6.4.1: peripheral qualifier 011b, unknown type: nothing can be here. */
+/*
+ * SPC-3 6.4.1: peripheral qualifier 011b, unknown type: nothing can be here.  The only VPD page is
+ * 00h, which names itself.
+ */
 static void inquiry_no_lun(struct task *t)
 {
+	const uint8_t *cdb = task_cdb(t);
+
 	memset(t->buf, 0, 36);
 	t->buf[0] = 0x7f;
+	if (cdb[1] & 1) {
+		t->buf[3] = 1;
+		if (cdb[2])
+			task_bad_cdb(t, 2, 7);
+		else
+			task_reply(t, 5, get_be16(&cdb[3]));
+		return;
+	}
 	t->buf[2] = 5;
 	t->buf[3] = 0x02;
 	t->buf[4] = 36 - 5;
 	put_ascii(&t->buf[8], "QEMU", 8);
 	put_ascii(&t->buf[16], "QEMU TARGET", 16);
-	task_reply(t, 36, get_be16(&task_cdb(t)[3]));
+	task_reply(t, 36, get_be16(&cdb[3]));
 }
 
 void cmd_inquiry(struct task *t)

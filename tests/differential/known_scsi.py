@@ -165,7 +165,7 @@ def find_data(diff):
     if op in (0x1a, 0x5a) and mode_data(diff):
         return "pages that QEMU has not, and the length of it all (SPC-3 7.4)"
     if op == 0x12 and diff.step.args.unit[1]:
-        return "an absent unit answers with the target's own identity (SPC-3 6.4.2)"
+        return "an absent unit answers with the identity of its target (SPC-3 6.4.2)"
     if op not in DATA:
         return None
     ignored, reason = DATA[op]

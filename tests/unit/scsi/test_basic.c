@@ -119,6 +119,15 @@ static void test_luns(void)
 	cmd.lun = 2;
 	g_assert_cmpuint(rig_do_cmd(&rig, &cmd, buf, sizeof(buf)), ==, SCSI_GOOD);
 	g_assert_cmpuint(buf[0], ==, 0x7f);
+	/* It has one VPD page, the list of them: no other, and no INQUIRY data in its place. */
+	cmd = rig_cdb("12 01 00 00 24 00");
+	cmd.lun = 2;
+	g_assert_cmpuint(rig_do_cmd(&rig, &cmd, buf, sizeof(buf)), ==, SCSI_GOOD);
+	g_assert_cmpuint(rig.moved, ==, 5);
+	g_assert_cmpmem(buf, 5, "\x7f\x00\x00\x01\x00", 5);
+	cmd = rig_cdb("12 01 b2 00 24 00");
+	cmd.lun = 2;
+	rig_assert_sense(&rig, rig_do_cmd(&rig, &cmd, NULL, 0), 0x052500, "no page", __LINE__);
 	cmd = rig_cdb("00 00 00 00 00 00");
 	cmd.lun = 2;
 	rig_assert_sense(&rig, rig_do_cmd(&rig, &cmd, NULL, 0), 0x052500, "no LUN", __LINE__);
