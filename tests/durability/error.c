@@ -206,6 +206,26 @@ static void test_call(const void *data)
 
 /* ---- what the host is asked ---- */
 
+/* The names of the calls in the trace, in order. */
+static char *read_trace(void)
+{
+	g_autofree char *trace = in_dir("trace"), *text = NULL;
+	g_auto(GStrv) lines = NULL;
+	GString *got = g_string_new(NULL);
+
+	g_assert_true(g_file_get_contents(trace, &text, NULL, NULL));
+	lines = g_strsplit(text, "\n", -1);
+	for (unsigned i = 0; lines[i]; i++) {
+		const char *name = lines[i] + strspn(lines[i], "0123456789 ");
+
+		if (!g_ascii_isalpha(*name))
+			continue;	/* the rest of a call, a process's end */
+		g_string_append_len(got, name, strcspn(name, "("));
+		g_string_append(got, strstr(name, "RWF_DSYNC") ? "+DSYNC " : " ");
+	}
+	return g_string_free(got, false);
+}
+
 /*
  * A write that is to be stable is so at the host: FUA, WRITE AND VERIFY, and all with the write
  * cache off; SYNCHRONIZE CACHE and switching the cache off flush.
@@ -217,9 +237,7 @@ static void test_stable(void)
 		"fdatasync pwritev2+DSYNC pwritev2+DSYNC fallocate fdatasync fdatasync ";
 	const struct cmd cache_off = { .cdb = { 0x15, 0x10, 0, 0, 24 }, .cdb_len = 6,
 				       .data_len = 24 };
-	g_autofree char *image = in_dir("image"), *trace = in_dir("trace"), *text = NULL;
-	g_autoptr(GString) got = g_string_new(NULL);
-	g_auto(GStrv) lines = NULL;
+	g_autofree char *image = in_dir("image"), *got = NULL;
 	struct host h;
 
 	if (without_strace())
@@ -237,17 +255,58 @@ static void test_stable(void)
 	g_assert_cmphex(sense(&h, FUA_AT(8)), ==, 0);
 	g_assert_cmphex(sense(&h, SAME_AT(8)), ==, 0);
 	end(&h, 0);		/* one more flush */
-	g_assert_true(g_file_get_contents(trace, &text, NULL, NULL));
-	lines = g_strsplit(text, "\n", -1);
-	for (unsigned i = 0; lines[i]; i++) {
-		const char *name = lines[i] + strspn(lines[i], "0123456789 ");
+	got = read_trace();
+	g_assert_cmpstr(got, ==, want);
+}
 
-		if (!g_ascii_isalpha(*name))
-			continue;	/* the rest of a call, a process's end */
-		g_string_append_len(got, name, strcspn(name, "("));
-		g_string_append(got, strstr(name, "RWF_DSYNC") ? "+DSYNC " : " ");
+/* The first letters that tell reads, writes and flushes apart: R, W, F. */
+static char *read_letters(void)
+{
+	g_autofree char *calls = read_trace();
+	g_auto(GStrv) names = g_strsplit(calls, " ", -1);
+	GString *letters = g_string_new(NULL);
+
+	for (unsigned i = 0; names[i] && *names[i]; i++)
+		g_string_append_c(letters, g_str_has_prefix(names[i], "pread") ? 'R' :
+				  g_str_has_prefix(names[i], "pwrite") ? 'W' : 'F');
+	return g_string_free(letters, false);
+}
+
+/* The same in a storage daemon, once the clusters are allocated; reads stand in between. */
+static void test_stable_qcow2(void)
+{
+	g_autofree char *image = in_dir("image"), *got = NULL;
+	g_autofree char *make = g_strdup_printf("qemu-img create -q -f qcow2 %s 1M", image);
+	g_autofree char *tool = g_strdup_printf(
+		"strace -f -q -o %s/trace -P %s -e trace=pread64,preadv,preadv2,pwrite64,pwritev,"
+		"pwritev2,fdatasync,fsync", dir, image);
+	g_autofree char *drive = g_strdup_printf("file=%s,format=qcow2", image);
+	g_autofree char *daemon = g_find_program_in_path("qemu-storage-daemon");
+	struct host h;
+
+	if (without_strace())
+		return;
+	if (!daemon) {
+		g_test_skip("qemu-storage-daemon is not installed");
+		return;
 	}
-	g_assert_cmpstr(got->str, ==, want);
+	g_unlink(image);
+	g_assert_true(g_spawn_command_line_sync(make, NULL, NULL, NULL, NULL));
+	host_start(&h, drive, tool);
+	take_attentions(&h);
+	g_assert_cmphex(sense(&h, WRITE_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, SYNC), ==, 0);
+	g_assert_cmphex(sense(&h, READ_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, FUA_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, READ_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, WRITE_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, READ_AT(8)), ==, 0);
+	g_assert_cmphex(sense(&h, SYNC), ==, 0);
+	g_assert_cmphex(sense(&h, READ_AT(8)), ==, 0);
+	end(&h, 0);
+	got = read_letters();
+	if (!strstr(got, "RWFRWRFR"))
+		g_error("what the daemon did: %s", got);
 }
 
 /* ---- the image itself ---- */
@@ -517,6 +576,7 @@ int main(int argc, char **argv)
 		g_test_add_data_func(name, &rows[i], test_call);
 	}
 	g_test_add_func("/error/stable", test_stable);
+	g_test_add_func("/error/stable-qcow2", test_stable_qcow2);
 	g_test_add_func("/error/truncated", test_truncated);
 	g_test_add_func("/error/full", test_full);
 	g_test_add_data_func("/error/hang-up", NULL, test_end);
