@@ -289,9 +289,12 @@ class Remote:
             theirs.close()
 
     @classmethod
-    def start(cls, devices, extra=(), qemu=None, pass_fds=()):
-        """@devices: option texts of -device, with ids; each gets a socket.  @qemu: its path."""
-        argv = [qemu or program("mpqemu-remote"), "-machine", "x-remote"]
+    def start(cls, devices, extra=(), qemu=None, pass_fds=(), prefix=()):
+        """
+        @devices: option texts of -device, with ids; each gets a socket.  @qemu: its path.
+        @prefix: a command that executes the remote in its own place, as another user.
+        """
+        argv = [*prefix, qemu or program("mpqemu-remote"), "-machine", "x-remote"]
         argv += ["-nodefaults", "-display", "none"] if qemu else sandbox()
         peers = []
         for i, device in enumerate(devices):
@@ -320,13 +323,13 @@ class Remote:
         return without_level(self.said())
 
     def device_pid(self):
-        """The device process: the keeper's only child."""
+        """The device process: the keeper's youngest child, after its storage daemons."""
         pid = self.proc.pid
 
         def children():
             with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
                 return file.read().split()
-        return int(wait_for(children, "the device process")[0])
+        return int(wait_for(children, "the device process")[-1])
 
     def device_fds(self):
         """{number: what it is} of the device process."""

@@ -110,10 +110,19 @@ static uint64_t file_size(const struct launch_spec *spec)
 	return align_up(size, 4096);
 }
 
+/* Strict, it is 0 only where that stands for the caller's own: nobody else is mapped. */
+static const char *say_uid(const struct confine *c, char *text, size_t size)
+{
+	if (c->spec->sandbox == SANDBOX_STRICT && c->status.uid == 0)
+		return "the caller's uid";
+	snprintf(text, size, "uid %u", c->status.uid);
+	return text;
+}
+
 static void say_level(const struct confine *c)
 {
 	const char *no_filter = filter_impossible();
-	char calls[64];
+	char calls[64], uid[16];
 
 	if (c->spec->sandbox == SANDBOX_OFF) {
 		log_info("sandbox: off");
@@ -121,8 +130,8 @@ static void say_level(const struct confine *c)
 	}
 	snprintf(calls, sizeof(calls), "%u system calls, %u of them limited", c->status.names,
 		 c->status.limited);
-	log_info("sandbox: %s; %s root, uid %u, %s, %s%s%s", sandbox_level_name(c->spec->sandbox),
-		 c->status.own_root ? "empty" : "no own", c->status.uid,
+	log_info("sandbox: %s; %s root, %s, %s, %s%s%s", sandbox_level_name(c->spec->sandbox),
+		 c->status.own_root ? "empty" : "no own", say_uid(c, uid, sizeof(uid)),
 		 c->status.landlock ? "Landlock" : "no Landlock in this kernel",
 		 no_filter ? "no system-call filter (" : calls, no_filter ? no_filter : "",
 		 no_filter ? ")" : "");

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a serving device process is, as the kernel tells it to others."""
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import box
+import mpq
+
+KINDS = ("edu", "raw", "nbd", "two")
+SECRET = "hunter2-in-the-environment"
+PASSWORD = "hunter2-on-the-command-line"
+NAMESPACES = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"}
+# Resources that a device process has nothing of.
+NONE_OF = ("Max core file size", "Max processes", "Max locked memory", "Max msgqueue size",
+           "Max pending signals", "Max realtime priority", "Max nice priority", "Max file locks")
+SHOW_LOOPBACK = """
+import fcntl, socket, struct
+names = [name for _, name in socket.if_nameindex()]
+sock = socket.socket()
+up = [struct.unpack_from("H", fcntl.ioctl(sock, 0x8913, struct.pack("16sH14x", n.encode(), 0)), 16)
+      [0] & 1 for n in names]
+print(names, up)
+"""
+
+
+def each(test):
+    """Runs a test with each kind of device process and each user."""
+    def run(self):
+        for user in box.USERS:
+            for kind in KINDS:
+                with self.subTest(user=user, kind=kind), box.remote(kind, user) as remote:
+                    test(self, remote, remote.device_pid(), user)
+                    self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.said())
+    run.__doc__ = test.__doc__
+    return run
+
+
+@box.needs_root
+class Facts(unittest.TestCase):
+    @each
+    def test_rights(self, remote, pid, user):
+        """Nobody, without a capability, in every thread, and the filter on."""
+        for thread in box.threads(pid):
+            status = box.status(thread)
+            for ids in ("Uid", "Gid"):
+                self.assertEqual(status[ids], "\t".join([str(box.NOBODY)] * 4))
+            self.assertEqual(status["Groups"].split(), [])
+            for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"):
+                self.assertEqual(int(status[name], 16), 0, name)
+            self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+
+    @each
+    def test_said(self, remote, pid, user):
+        """The one line at start, which must not tell of a uid 0 that is none."""
+        uid = "uid 65534" if user == "root" else "the caller's uid"
+        self.assertRegex(remote.said(), rf"\Ampqemu-remote: sandbox: strict; empty root, {uid}, "
+                         r"(no )?Landlock( in this kernel)?, \d+ system calls, \d+ of them limited"
+                         r"\n\Z")
+
+    @each
+    def test_namespaces(self, remote, pid, user):
+        """Each its own: not the host's, not the keeper's."""
+        own = box.namespaces(pid)
+        for other in (os.getpid(), remote.proc.pid):
+            theirs = box.namespaces(other)
+            self.assertEqual({name for name in NAMESPACES if own[name] == theirs[name]}, set())
+        # pid 1 of its own: nobody else is there to be signalled
+        self.assertEqual(box.status(pid)["NSpid"].split("\t")[-1], "1")
+
+    @each
+    def test_root(self, remote, pid, user):
+        """One mount, which is empty, read-only, and takes nothing from root either."""
+        root = f"/proc/{pid}/root"
+        mounts = box.proc(pid, "mountinfo").splitlines()
+        self.assertEqual(len(mounts), 1, mounts)
+        fields = mounts[0].split(" ")
+        self.assertEqual(fields[3:5], ["/", "/"])
+        self.assertLessEqual({"ro", "nosuid", "nodev", "noexec"}, set(fields[5].split(",")))
+        self.assertEqual(os.listdir(root), [])
+        with self.assertRaisesRegex(OSError, "Read-only file system"):
+            os.mkdir(f"{root}/x")
+        self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), "/")
+
+    @each
+    def test_network(self, remote, pid, user):
+        """Nothing but a loopback device, and that is down."""
+        self.assertEqual(box.in_network_of(pid, SHOW_LOOPBACK).strip(), "['lo'] [0]")
+        self.assertLessEqual(box.proc(pid, "net/route").count("\n"), 1, "a heading at most")
+        # no socket of the namespace: what it holds was made elsewhere
+        self.assertEqual(box.proc(pid, "net/unix").count("\n"), 1)
+
+    @each
+    def test_limits(self, remote, pid, user):
+        limits = box.limits(pid)
+        for name in NONE_OF:
+            self.assertEqual(limits[name], ("0", "0"), name)
+        self.assertEqual(limits["Max open files"], ("192", "192"))
+        raw = any("disk.img" in name for name in box.fds(pid).values())
+        size = str(box.IMAGE_SIZE if raw else 0)
+        self.assertEqual(limits["Max file size"], (size, size))
+        vm = int(box.status(pid)["VmSize"].split()[0]) << 10
+        soft, hard = map(int, limits["Max address space"])
+        self.assertEqual(soft, hard)
+        self.assertLessEqual(hard - vm, 16 << 20, "hardly more than there is")
+
+    @each
+    def test_fds(self, remote, pid, user):
+        """Every number below those for received ones is open, and is what the table says."""
+        slot, fds = box.slots(), box.fds(pid)
+        raw = "disk.img" in fds[slot["IMAGE"]]
+        nbd = fds[slot["IMAGE"]].startswith("socket:")
+        if nbd:     # one more number of the same socket, which libnbd does not close: block/nbd.h
+            more = max(fds)
+            self.assertEqual(fds.pop(more), fds[slot["IMAGE"]])
+            self.assertGreaterEqual(more, slot["FREE"])
+        self.assertEqual(sorted(fds), list(range(slot["FREE"])))
+        want = {
+            "STDERR": r"pipe:", "LOG": r"pipe:", "CONTROL": r"socket:",
+            "SPEC": r"/memfd:mpqemu-spec ", "STATE": r"/memfd:mpqemu-state ",
+            "METRICS": r"/memfd:mpqemu-metrics ", "EPOLL": r"anon_inode:\[eventpoll\]",
+            "POOL": r"anon_inode:\[eventfd\]" if raw else "/dev/null$",
+            "IMAGE": r".*/disk\.img$" if raw else "socket:" if nbd else "/dev/null$",
+        }
+        patterns = {slot[name]: pattern for name, pattern in want.items()}
+        patterns |= {slot["PEER"] + i: "socket:" for i in range(len(remote.peers))}
+        for number, name in fds.items():
+            self.assertRegex(name, r"\A" + patterns.get(number, r"/dev/null\Z"), number)
+        self.assertEqual(fds[2], fds[3], "stderr is the log")
+
+    @each
+    def test_layout(self, remote, pid, user):
+        """Executed anew: where things lie in memory is not what the keeper could tell."""
+        with open("/proc/sys/kernel/randomize_va_space", encoding="ascii") as file:
+            if file.read().strip() == "0":
+                self.skipTest("needs root to turn on kernel.randomize_va_space")
+        for name in (r"/mpqemu$", r"/libc\.so", r"\[stack\]"):
+            where = [min(start for start, _, _, what in box.mappings(p) if re.search(name, what))
+                     for p in (pid, remote.proc.pid)]
+            self.assertNotEqual(*where, name)
+
+    @each
+    def test_no_memory_is_writable_and_executable(self, remote, pid, user):
+        for process in (pid, remote.proc.pid):
+            for mapping in box.mappings(process):
+                self.assertFalse("w" in mapping[2] and "x" in mapping[2], mapping)
+
+    @each
+    def test_images_are_not_mapped(self, remote, pid, user):
+        for _, _, prot, name in box.mappings(pid):
+            self.assertFalse(name.startswith("/") and "s" in prot and "memfd" not in name, name)
+
+
+@box.needs_root
+class Secrets(unittest.TestCase):
+    """What the keeper was told, and the device process has no need to know."""
+
+    def test_nowhere_in_memory(self):
+        for user in box.USERS:
+            for kind in KINDS:
+                os.environ["MPQ_SECRET"] = SECRET
+                self.addCleanup(os.environ.pop, "MPQ_SECRET", None)
+                with self.subTest(user=user, kind=kind), box.remote(
+                        kind, user, ["-object", f"secret,id=sec0,data={PASSWORD}"]) as remote:
+                    self.check(remote, remote.device_pid())
+
+    def check(self, remote, pid):
+        keeper = b"".join(box.memory(remote.proc.pid))
+        self.assertIn(SECRET.encode(), keeper, "the search itself finds what is there")
+        self.assertIn(PASSWORD.encode(), keeper)
+        folder = os.path.basename(remote.place.folder)
+        pieces = 0
+        for piece in box.memory(pid):
+            pieces += len(piece)
+            for word in (SECRET, PASSWORD, folder, "disk.img", "nbd.sock"):
+                self.assertNotIn(word.encode(), piece)
+        self.assertGreater(pieces, 1 << 20)
+        self.assertEqual(box.proc(pid, "environ"), "")
+        self.assertEqual(box.proc(pid, "cmdline").strip("\0"), "mpqemu-device")
+
+    def check_closed(self, pid, user):
+        look = "import sys; open(f'/proc/{sys.argv[1]}/mem', 'rb')"
+        trace = ("import ctypes, os, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+                 "libc.ptrace(0x4206, int(sys.argv[1]), 0, 0) and "
+                 "sys.exit(os.strerror(ctypes.get_errno()))")    # PTRACE_SEIZE
+        for code, words in ((look, "Permission denied"), (trace, "not permitted")):
+            done = subprocess.run(["setpriv", f"--reuid={user}", f"--regid={user}",
+                                   "--clear-groups", sys.executable, "-c", code, str(pid)],
+                                  capture_output=True, text=True)
+            self.assertIn(words, done.stderr)
+
+    def test_other_users(self):
+        """
+        The keeper, who knows secrets, is closed to the user who started it as well.  The device
+        process is not: who makes a user namespace has all rights inside (user_namespaces(7)).
+        """
+        with box.remote("raw", "nobody") as remote:
+            self.check_closed(remote.proc.pid, box.NOBODY)
+            self.check_closed(remote.proc.pid, box.NOBODY - 1)
+            self.check_closed(remote.device_pid(), box.NOBODY - 1)
+        with box.remote("raw") as remote:
+            self.check_closed(remote.proc.pid, box.NOBODY)
+            self.check_closed(remote.device_pid(), box.NOBODY)
+
+
+@box.needs_root
+class BeforeTheFirstByte(unittest.TestCase):
+    """A peer may talk before anybody listens: it is heard when the last stage is over."""
+
+    def test_early_peer(self):
+        for user in box.USERS:
+            with self.subTest(user), box.place() as at:
+                self.trace(user, at)
+
+    def trace(self, user, at):
+        """The calls of the device process, in order: the filter, and then the peer."""
+        ours, theirs = socket.socketpair()
+        ours.sendall(mpq.sample(mpq.Cmd.PCI_CFGREAD) * 3)
+        argv = ["strace", "-f", "-o", at.path("trace"), "-e", "raw=all", *box.USERS[user],
+                *box.command(["edu,id=e0"], ["-object", "x-remote-object,id=r,devid=e0,fd="
+                                             f"{theirs.fileno()}"])]
+        with mpq.Remote(argv, [(ours, theirs)], tempfile.TemporaryFile()) as remote:
+            for _ in range(3):
+                remote.peer.ret()
+            self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.said())
+        with open(at.path("trace"), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        device = next(line.split()[0] for line in lines if " execveat(" in line)
+        calls = [line.split(None, 1)[1] for line in lines if line.split()[0] == device]
+        loaded = [i for i, call in enumerate(calls) if re.match(r"seccomp\(0x1, .*= 0$", call)]
+        heard = [i for i, call in enumerate(calls)
+                 if re.match(r"(recv\w*|read\w*|pread\w*)\(0x1[0-7],", call)]
+        self.assertEqual(len(loaded), 1)
+        self.assertTrue(heard)
+        self.assertLess(loaded[0], heard[0])
+
+
+if __name__ == "__main__":
+    box.tap.main()
