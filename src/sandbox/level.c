@@ -37,8 +37,9 @@ bool sandbox_level_parse(const char *name, enum sandbox_level *ret_level)
 /* The number in a setting's file, or -1 when there is none. */
 static long read_setting(const char *sysctl, const char *name)
 {
-	char path[PATH_MAX], text[32];
+	char path[PATH_MAX], text[32], *end;
 	ssize_t n;
+	long value;
 
 	snprintf(path, sizeof(path), "%s/%s", sysctl, name);
 	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -46,7 +47,8 @@ static long read_setting(const char *sysctl, const char *name)
 	if (n <= 0)
 		return -1;
 	text[n] = '\0';
-	return strtol(text, NULL, 10);
+	value = strtol(text, &end, 10);
+	return end == text ? -1 : value;
 }
 
 /* Settings that forbid user namespaces when they have this value. */
