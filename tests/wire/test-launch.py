@@ -504,7 +504,7 @@ class LogGone(wire.unittest.TestCase):
             return reader, writer
 
     def test_lost_lines_are_told(self):
-        """Two lines find no room; after the next one that does, their number is said."""
+        """Two lines, and the sandbox's, find no room; after the next one that does, their number is said."""
         reader, writer = self.full_pipe()
         pairs = [socket.socketpair() for _ in range(4)]
         argv = command(*SERVE[:2])
@@ -530,7 +530,7 @@ class LogGone(wire.unittest.TestCase):
             while b"lost" not in text:
                 text += os.read(reader, 4096)
             self.assertRegex(text.decode(), r"^mpqemu-remote: e2: .*\n"
-                             r"mpqemu-remote: warning: 2 log lines before the last were lost\n$")
+                             r"mpqemu-remote: warning: 3 log lines before the last were lost\n$")
             peers[3].close()
             self.assertEqual(remote.wait(TIMEOUT), EXIT_PROTOCOL)
         finally:
