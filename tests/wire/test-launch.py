@@ -504,7 +504,7 @@ class LogGone(wire.unittest.TestCase):
             return reader, writer
 
     def test_lost_lines_are_told(self):
-        """Two lines, and the sandbox's, find no room; after the next one that does, their number is said."""
+        """Two lines and the sandbox's find no room; after the next one their number is said."""
         reader, writer = self.full_pipe()
         pairs = [socket.socketpair() for _ in range(4)]
         argv = command(*SERVE[:2])
