@@ -7,12 +7,14 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Values that stand for what only the process knows. */
@@ -28,6 +30,7 @@ struct attempt {
 	uint8_t symbol[FILTER_MAX_ARGS];	/* enum symbol: in place of arg[i] */
 	bool killed;				/* by the kernel at once: another table of calls */
 	bool foreign;				/* by the 32-bit entry */
+	unsigned unless;			/* of enum filter_feature: then a row allows it */
 };
 
 #define CALL(name) SCMP_SYS(name)
@@ -102,7 +105,8 @@ static const struct attempt attempts[] = {
 	{ "copy an fd, dup3", CALL(dup3), { 0, 190, O_CLOEXEC }, { SYM_IMAGE } },
 	{ "copy an fd, fcntl", CALL(fcntl), { 0, F_DUPFD, 0 }, { SYM_IMAGE } },
 	{ "change an fd's flags", CALL(fcntl), { 0, F_SETFL, O_NONBLOCK }, { SYM_RECEIVED } },
-	{ "close an image", CALL(close), { 0 }, { SYM_IMAGE } },
+	{ "close an image", CALL(close), { 0 }, { SYM_IMAGE }, .unless = FILTER_NBD },
+	{ "close the keeper's channel", CALL(close), { 0 }, { SYM_CONTROL } },
 	{ "close all", CALL(close_range), { 0, UINT32_MAX, 0 }, { 0 } },
 	{ "copy an image to the peer", CALL(sendfile), { 0, 0, 0, 4096 }, { SYM_PEER, SYM_IMAGE } },
 	{ "splice", CALL(splice), { 0, 0, 0, 0, 4096, 0 }, { SYM_IMAGE, 0, SYM_PEER } },
@@ -260,10 +264,25 @@ bool probe_get(const struct filter_table *table, const struct filter_env *env, u
 		if (filter_rule_active(&table->rule[i], env) &&
 		    from_row(table, env, &table->rule[i], &index, ret_probe))
 			return true;
-	if (index >= ATTEMPTS)
-		return false;
-	from_attempt(&attempts[index], env, ret_probe);
-	return true;
+	for (size_t i = 0; i < ATTEMPTS; i++) {
+		if ((attempts[i].unless & env->features) || index--)
+			continue;
+		from_attempt(&attempts[i], env, ret_probe);
+		return true;
+	}
+	return false;
+}
+
+bool probe_as_expected(const struct probe *probe, int status, const char *said, int trapped)
+{
+	char line[64];
+
+	if (probe->kind == PROBE_ALLOWED)
+		return WIFEXITED(status) && WEXITSTATUS(status) == PROBE_RETURNED;
+	if (probe->killed)
+		return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+	snprintf(line, sizeof(line), ": forbidden system call %d\n", probe->nr);
+	return WIFEXITED(status) && WEXITSTATUS(status) == trapped && strstr(said, line);
 }
 
 /* ---- The call ---- */

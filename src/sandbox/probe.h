@@ -45,6 +45,12 @@ struct probe {
 bool probe_get(const struct filter_table *table, const struct filter_env *env, unsigned index,
 	       struct probe *ret_probe);
 
+/*
+ * Did the process that made the probe end as it should?  @status as waitpid() gives it, @said what
+ * it logged, @trapped the exit status that sandbox_trap_install() was given.
+ */
+bool probe_as_expected(const struct probe *probe, int status, const char *said, int trapped);
+
 /* Makes the call.  Returns, if it does, what the call returned (-errno included). */
 long probe_make(const struct probe *probe);
 
