@@ -132,7 +132,7 @@ static void say_level(const struct confine *c)
 		 c->status.limited);
 	log_info("sandbox: %s; %s root, %s, %s, %s%s%s", sandbox_level_name(c->spec->sandbox),
 		 c->status.own_root ? "empty" : "no own", say_uid(c, uid, sizeof(uid)),
-		 c->status.landlock ? "Landlock" : "no Landlock in this kernel",
+		 c->status.landlock ? "Landlock" : "no Landlock here",
 		 no_filter ? "no system-call filter (" : calls, no_filter ? no_filter : "",
 		 no_filter ? ")" : "");
 }
