@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,15 @@ LSI = "lsi53c895a,id=l0"
 IMAGE_SIZE = 1 << 20
 
 needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root: reads other users' processes")
+
+
+def listens(path):
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            return True
+    except OSError:
+        return False
 
 
 class Place:
@@ -56,7 +66,7 @@ class Place:
              "--shared=4", image or self.image("nbd.img")], stdin=subprocess.DEVNULL)
         self.stack.callback(server.wait)
         self.stack.callback(server.kill)
-        mpq.wait_for(lambda: os.path.exists(sock), "the NBD server's socket")
+        mpq.wait_for(lambda: listens(sock), "the NBD server")   # its name is there before
         os.chmod(sock, 0o666)
         return sock
 
