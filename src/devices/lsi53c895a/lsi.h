@@ -159,7 +159,6 @@ static inline struct lsi *lsi_of(struct pci_dev *dev)
 extern const struct reg_file lsi_regs;
 uint32_t lsi_get32(const struct lsi *l, unsigned reg);
 void lsi_put32(struct lsi *l, unsigned reg, uint32_t val);
-uint32_t lsi_get24(const struct lsi *l, unsigned reg);
 void lsi_put24(struct lsi *l, unsigned reg, uint32_t val);
 static inline uint8_t *lsi_reg(struct lsi *l, unsigned reg)
 {

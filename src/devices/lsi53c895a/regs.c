@@ -17,11 +17,6 @@ void lsi_put32(struct lsi *l, unsigned reg, uint32_t val)
 	put_le32(l->s->regs + reg, val);
 }
 
-uint32_t lsi_get24(const struct lsi *l, unsigned reg)
-{
-	return get_le24(l->s->regs + reg);
-}
-
 void lsi_put24(struct lsi *l, unsigned reg, uint32_t val)
 {
 	put_le16(l->s->regs + reg, val);

@@ -44,11 +44,8 @@ void lsi_wake(struct lsi *l, enum lsi_run state)
 	pace_go(l);
 }
 
-/* An interrupt may have stopped the engine in this very instruction: then that is its end. */
 enum lsi_done lsi_wait(struct lsi *l, enum lsi_run state)
 {
-	if (l->s->run != RUN_ACTIVE)
-		return INSN_DONE;
 	l->s->run = state;
 	return INSN_WAIT;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -144,6 +145,22 @@ static void test_two_out_of_order(void)
 	rig_down(&rig);
 }
 
+/* A bus that cannot be: two units at one address. */
+static void test_impossible_bus(void)
+{
+	struct lsi_state *state = g_new0(struct lsi_state, 1);
+	struct pci_dev dev;
+	struct rig rig;
+
+	rig_bare(&rig, &lsi53c895a_class);
+	rig.units[1].config.target = 0;
+	g_assert_cmpint(pci_dev_init(&dev, &lsi53c895a_class, &state->pci, &rig.dev.host, "lsi1",
+				     &rig.setup), ==, -EINVAL);
+	rig.units[1].config.target = 1;
+	rig_down(&rig);
+	g_free(state);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -151,5 +168,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/lsi/basic/seabios", test_seabios);
 	g_test_add_func("/lsi/basic/read-write", test_read_write);
 	g_test_add_func("/lsi/basic/two-out-of-order", test_two_out_of_order);
+	g_test_add_func("/lsi/basic/impossible-bus", test_impossible_bus);
 	return g_test_run();
 }

@@ -292,6 +292,16 @@ static void test_stop_inside_fetch(void)
 	g_assert_cmpint(rig.state->run, ==, RUN_STOPPED);
 	g_assert_cmpint(rig.state->live, ==, 0);
 	g_assert_cmphex(rd32(&rig, R_DSP), ==, RIG_REGS + R_SFBR);
+	assert_recovers(&rig);
+	/* SBCL is in the third word of a Memory Move that begins with SCNTL0 */
+	wr8(&rig, R_SCNTL3, S_COPY(0) >> 24);
+	abort_without_end(&rig, &p);
+	put2(&p, S_CLEAR(S_ATN), 0);
+	put2(&p, S_JUMP, RIG_REGS);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).sist, ==, SIST_UDC);
+	g_assert_cmpint(rig.state->live, ==, 0);
+	g_assert_cmphex(rd32(&rig, R_DSP), ==, RIG_REGS);
 	hostile_down(&rig);
 }
 

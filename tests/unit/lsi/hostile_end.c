@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -224,6 +225,109 @@ static void test_newest_write_wins(void)
 	}
 }
 
+/*
+ * Commands that wait for their sense take even the places that are kept for refusals: the chip then
+ * answers TASK SET FULL by itself, and a message or a reset meets a target without a command.
+ */
+static void test_no_place_at_all(void)
+{
+	struct cmd bad = { .target = 0, .cdb = { 0x01 }, .cdb_len = 6 };
+	struct rig rig;
+	struct prog p;
+	unsigned waiting = 0;
+
+	hostile_up(&rig, &p);
+	/* one per target whose sense nobody may overwrite until it has told its status */
+	for (unsigned t = 0; t < 2; t++) {
+		struct cmd read = cmd_rw(t, 255, false, 1, 1);
+
+		rig.disk[t].hold = true;
+		rig.disk[t].fail = EIO;
+		g_assert_cmpint(cmd_start(&rig, 1, &read), ==, INT_DISCONNECTED);
+		release_disk(&rig, t);
+		rig.disk[t].fail = 0;
+	}
+	for (unsigned i = 2; i < SCSI_MAX_REQS; i++) {
+		bad.target = i & 1;
+		bad.tag = i / 2;
+		waiting += cmd_start(&rig, 1, &bad) == INT_DISCONNECTED;
+	}
+	g_assert_cmpuint(waiting, ==, SCSI_MAX_REQS - 2);
+	g_assert_cmpuint(scsi_active(rig.l->scsi), ==, SCSI_MAX_REQS);
+	bad.target = 0;
+	bad.tag = 200;
+	for (unsigned i = 0; i < 3; i++) {
+		g_assert_cmpint(cmd_start(&rig, 1, &bad), ==, INT_DONE);
+		g_assert_cmphex(cmd_status(&rig, 1), ==, SCSI_TASK_SET_FULL);
+	}
+	/* a message in the place of its status */
+	memcpy(rig.ram + MEM, "\xc0\x06", 2);
+	p = prog_at(&rig, AT);
+	put2(&p, S_SELECT_ATN(0), 0);
+	put2(&p, S_REG_REG(R_SCNTL2, A_AND, 0x7f), 0);
+	put2(&p, S_MOVE(PHASE_MSG_OUT, 1), MEM);
+	put2(&p, S_MOVE(PHASE_COMMAND, 6), MEM + 8);
+	put2(&p, S_SET(S_ATN), 0);
+	put2(&p, S_MOVE(PHASE_MSG_OUT, 1), MEM + 1);
+	put2(&p, S_WAIT_DISC, 0);
+	put2(&p, S_INT, 1);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+	g_assert_cmpuint(scsi_active(rig.l->scsi), ==, SCSI_MAX_REQS / 2);
+	hostile_down(&rig);
+}
+
+/* Bus mastering goes away under a READ: not a byte more, a bus fault, and the command can end. */
+static void test_no_bus_master_under_a_read(void)
+{
+	struct cmd c = cmd_rw(0, -1, false, 0, 2048);
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	c.no_disconnect = true;
+	wr32(&rig, R_DSP, cmd_build(&rig, 1, &c, NULL));
+	for (unsigned i = 0; !rig.ram[CMD_DATA(1) + 65536 + 1]; i++) {
+		g_assert_cmpuint(i, <, 100);
+		rig_pass(&rig, 1);
+	}
+	g_assert_cmpint(rig.state->begun, ==, 1);
+	pci_config_write(&rig.dev, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY, 2);
+	memset(rig.ram + CMD_DATA(1), 0xee, 2048 * 512);
+	rig_settle(&rig);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_BF);
+	for (unsigned i = 0; i < 2048 * 512; i++)
+		g_assert_cmphex(rig.ram[CMD_DATA(1) + i], ==, 0xee);
+	rig_place(&rig);
+	hostile_down(&rig);
+}
+
+/* The operator's retry, at once and later, meets commands that are gone. */
+static void test_retry_after_the_end(void)
+{
+	struct cmd c = cmd_rw(0, 1, true, 7, 1);
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	rig.units[0].config.werror = SCSI_ON_ERROR_STOP;
+	for (unsigned i = 0; i < 4; i++) {
+		rig.disk[0].fail = ENOSPC;
+		g_assert_cmpint(cmd_start(&rig, 1, &c), ==, INT_DISCONNECTED);
+		rig_settle(&rig);
+		g_assert_cmpuint(scsi_active(rig.l->scsi), ==, 1);
+		if (i & 1)
+			wr8(&rig, R_ISTAT0, ISTAT0_SRST);
+		rig.disk[0].fail = 0;
+		rig.dev.cls->retry(&rig.dev, i & 2);
+		rig_advance(&rig, 100000 * LOOP_MS);
+		rig_settle(&rig);
+		g_assert_cmpuint(scsi_active(rig.l->scsi), ==, !(i & 1));
+		assert_recovers(&rig);
+	}
+	hostile_down(&rig);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -232,5 +336,8 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/hostile/end-stuck-commands", test_end_stuck_commands);
 	hostile_add("/lsi/hostile/too-many-commands", test_too_many_commands);
 	hostile_add("/lsi/hostile/newest-write-wins", test_newest_write_wins);
+	hostile_add("/lsi/hostile/no-place-at-all", test_no_place_at_all);
+	hostile_add("/lsi/hostile/no-bus-master-under-a-read", test_no_bus_master_under_a_read);
+	hostile_add("/lsi/hostile/retry-after-the-end", test_retry_after_the_end);
 	return g_test_run();
 }

@@ -205,11 +205,12 @@ static void slot_reused(struct rig *rig)
 {
 	struct scsi_command cmd = { .target = 1, .initiator = 7, .cdb_len = 6, .cdb = { 0x12 } };
 
-	cmd.cdb[4] = 255;
+	cmd.cdb[4] = 1;
 	scsi_target_reset(rig->l->scsi, 0);
 	for (unsigned i = 0; i < 4; i++) {
 		cmd.attr = SCSI_TASK_SIMPLE;
 		cmd.tag = i;
+		cmd.cdb[0] = i & 1 ? 0x12 : 0x08;
 		scsi_command(rig->l->scsi, &cmd);
 	}
 }

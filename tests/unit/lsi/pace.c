@@ -316,6 +316,31 @@ static void test_long_transfer(void)
 	hostile_down(&rig);
 }
 
+/* A timer's interrupt stops a script that waits for its pace: no slice comes any more. */
+static void test_stopped_while_waiting(void)
+{
+	struct rig rig;
+	struct prog p;
+	unsigned slices;
+
+	hostile_up(&rig, &p);
+	wr16(&rig, R_SIEN0, SIST_GEN);
+	wr8(&rig, R_STIME1, 0x0c);	/* 256 ms */
+	jump_to_itself(&p);
+	wr32(&rig, R_DSP, AT);
+	assert_waits(&rig);
+	assert_paced(&rig, 255);
+	slices = rig.l->slices;
+	rig_advance(&rig, LSI_PACE);
+	g_assert_cmpint(rig.state->run, ==, RUN_STOPPED);
+	g_assert_cmpint(rig.state->pace_deadline, ==, 0);
+	slices = rig.l->slices;
+	rig_advance(&rig, 10 * LSI_PACE);
+	g_assert_cmpuint(rig.l->slices, ==, slices);
+	g_assert_cmphex(take_irq(&rig).sist, ==, SIST_GEN);
+	hostile_down(&rig);
+}
+
 /* Without credit to another process: the credit goes along, and a deadline that cannot be not. */
 static void test_taken_over(void)
 {
@@ -358,6 +383,7 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/pace/spin-sees-memory", test_spin_sees_memory);
 	hostile_add("/lsi/pace/reads-without-anybody", test_reads_without_anybody);
 	hostile_add("/lsi/pace/long-transfer", test_long_transfer);
+	hostile_add("/lsi/pace/stopped-while-waiting", test_stopped_while_waiting);
 	hostile_add("/lsi/pace/taken-over", test_taken_over);
 	return g_test_run();
 }

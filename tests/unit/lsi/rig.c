@@ -34,6 +34,10 @@ void rig_advance(struct rig *rig, int64_t ns)
 
 static void disk_do(struct rig_disk *d, struct block_req *req)
 {
+	if (d->fail) {
+		block_complete(req, -d->fail);
+		return;
+	}
 	if (req->op == BLOCK_READ)
 		memcpy(req->buf, d->data + req->off, req->len);
 	else if (req->op == BLOCK_WRITE)

@@ -33,6 +33,7 @@ struct rig_disk {
 	struct block block;
 	uint8_t *data;
 	bool hold;			/* requests wait for rig_end() */
+	int fail;			/* errno of every request; 0: none */
 	struct block_req *pending[DISK_PENDING];
 	unsigned count;
 };

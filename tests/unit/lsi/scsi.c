@@ -307,6 +307,35 @@ static void test_reselect_interrupt(void)
 	rig_down(&rig);
 }
 
+/* Without DCNTL.COM a reselection leaves the target's bit in SFBR, as the 53C700 family does. */
+static void test_reselect_without_com(void)
+{
+	struct cmd c = cmd_rw(1, 9, false, 5, 2);
+	struct rig rig;
+	struct prog p;
+
+	up(&rig, &p);
+	rig.disk[1].hold = true;
+	g_assert_cmpint(cmd_start(&rig, 1, &c), ==, INT_DISCONNECTED);
+	rig_end(&rig, 1, 0);
+	rig_settle(&rig);
+	wr8(&rig, R_DCNTL, 0);
+	put2(&p, S_WAIT_RESEL, AT);
+	put2(&p, S_INT, 1);
+	run_to(&p, DSTAT_SIR, 0);
+	g_assert_cmphex(rd8(&rig, R_SFBR), ==, 1 << 1);
+	/* the byte on the bus, before ACK# and while it stands */
+	g_assert_cmphex(rd8(&rig, R_SBDL), ==, 0x80);
+	p = prog_at(&rig, AT);
+	put2(&p, S_MOVE(PHASE_MSG_IN, 1), MEM + 0x100);
+	put2(&p, S_INT, 1);
+	run_to(&p, DSTAT_SIR, 0);
+	g_assert_cmphex(rd8(&rig, R_SBDL), ==, 0x80);
+	rig.disk[1].hold = false;
+	assert_recovers(&rig);
+	rig_down(&rig);
+}
+
 /* Without the privilege the target holds the bus and the script waits; HTH tells if it is long. */
 static void test_no_disconnect_privilege(void)
 {
@@ -731,6 +760,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/lsi/scsi/tags", test_tags);
 	g_test_add_func("/lsi/scsi/wait-reselect-and-signal", test_wait_reselect_and_signal);
 	g_test_add_func("/lsi/scsi/reselect-interrupt", test_reselect_interrupt);
+	g_test_add_func("/lsi/scsi/reselect-without-com", test_reselect_without_com);
 	g_test_add_func("/lsi/scsi/no-disconnect-privilege", test_no_disconnect_privilege);
 	g_test_add_func("/lsi/scsi/unexpected-disconnect", test_unexpected_disconnect);
 	g_test_add_func("/lsi/scsi/kill-messages", test_kill_messages);
