@@ -35,7 +35,9 @@ def lba(r, blocks=DISK_BLOCKS):
 
 
 def count(r):
-    return r.choice([0, 1, 1, 1, 2, 3, 8, 16]) if r.random() < 0.95 else r.getrandbits(16)
+    """Blocks: few, or as many as the sink holds beyond the data area, or more than there are."""
+    return r.choice([0, 1, 1, 1, 2, 3, 8, 16]) if r.random() < 0.95 else r.choice(
+        [100, 0x200 | r.getrandbits(16)])
 
 
 def flags(r, mask=0xff):

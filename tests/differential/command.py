@@ -45,6 +45,7 @@ class Script:
 
     def __init__(self, shape):
         self.args, self.code, self.labels = shape, [], {}
+        self.moves, self.sinks = {}, set()      # by the address after them
         self.lengths = {"out": 1 + shape.messages, "cdb": shape.cdb, "status": 1, "in": 1}
         self._select()
         self._dispatcher("a", "data")
@@ -52,14 +53,18 @@ class Script:
         self._dispatcher("b", "sink")
         for phase in (asm.DATA_IN, asm.DATA_OUT):
             self._label(f"sink{phase}")
-            self.code += [asm.move(steps.SINK_SIZE, phase, steps.SINK),
-                          asm.transfer(asm.JUMP, ALWAYS, "b")]
+            self.code.append(asm.move(steps.SINK_SIZE, phase, steps.SINK))
+            self.sinks.add(self._here())
+            self.code.append(asm.transfer(asm.JUMP, ALWAYS, "b"))
         self._label("stray")
         self.code.append(asm.interrupt(STRAY))
         self.code = [i._replace(target=self.labels.get(i.target, i.target)) for i in self.code]
         self.bytes = asm.assemble(self.code, steps.DRIVER, STRAY)
         # where phase mismatches go on
         self.again = steps.DRIVER + sum(4 * len(i.words) for i in self.code[:self.labels["a"]])
+
+    def _here(self):
+        return steps.DRIVER + sum(4 * len(i.words) for i in self.code)
 
     def _label(self, name):
         self.labels[name] = len(self.code)
@@ -115,16 +120,15 @@ class Script:
         self.code.append(asm.interrupt(SIGNAL))
 
     def _data(self, pos):
-        """The moves: {address after one: (its position, its length)}."""
+        """The moves; each with its position and length."""
         total = self.args.out or self.args.size
         step = max(self.args.chunk or total, total // 16 + 1)
-        self.moves = {}
         self._label("data")
         while pos < total:
             n = min(step, total - pos)
             phase = asm.DATA_OUT if self.args.out else asm.DATA_IN
             self.code.append(asm.move(n, phase, steps.DATA + pos))
-            self.moves[steps.DRIVER + sum(4 * len(i.words) for i in self.code)] = (pos, n)
+            self.moves[self._here()] = (pos, n)
             pos += n
         # falls into the second dispatcher
 
@@ -165,6 +169,8 @@ def perform(side, args):
             pos = at + count - stop["dbc"]
         else:
             mismatches += 1
+            if stop["dsp"] in script.sinks:
+                pos = len(args.out) or args.size
         script = script_for(args, pos)
         start = script.again
     end = f"sist {stop['sist']:#x} dstat {stop['dstat']:#x}"

@@ -8,6 +8,7 @@ import re
 from collections import namedtuple
 
 import known
+import known_scsi
 import runner
 import steps
 from command import NOTHING
@@ -128,7 +129,7 @@ def run(pair, sequence):
             answers = pair.step(step)
             fresh = fresh and not _mode_selected(step) and not _hung(answers)
             new, ends = _sort(_diffs(index, step, answers, sequence[:index]), counts)
-            if new or ends:
+            if new or ends or known_scsi.in_part(step, answers):
                 pair.mark(fresh, False)
                 return Result(new, counts, None)
         answers = pair.end()

@@ -82,8 +82,8 @@ ROWS = [
         "any LUN answers it (SPC-3 6.21)"),
     Row("other opcodes", [o for o in ANY if o not in TABLE], "05/../..|02/../..", NOT_OURS, always,
         False, "QEMU looks at the medium or the CDB before it finds that it has no such command"),
-    Row("commands of a CD on a disk", [0x43, 0x46, 0x4a, 0x51], "good|05/../..|02/../..", NOT_OURS,
-        always, False, "MMC-6; a disk is no CD"),
+    Row("commands of a CD on a disk", [0x43, 0x46, 0x4a, 0x51, 0xbd], "good|05/../..|02/../..",
+        NOT_OURS, always, False, "MMC-6; a disk is no CD"),
     Row("commands of a disk on a CD", [0x2a, 0x2e, 0x2f, 0x41, 0x42, 0x93, 0x0a, 0x04, 0x8a, 0xaa,
                                        0xae, 0xaf, 0x88, 0x8f, 0x8e],
         ".*", NOT_OURS, always, False, "SBC-3; a CD drive has none of them"),
@@ -109,6 +109,13 @@ def find_outcome(diff):
         if re.fullmatch(row.theirs, theirs) and re.fullmatch(row.ours, ours) and row.cdb(cdb):
             return row
     return None
+
+
+def in_part(step, answers):
+    """Is it a MODE SELECT that QEMU refused after it had set the block length?  Then what follows
+    is not compared (docs/upstream-bugs.md)."""
+    return step.kind == "scsi" and step.args.cdb[0] in (0x15, 0x55) and (
+        answers[0]["status"] == 2 and len(step.args.out) > 8)
 
 
 # ---- data of commands that both answer: bytes that differ ----
