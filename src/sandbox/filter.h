@@ -26,6 +26,7 @@ enum filter_set_id {
 	FILTER_POOL,		/* eventfd of the block pool */
 	FILTER_ARENA,		/* addresses where guest memory may be mapped */
 	FILTER_CHILD,		/* pid of the device process */
+	FILTER_MONITOR,		/* fd of the VM's monitor */
 	FILTER_SET_COUNT,
 };
 
@@ -42,7 +43,7 @@ enum filter_feature {
 	FILTER_NBD = 4,		/* a disk behind NBD: libnbd, which allocates for each command */
 	FILTER_DAEMON = 8,	/* keeper: storage daemons to end */
 	FILTER_PIDFILE = 16,	/* keeper: a pid file to remove */
-	FILTER_QMP = 32,	/* keeper: the VM's monitor */
+	FILTER_QMP = 32,	/* keeper: the VM's monitor, to connect to by its path */
 };
 
 struct filter_env {

@@ -25,6 +25,8 @@ static const struct filter_rule rules[] = {
 	{ CALL(write), 0, { { 0 } }, "the log" },
 	{ CALL(recvfrom), 0, { EQ(4, "src_addr", 0) }, "control channel, monitor" },
 	{ CALL(sendto), 0, { EQ(4, "dest_addr", 0) }, "control channel, monitor" },
+	{ CALL(connect), FILTER_QMP, { IN(0, "sockfd", MONITOR) },
+	  "the VM's monitor, which is there after its remotes" },
 	{ CALL(wait4), 0, { { 0 } }, "the device process's end" },
 	{ CALL(kill), 0, { IN(0, "pid", CHILD), EQ(1, "sig", SIGKILL) },
 	  "a device process that does not end" },

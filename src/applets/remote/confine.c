@@ -165,7 +165,7 @@ int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 	return 0;
 }
 
-int confine_keeper(const struct launch_spec *spec, int child, unsigned features)
+int confine_keeper(const struct launch_spec *spec, int child, unsigned features, int monitor)
 {
 	struct filter_env env = { .features = features };
 	char why[SANDBOX_WHY] = "";
@@ -174,6 +174,10 @@ int confine_keeper(const struct launch_spec *spec, int child, unsigned features)
 	if (spec->sandbox == SANDBOX_OFF)
 		return 0;
 	env.set[FILTER_CHILD] = one(child);
+	if (monitor >= 0) {
+		env.features |= FILTER_QMP;
+		env.set[FILTER_MONITOR] = one(monitor);
+	}
 	/* The pid file may stand in a folder of another user's. */
 	ret = sandbox_drop_keeper(features & FILTER_PIDFILE ? 1ULL << CAP_DAC_OVERRIDE : 0, why);
 	if (ret)

@@ -37,8 +37,9 @@ void confine_env(const struct launch_spec *spec, uint64_t arena_base, uint64_t a
 
 /*
  * Keeper, once its device process serves: gives up what it does not need.  @features: those of
- * enum filter_feature that it has.  Returns as above.
+ * enum filter_feature that it has; @monitor: the socket that it may still connect, or -1.  Returns
+ * as above.
  */
-int confine_keeper(const struct launch_spec *spec, int child, unsigned features);
+int confine_keeper(const struct launch_spec *spec, int child, unsigned features, int monitor);
 
 #endif

@@ -124,7 +124,8 @@ static int on_ready(const struct keeper *k, struct launch *l)
 		return -EPROTO;
 	l->ready = true;
 	ret = k->ready ? k->ready(k->opaque) : 0;
-	return ret ? ret : confine_keeper(k->spec, l->spawn.pid, k->features);
+	return ret ? ret : confine_keeper(k->spec, l->spawn.pid, k->features,
+					  onerror_unconnected(k->onerror));
 }
 
 /* Returns false when the channel is of no more use. */

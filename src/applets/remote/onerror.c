@@ -6,7 +6,10 @@
 #include <jansson.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <jansson.h>
 
 #include "applets/remote/events.h"
 #include "applets/remote/qmp.h"
@@ -28,6 +31,7 @@ struct onerror {
 	const struct remote_plan *plan;
 	struct qmp *qmp;		/* NULL: no --qmp= */
 	int events;			/* or -1; owned */
+	int pid;			/* the keeper's */
 	int control;			/* while one of the calls below runs */
 	bool waiting;			/* the VM is being stopped, or is stopped, for a request */
 	int64_t retried;		/* when the last resume let it be tried again */
@@ -104,14 +108,19 @@ static void emit(struct onerror *o, const struct ctl_held *held)
 		.device = image->is_node || !image->id ? "" : image->id,
 		.node = image->node ? image->node : "", .write = held->write, .err = held->err,
 	};
-	g_autofree char *line = event_block_io_error(&what, g_get_real_time());
-	int ret = event_write(o->events, line);
+	g_autofree char *line = NULL;
+	struct timespec ts;
+	int ret;
 
+	clock_gettime(CLOCK_REALTIME, &ts);
+	line = event_block_io_error(&what, ts.tv_sec * 1000000LL + ts.tv_nsec / 1000);
+	ret = event_write(o->events, line);
 	if (ret)
 		log_warning("--events=%s: an event is lost: %s", o->plan->events, log_errname(ret));
 }
 
-static void tell(const struct ctl_held *held, const char *disk, bool stopping)
+static void tell(const struct onerror *o, const struct ctl_held *held, const char *disk,
+		 bool stopping)
 {
 	const char *what = held->write ? "write" : "read", *why = log_errname(held->err);
 
@@ -120,7 +129,7 @@ static void tell(const struct ctl_held *held, const char *disk, bool stopping)
 			    "the VM runs", disk, what, why);
 	else
 		log_warning("%s: a %s is held back: %s; it is tried again from time to time, and "
-			    "at once on SIGUSR1 to pid %d", disk, what, why, getpid());
+			    "at once on SIGUSR1 to pid %d", disk, what, why, o->pid);
 }
 
 /* Returns false when the VM goes on; why was said when it was news. */
@@ -155,12 +164,17 @@ void onerror_held(struct onerror *o, uint32_t arg, int control)
 		   stop_vm(o, may_say);
 	if (!may_say)
 		return;
-	tell(&held, unit->id, stopping);
+	tell(o, &held, unit->id, stopping);
 	if (stopping && o->events >= 0)
 		emit(o, &held);
 }
 
 /* ---- The keeper's loop ---- */
+
+int onerror_unconnected(const struct onerror *o)
+{
+	return o->qmp ? qmp_unconnected(o->qmp) : -1;
+}
 
 int onerror_poll(const struct onerror *o, struct pollfd *p)
 {
@@ -272,6 +286,8 @@ bool onerror_create(const struct remote_plan *plan, struct onerror **ret, GError
 	json_object_seed(0);
 	o->plan = plan;
 	o->events = -1;
+	o->pid = getpid();
+	json_object_seed(0);	/* the first object would open /dev/urandom */
 	o->tokens = TELL_BURST;
 	o->told = loop_now();
 	if ((plan->qmp && !open_qmp(o, error)) || (plan->events && !open_events(o, error))) {

@@ -19,10 +19,16 @@
 
 struct onerror;
 
-/* Opens what --qmp= and --events= name.  @plan stays in place.  False with @error set. */
+/*
+ * Opens what --qmp= and --events= name, and does what the keeper may not do later.  For the process
+ * that goes on.  @plan stays in place.  False with @error set.
+ */
 bool onerror_create(const struct remote_plan *plan, struct onerror **ret, GError **error);
 /* NULL-safe. */
 void onerror_destroy(struct onerror *o);
+
+/* The socket that is still to be connected, when it is needed, or -1. */
+int onerror_unconnected(const struct onerror *o);
 
 /* Before poll(): fills in *@p (fd -1: nothing), returns how long to wait at most, in ms, or -1. */
 int onerror_poll(const struct onerror *o, struct pollfd *p);

@@ -238,6 +238,11 @@ void qmp_destroy(struct qmp *qmp)
 	g_free(qmp);
 }
 
+int qmp_unconnected(const struct qmp *qmp)
+{
+	return qmp->state == STATE_OFF ? qmp->fd : -1;
+}
+
 int qmp_poll_fd(const struct qmp *qmp, short *ret_events)
 {
 	if (qmp->state == STATE_OFF || qmp->state == STATE_DEAD)

@@ -41,6 +41,9 @@ struct qmp *qmp_create(int fd, const struct sockaddr_un *addr, const struct qmp_
 /* NULL-safe. */
 void qmp_destroy(struct qmp *qmp);
 
+/* The socket while it is not connected, or -1. */
+int qmp_unconnected(const struct qmp *qmp);
+
 /* What to poll for, or -1; and the time by which qmp_tick() is due (ns of loop_now()), or 0. */
 int qmp_poll_fd(const struct qmp *qmp, short *ret_events);
 int64_t qmp_deadline(const struct qmp *qmp);

@@ -176,14 +176,14 @@ static bool prepare(struct remote *r, GError **error)
 		return images_open(&r->plan, &r->images, error);
 	}
 	/* LISTEN_FDS are for the process that was started, */
-	if (!open_pidfile(r, error) || !peers_open(&r->plan, r->peer, error) ||
-	    !onerror_create(&r->plan, &r->onerror, error))
+	if (!open_pidfile(r, error) || !peers_open(&r->plan, r->peer, error))
 		return false;
 	/* and a storage daemon ends with the one that started it. */
 	ret = r->plan.daemonize ? daemonize(r) : 0;
 	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-daemonize: %s", log_errname(ret));
-	return images_open(&r->plan, &r->images, error);
+	return onerror_create(&r->plan, &r->onerror, error) &&
+	       images_open(&r->plan, &r->images, error);
 }
 
 static int run(struct remote *r)
