@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * CDBs and parameter lists against the SCSI target itself: two disks of 512 and 4096 byte blocks at
- * one target id, a CD-ROM, and a drive without a medium; disks that hold requests back and fail.
+ * one target id, a CD-ROM, a DVD and a drive without a medium; disks that hold requests back and
+ * fail.
  */
 
 #include <errno.h>
 #include <string.h>
 
 #include "../unit/scsi/rig.h"
+#include "block/null.h"
 #include "fuzz.h"
 #include "scsi/bus.h"
 
 #define MAX_OPS 100
 #define MAX_WINDOWS 300		/* that an input may move */
+#define DVD_SIZE (4ULL << 30)
 #define BUFFERS 16		/* rig_init() makes so many */
 
 static struct rig rig;
@@ -33,22 +36,28 @@ static void configure(void)
 	struct scsi_unit_config *c = &rig.units[1].config;
 
 	rig.units[0].config.wwn = 0x5000c50015ea71acULL;
+	rig.units[0].config.werror = SCSI_ON_ERROR_ENOSPC;
 	unit_config(1, 0, 1, 4096);
-	c->werror = SCSI_ON_ERROR_STOP;
-	c->rerror = SCSI_ON_ERROR_IGNORE;
+	c->werror = c->rerror = SCSI_ON_ERROR_STOP;
+	c->waits = SCSI_HOLD_READ;
 	c->dpofua = 0;
 	c->removable = 1;
 	c->rotation_rate = 1;
 	c->max_io_size = 16384;
 	unit_config(2, 1, 0, 2048);
 	unit_config(3, 2, 3, 2048);
+	unit_config(4, 3, 0, 2048);
 	for (unsigned i = 2; i < RIG_UNITS; i++) {
 		c = &rig.units[i].config;
 		c->type = SCSI_UNIT_CDROM;
 		c->removable = c->readonly = 1;
 	}
 	rig.units[2].block->readonly = true;
+	rig.units[2].config.rerror = SCSI_ON_ERROR_IGNORE;
 	rig.units[3].block = NULL;
+	rig.units[4].block = null_create(rig.loop, DVD_SIZE, 0);
+	g_assert_nonnull(rig.units[4].block);
+	rig.units[4].block->readonly = true;
 }
 
 void fuzz_setup(void)
@@ -131,8 +140,8 @@ static void read_cdb(struct input *in, struct scsi_command *cmd)
 
 static int command(struct run *r)
 {
-	/* target << 4 | lun: the four units, a missing unit, a missing target */
-	static const uint8_t places[] = { 0x00, 0x01, 0x10, 0x23, 0x00, 0x01, 0x05, 0x70 };
+	/* target << 4 | lun: the units, a missing unit, a missing target */
+	static const uint8_t places[] = { 0x00, 0x01, 0x10, 0x23, 0x00, 0x30, 0x05, 0x70 };
 	uint8_t where = in_u8(r->in), how = in_u8(r->in);
 	struct scsi_command cmd = {
 		.target = places[where & 7] >> 4, .lun = places[where & 7] & 0xf,
@@ -183,6 +192,47 @@ static void op_sense(struct run *r)
 
 	if (req >= 0)
 		finish(r, req);
+}
+
+/*
+ * Mode parameters are taken back with a bit of them changed: only a list that says of itself what
+ * the unit would say passes all checks but the last one.
+ */
+static void op_mode(struct run *r)
+{
+	static const uint8_t places[] = { 0x00, 0x01, 0x10, 0x30 };
+	uint8_t where = in_u8(r->in), page = in_u8(r->in), at = in_u8(r->in), bits = in_u8(r->in);
+	struct scsi_command cmd = {
+		.target = places[where & 3] >> 4, .lun = places[where & 3] & 0xf, .initiator = 7,
+		.cdb_len = 6, .cdb = { 0x1a, where & 0x08, page & 0x3f, 0, 255 },
+	};
+	uint8_t list[256];
+	struct input in = { .at = list };
+	struct run back = { .in = &in, .windows = 8 };
+	size_t len;
+	void *win;
+	int req = rig_command(&rig, &cmd);
+
+	if (req < 0 || scsi_phase(rig.bus, req) != SCSI_PHASE_DATA_IN) {
+		if (req >= 0)
+			finish(r, req);
+		return;
+	}
+	win = scsi_window(rig.bus, req, &len);
+	len = MIN(len, sizeof(list) - 1);
+	memcpy(list, win, len);
+	finish(r, req);
+	list[0] = list[2] = 0;		/* reserved in MODE SELECT */
+	list[at % len] ^= bits;
+	len -= MIN(len, where >> 4 & 7);	/* cut short */
+	in.left = len;
+	cmd.cdb[0] = 0x15;
+	cmd.cdb[1] = 0x10;
+	cmd.cdb[2] = 0;
+	cmd.cdb[4] = len;
+	req = rig_command(&rig, &cmd);
+	if (req >= 0)
+		finish(&back, req);
 }
 
 /* ---- the host's side ---- */
@@ -342,7 +392,7 @@ void fuzz_one(struct input *in)
 {
 	static void (*const ops[])(struct run *) = {
 		op_command, op_start, op_go_on, op_command, op_disk, op_settle, op_sense,
-		op_command, op_manage, op_retry, op_flood,
+		op_command, op_manage, op_retry, op_flood, op_mode,
 	};
 	struct run r = { .in = in, .windows = MAX_WINDOWS };
 

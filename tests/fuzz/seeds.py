@@ -87,6 +87,12 @@ TWO_ENDS = b"\xc0\x20\x01\x0d\x06\x0c"
 
 def lsi_scripts():
     connect = select(0) + move(MSG_OUT, 1, AT + 1024) + move(COMMAND, 6, AT + 1040)
+    leave = select(0) + move(MSG_OUT, 3, AT + 1024) + move(COMMAND, 10, AT + 1040)
+    gone = leave + move(MSG_IN, 1, MEM) + CLEAR_ACK + move(MSG_IN, 1, MEM) + NO_UDC + CLEAR_ACK \
+        + WAIT_DISC
+    back = gone + u32(0x50000000) + u32(AT) + move(MSG_IN, 3, MEM) + SET_ATN + CLEAR_ACK
+    tagged = b"\xc0\x20\x05".ljust(16, b"\0") + READ.ljust(16, b"\0")
+    late = dict(how=1 | 4 | 8, slices=16)
     nexus = b"\xc0".ljust(16, b"\0") + INQUIRY
     return {
         "inquiry": whole_command(INQUIRY, 36, DATA_IN),
@@ -119,6 +125,18 @@ def lsi_scripts():
                                     jump(SRAM), how=6),
         "modifies-itself": script(copy(8, AT + 1024, AT + 12) + interrupt(2), jump(AT)),
         "reselect": script(WAIT_RESEL + move(MSG_IN, 1, MEM) + CLEAR_ACK + interrupt(3)),
+        "reselected": script(gone + WAIT_RESEL + move(MSG_IN, 3, MEM) + CLEAR_ACK +
+                             move(DATA_IN, 2048, MEM) + interrupt(1), tagged, **late),
+        "abort-tag-reselected": script(back + NO_UDC + move(MSG_OUT, 1, AT + 1056) + WAIT_DISC,
+                                       tagged + b"\x0d", **late),
+        "tag-reselected": script(back + move(MSG_OUT, 2, AT + 1056) + move(MSG_IN, 1, MEM),
+                                 tagged + b"\x20\x06", **late),
+        "identify-reselected": script(back + move(MSG_OUT, 1, AT + 1056) + interrupt(1),
+                                      tagged + b"\x82", **late),
+        "disconnect-rejected": script(leave + move(MSG_IN, 1, MEM) + SET_ATN + CLEAR_ACK +
+                                      move(MSG_OUT, 1, AT + 1056) + move(DATA_IN, 2048, MEM),
+                                      tagged + b"\x07", **late),
+        "ppr": whole_command(INQUIRY, 36, DATA_IN, b"\xc0\x01\x06\x04\x09\x00\x1f\x00\x02"),
         "64-bit": script(u32(0x08000000 | 8 | DATA_IN << 24) + u32(MEM) + u32(1), ccntl1=3),
         "table": script(u32(0x10000000 | 6 << 24) + u32(0) + u32(0x43000000) + u32(8)),
     }
@@ -175,6 +193,8 @@ def lsi_regs():
         "bar-moved": bytes([O_CONFIG, 2, 0x14]) + u32(0x00100000) + run(INQUIRY, 36),
         "full-queue": HOLD + b"".join(start(READ, 2048, tag=i, slot=i & 3) + RESELECT
                                       for i in range(12)) + RESETS[1] + run(INQUIRY, 36),
+        "reselect-idle": reg(0x40, 0x0496, 1) + HOLD + start(READ, 2048) + IRQ + END + pump(8)
+        + IRQ,
         "script-ram": bytes([O_SCRIPT, 0x83, 0]) + jump(SRAM) + jump(SRAM)
         + bytes([O_RUN, 0x8f, 0]),
         "all-registers": b"".join(reg(i, 0xff) + bytes([O_READ, 0]) + u16(i) for i in range(96)),
@@ -186,7 +206,8 @@ def lsi_regs():
 
 # ---- scsi_cdb ----
 
-S_COMMAND, S_START, S_GO, _, S_DISK, S_SETTLE, S_SENSE, _, S_MANAGE, S_RETRY, S_FLOOD = range(11)
+(S_COMMAND, S_START, S_GO, _, S_DISK, S_SETTLE, S_SENSE, _, S_MANAGE, S_RETRY, S_FLOOD,
+ S_MODE) = range(12)
 
 
 def cdb(text, where=0, data=b"", how=1, op=S_COMMAND, length=None):
@@ -196,7 +217,7 @@ def cdb(text, where=0, data=b"", how=1, op=S_COMMAND, length=None):
 
 
 def scsi_cdb():
-    ready = bytes([S_SENSE, 0x00, S_SENSE, 0x01, S_SENSE, 0x10, S_SENSE, 0x23])
+    ready = bytes([S_SENSE, 0x00, S_SENSE, 0x01, S_SENSE, 0x10, S_SENSE, 0x23, S_SENSE, 0x30])
     rows = {
         "CVE-2011-3346": "9e 10 00 00 00 00 00 00 00 00 ff ff ff ff 00 00",
         "CVE-2013-4344": "a0 00 00 00 00 00 ff ff ff ff 00 00",
@@ -233,11 +254,36 @@ def scsi_cdb():
     hold, end = bytes([S_DISK, 0x00, 1]), bytes([S_DISK, 0x48, 0])
     out["host-error"] = ready + hold + cdb("28 00 00 00 00 00 00 00 08 00", op=S_START) + end \
         + bytes([S_GO, 0, 0xff, 0xff])
+    fail = {"read": (0, "28"), "write": (1, "2a")}
+    for name, (op, opcode) in fail.items():
+        text = opcode + " 00 00 00 00 00 00 00 01 00"
+        # how: 80h (fail), errno by its index << 3, disk; what: the operation, twice
+        for unit in (0, 1, 2):
+            for err in (1, 2, 3):
+                out[f"held-{name}-{unit}-{err}"] = ready + bytes([S_DISK, 0x80 | err << 3 | unit,
+                                                                  66 + op]) \
+                    + cdb(text, where=unit, data=bytes(4096)) + bytes([S_SETTLE, 0x87] * 3) \
+                    + bytes([S_RETRY, 0, S_SETTLE, 3, S_RETRY, 1, S_SETTLE, 0xff, S_SETTLE, 3])
     out["cancel-races-completion"] = ready + hold \
         + cdb("2a 00 00 00 00 00 00 00 01 00", op=S_COMMAND, data=bytes(512)) \
         + bytes([S_MANAGE, 0, 0]) + end
     out["flood"] = ready + bytes([S_FLOOD, 0xff]) + bytes.fromhex("28 00 00 00 00 00 00 00 01 00") \
         + bytes([S_MANAGE, 3, 0])
+    out["flood-goes-on"] = out["flood"][:-3] + bytes([S_DISK, 0, 0]) + bytes([S_SETTLE, 3] * 9)
+    alone = cdb("89 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00", data=b"\3" * 1024, how=5)
+    out["alone-twice"] = ready + hold + alone + alone.replace(b"\5\xf0", b"\x09\xf0") \
+        + bytes([S_DISK, 0, 0]) + bytes([S_SETTLE, 3] * 9)
+    for unit in range(4):
+        for page, at, bits in ((0x08, 6, 4), (0x0a, 8, 8), (0x08, 14, 4), (0x0a, 16, 8),
+                               (0x3f, 3, 0), (0x3f, 9, 0xff), (0x3f, 10, 8)):
+            for cut in (0, 1, 3):
+                out[f"mode-{unit}-{page}-{at}-{cut}"] = ready \
+                    + bytes([S_MODE, unit | 8 | cut << 4, page, at, bits,
+                             S_MODE, unit | cut << 4, page, at, bits]) \
+                    + cdb("2a 00 00 00 00 00 00 00 01 00", where=unit, data=bytes(512))
+    for fmt in ("00", "01", "04", "ff"):
+        out["dvd-" + fmt] = ready + cdb(f"ad 00 00 00 00 00 00 {fmt} 08 14 00 00", where=5) \
+            + cdb("46 00 00 00 00 00 00 00 ff 00", where=5)
     for text in ("43 02 00 00 00 00 00 00 ff 00", "43 00 00 00 00 00 01 00 ff 00",
                  "43 02 02 00 00 00 01 00 ff 00", "43 00 01 00 00 00 00 00 ff 00",
                  "be 00 00 00 00 00 00 00 02 10 00 00", "be 00 00 00 00 00 00 00 01 f8 00 00",
@@ -318,6 +364,18 @@ def wire():
         "reset": fw + bytes([W_MESSAGE, 8 | RESET]) + bytes([W_READ, 255, 1]),
     }
     regs = [(0x80, 0x1000), (0x88, 0x40000), (0x90, 256), (0x98, 1)]
+    access = [(0x04, 5), (0x20, 0x80), (0x08, 9), (0x60, 3), (0x64, 1), (0x90, 1 << 20), (0x80, 0),
+              (0x98, 7), (0x98, 1), (0x80, 5)]
+    out["edu"] = fw + b"".join(
+        bytes([W_MESSAGE, 8 | BAR_WRITE, 2]) + u32(off) + u64(value)
+        + bytes([W_MESSAGE, 8 | BAR_READ, 2]) + u32(off) + u64(0) + bytes([W_READ, 255, 1])
+        for off, value in access) + bytes([W_TIME, 255]) + step
+    for direction, src, dst in ((1, 0x1000, 0x40000), (3, 0x40000, 0x1000), (5, 0x1000, 0x40000),
+                                (7, 0x40000, 0x1000), (1, 0x1000, 0x1000), (1, 1 << 40, 0x40000)):
+        out[f"dma-{direction}-{src}"] = fw + b"".join(
+            bytes([W_MESSAGE, 8 | BAR_WRITE, 2]) + u32(off) + u64(value) for off, value in
+            ((0x80, src), (0x88, dst), (0x90, 4096), (0x98, direction), (0x98, direction))) \
+            + bytes([W_TIME, 255]) + step + bytes([W_READ, 255, 1])
     out["dma"] = fw + b"".join(bytes([W_MESSAGE, 8 | BAR_WRITE, 2]) + u32(off) + u64(value)
                                for off, value in regs) + bytes([W_TIME, 255]) + step
     fragile = bytes([W_FIRMWARE, 1, W_TRUNCATE, 0])
@@ -331,6 +389,35 @@ def wire():
     out["proxy-hears-wrong"] = b"\1" + message(RET, bytes(4)) + reply
     out["proxy-hears-request"] = b"\1" + message(CFGREAD, cfg(0, 4))
     out["proxy-gets-fds"] = b"\1" + bytes([1, 0x48 | RET, 3, 0, 1, 2])
+    return out
+
+
+# ---- mem ----
+
+M_SET, M_READ, M_WRITE, M_IOV, M_TRUNCATE, M_LOST = range(6)
+
+
+def mem():
+    one = bytes([M_SET, 1, 7, 0])
+    two = bytes([M_SET, 2, 0x07, 0, 0x27, 8, 2])
+    reads = b"".join(bytes([op, 0xc0]) + u16(at) + u16(5000) for op in (M_READ, M_WRITE)
+                     for at in (0, 100, 0x7ff))
+    out = {
+        "one": one + reads, "two": two + reads,
+        "both-tables": one + bytes([0x80]) + two[1:] + reads,
+        "kept": one + two + one + reads,
+        "none": one + bytes([M_SET, 0]) + reads,
+        "iov": two + bytes([M_IOV, 8, 0xc0]) + u16(0) + u16(5000) + bytes([M_IOV, 1, 0xc0])
+        + u16(0x7ff) + u16(5000),
+        "overlap": bytes([M_SET, 2, 7, 0, 7, 1]), "too-many": bytes([M_SET, 10]) + bytes(20),
+        "wraps": bytes([M_SET, 1, 0xc7, 0]) + u64(-4096) + u64(8192) + u64(0),
+        "beyond-file": bytes([M_SET, 1, 0x87, 0]) + u64(1 << 40) + u64(0),
+        "unaligned": bytes([M_SET, 1, 0x87, 0]) + u64(4097) + u64(0),
+        "cut-short": bytes([M_SET, 1, 0x27, 0, 8, M_TRUNCATE, 0]) + reads + bytes([M_LOST])
+        + bytes([M_TRUNCATE, 16]) + reads + bytes([M_SET, 1, 0x27, 0, 8]) + reads,
+    }
+    for kind in range(9):
+        out[f"kind-{kind}"] = bytes([M_SET, 2, 7, 0, 0x20, 16, kind]) + reads
     return out
 
 

@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,23 +15,17 @@
 #include "applets/remote/serve.h"
 #include "base/fd.h"
 #include "devices/edu/edu.h"
+#include "fds.h"
 #include "fuzz.h"
 #include "mem/arena.h"
-#include "mem/memfd.h"
 #include "mem/sigbus.h"
 
 #define MAX_OPS 100
 #define MAX_FDS 12
 #define BAR 0xfea00000ULL
-#define PAGE 4096u
-
-/* What a peer may hand over. */
-enum kind { EVENT, RAM, RAM2, FROZEN, PIPE, FOLDER, NULLDEV, SOCKET, FRAGILE, KINDS };
-#define FRAGILE_PAGES 16
 
 static struct {
 	int fd[KINDS];
-	int other[2];			/* the far ends of the pipe and the socket */
 	struct pci_state *state;
 	struct guestmem_arena *arena;
 	/* of one input */
@@ -56,35 +48,13 @@ static void after_event(void *opaque)
 	serve_flush(&w.serve);
 }
 
-static void make_fds(void)
-{
-	int p[2];
-
-	w.fd[EVENT] = must(eventfd(0, EFD_CLOEXEC));
-	w.fd[RAM] = must(memfd_make("ram", 64 * PAGE));
-	w.fd[RAM2] = must(memfd_make("ram", 4 * PAGE));
-	w.fd[FROZEN] = must(memfd_make_sealed("rom", w.state, PAGE));
-	/* nobody can seal it against being cut short */
-	w.fd[FRAGILE] = must(memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-	must(ftruncate(w.fd[FRAGILE], FRAGILE_PAGES * PAGE));
-	must(fcntl(w.fd[FRAGILE], F_ADD_SEALS, F_SEAL_SEAL));
-	must(pipe2(p, O_CLOEXEC));
-	w.fd[PIPE] = p[0];
-	w.other[0] = p[1];
-	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, p));
-	w.fd[SOCKET] = p[0];
-	w.other[1] = p[1];
-	w.fd[FOLDER] = must(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	w.fd[NULLDEV] = must(open("/dev/null", O_RDWR | O_CLOEXEC));
-}
-
 void fuzz_setup(void)
 {
 	w.state = g_malloc0(PCI_STATE_MAX);
 	w.arena = guestmem_arena_create();
 	g_assert_nonnull(w.arena);
 	g_assert_cmpint(sigbus_guard(w.arena), ==, 0);
-	make_fds();
+	fds_make(w.fd);
 	w.ops = (struct serve_ops){ .closed = on_closed };
 }
 
@@ -121,11 +91,8 @@ static void session_end(void)
 	fd_close(&w.peer);
 	loop_destroy(w.loop);
 	g_assert_cmpuint(open_fds(), ==, w.fds);
-	/* what the session wrote into its guest, and its counters */
-	must(fallocate(w.fd[RAM], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 64 * PAGE));
-	must(fallocate(w.fd[RAM2], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4 * PAGE));
-	must(ftruncate(w.fd[FRAGILE], 0));
-	must(ftruncate(w.fd[FRAGILE], FRAGILE_PAGES * PAGE));
+	/* what the session wrote into its guest */
+	fds_restore(w.fd);
 	clock_reset();
 }
 
@@ -273,7 +240,7 @@ static void op_firmware(void)
 		.u.cfg = { .addr = PCI_BASE_ADDRESS_0, .val = BAR, .len = 4 },
 	}, map = {
 		.h = { .cmd = MPQ_SYNC_SYSMEM, .size = sizeof(map.u.sync) },
-		.u.sync.size = { (fragile ? FRAGILE_PAGES : 64) * PAGE },
+		.u.sync.size = { (fragile ? FRAGILE_PAGES : RAM_PAGES) * PAGE },
 	}, irq = { .h.cmd = MPQ_SET_IRQFD };
 	int events[] = { w.fd[EVENT], w.fd[EVENT] };
 
@@ -307,7 +274,7 @@ static void op_time(void)
 /* RAM that goes away while it is mapped, and comes back. */
 static void op_truncate(void)
 {
-	must(ftruncate(w.fd[FRAGILE], in_u8(w.in) % (FRAGILE_PAGES + 1) * PAGE));
+	fds_truncate(w.fd, in_u8(w.in) % (FRAGILE_PAGES + 1));
 }
 
 /* KVM's side of the eventfds, and a peer that reads what is not its own. */

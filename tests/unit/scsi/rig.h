@@ -31,7 +31,7 @@ struct memdisk {
 	struct loop_work work;
 };
 
-#define RIG_UNITS 4
+#define RIG_UNITS 5
 
 struct rig {
 	struct loop *loop;
