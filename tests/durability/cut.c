@@ -6,6 +6,7 @@
  *   MPQ_DURABILITY_SEED=N     that one only: what a failure prints
  */
 #include <glib.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,6 +107,9 @@ static void test_bites(void)
 
 int main(int argc, char **argv)
 {
+	/* Memory is kept from seed to seed: fresh pages cost more than the loads. */
+	mallopt(M_MMAP_THRESHOLD, 16 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/durability/power-cut", test_power_cut);
 	g_test_add_func("/durability/power-cut-kills", test_power_cut_kills);

@@ -11,7 +11,6 @@
 #include "port.h"
 #include "scsi/scsi.h"
 
-#define MAX_BLOCKS (PORT_MAX_DATA / LEDGER_SECTOR)
 #define CACHE_ON 0x04		/* WCE, caching mode page (SBC-3 6.4.5) */
 
 struct slot {
@@ -22,7 +21,7 @@ struct slot {
 	uint64_t read;		/* the same of a read */
 	uint32_t lba, blocks;
 	enum { MODE_NONE, MODE_CACHE_OFF, MODE_CACHE_ON } mode;
-	uint8_t data[PORT_MAX_DATA];
+	uint8_t *data;		/* PORT_WIDE_BLOCKS */
 };
 
 struct run {
@@ -182,6 +181,27 @@ static struct slot *free_slot(struct run *r)
 	return NULL;
 }
 
+static bool is_wide(const struct run *r)
+{
+	return port_is_wide && r->load->seed / 2 % 4 == 3;
+}
+
+static uint32_t sectors(const struct run *r)
+{
+	return is_wide(r) ? PORT_WIDE_SECTORS : PORT_SECTORS;
+}
+
+/* Mostly where many others are. */
+static void pick_range(struct run *r, struct making *m)
+{
+	bool wide = is_wide(r) && !pick(r, 3);
+	uint32_t space = wide ? PORT_WIDE_SECTORS : PORT_SECTORS;
+	uint32_t most = wide ? PORT_WIDE_BLOCKS : PORT_BLOCKS;
+
+	m->lba = pick(r, space);
+	m->blocks = 1 + pick(r, MIN(most, space - m->lba));
+}
+
 static void start(struct run *r)
 {
 	struct making m = { .slot = free_slot(r), .cmd.cdb_len = 10 };
@@ -190,8 +210,7 @@ static void start(struct run *r)
 	if (!m.slot || ledger_full(&r->ledger) || (make == make_mode && r->mode_busy))
 		return;
 	m.cache_on = port_cache_on(r->port);
-	m.lba = pick(r, PORT_SECTORS);
-	m.blocks = 1 + pick(r, MIN(MAX_BLOCKS, PORT_SECTORS - m.lba));
+	pick_range(r, &m);
 	put_be32(m.cmd.cdb + 2, m.lba);
 	put_be16(m.cmd.cdb + 7, m.blocks);
 	m.cmd.data = m.slot->data;
@@ -304,13 +323,13 @@ static void run_to_end(struct run *r)
 
 static bool judge(struct run *r, char *why, unsigned why_size)
 {
-	static uint8_t disk[PORT_SECTORS * LEDGER_SECTOR];
+	static uint8_t disk[PORT_WIDE_SECTORS * LEDGER_SECTOR];
 
 	if (r->bad[0]) {
 		g_snprintf(why, why_size, "a read: %s", r->bad);
 		return false;
 	}
-	memcpy(disk, cut_data(r->disk), sizeof(disk));
+	memcpy(disk, cut_data(r->disk), sectors(r) * LEDGER_SECTOR);
 	if (r->load->cut)
 		cut_power(r->disk, r->rand, disk);
 	else
@@ -345,7 +364,7 @@ static struct block *make_raw(struct loop *loop, void *opaque)
 	struct block *block;
 
 	config.fd = memfd_create("image", MFD_CLOEXEC);
-	config.size = PORT_SECTORS * LEDGER_SECTOR;
+	config.size = PORT_WIDE_SECTORS * LEDGER_SECTOR;
 	config.sys = &cut_sys;
 	g_assert_cmpint(raw_create(loop, NULL, &config, &block), ==, 0);
 	if (row->align) {
@@ -358,14 +377,14 @@ static struct block *make_raw(struct loop *loop, void *opaque)
 
 static void make_disk(struct run *r)
 {
-	static const uint32_t sectors[] = { 512, 4096 };
-	static uint8_t content[PORT_SECTORS * LEDGER_SECTOR];
+	static const uint32_t physical[] = { 512, 4096 };
+	static uint8_t content[PORT_WIDE_SECTORS * LEDGER_SECTOR];
 
-	ledger_init(&r->ledger, PORT_SECTORS);
-	for (uint32_t lba = 0; lba < PORT_SECTORS; lba++)
+	ledger_init(&r->ledger, sectors(r));
+	for (uint32_t lba = 0; lba < sectors(r); lba++)
 		ledger_stamp(&r->ledger, 0, lba, content + lba * LEDGER_SECTOR);
-	r->disk = cut_attach(r->block, content, sizeof(content), sectors[r->load->seed % 2],
-			     r->load->defect);
+	r->disk = cut_attach(r->block, content, sectors(r) * LEDGER_SECTOR,
+			     physical[r->load->seed % 2], r->load->defect);
 	if (r->load->raw) {
 		struct cut_host host = raw_row(r->load)->host;
 
@@ -379,6 +398,8 @@ bool load_run(const struct load *load, struct load_count *count, char *why, unsi
 	struct run *r = g_new0(struct run, 1);
 	bool good;
 
+	for (unsigned i = 0; i < PORT_SLOTS; i++)
+		r->slot[i].data = g_malloc(PORT_WIDE_BLOCKS * LEDGER_SECTOR);
 	r->load = load;
 	r->count = count;
 	r->rand = g_rand_new_with_seed(load->seed);
@@ -391,6 +412,8 @@ bool load_run(const struct load *load, struct load_count *count, char *why, unsi
 	run_to_end(r);
 	cut_detach(r->disk);
 	port_down(r->port);
+	for (unsigned i = 0; i < PORT_SLOTS; i++)
+		g_free(r->slot[i].data);
 	g_rand_free(r->rand);
 	g_free(r);
 	return good;

@@ -15,8 +15,10 @@ struct loop;
 struct port;
 
 #define PORT_SLOTS 8
-#define PORT_MAX_DATA 8192	/* bytes a command */
+#define PORT_BLOCKS 16u		/* a command, mostly */
+#define PORT_WIDE_BLOCKS 200u	/* now and then, where port_is_wide: more than one window */
 #define PORT_SECTORS 64u	/* of the disk that are used */
+#define PORT_WIDE_SECTORS 256u
 
 struct port_cmd {
 	uint8_t cdb[16];
@@ -45,7 +47,7 @@ extern const unsigned port_seeds, port_late_seeds;
  * The disk stands on what @make returns; NULL, or a port that takes none (port_takes_block): on
  * one of its own.  port_down() closes it.
  */
-extern const bool port_takes_block;
+extern const bool port_takes_block, port_is_wide;
 typedef struct block *port_make_block(struct loop *loop, void *opaque);
 struct port *port_up(port_make_block *make, void *opaque, struct block **ret_block);
 /* The disk is sound again and idle. */

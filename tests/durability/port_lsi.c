@@ -7,10 +7,11 @@
 #include "lsi/rig.h"
 
 const unsigned port_seeds = 1000, port_late_seeds = 10000;
-const bool port_takes_block = false;
+const bool port_takes_block = false, port_is_wide = false;
 
 #define AT 0x10000u
 #define MEM 0x20000u
+#define MAX_DATA (PORT_BLOCKS * 512)
 
 struct port {
 	struct rig rig;
@@ -47,8 +48,8 @@ struct port *port_up(port_make_block *make, void *opaque, struct block **ret_blo
 static void check_left(struct port *p, unsigned slot)
 {
 	if (p->left[slot])
-		g_assert_cmpmem(p->left[slot], PORT_MAX_DATA, p->rig.ram + CMD_DATA(slot),
-				PORT_MAX_DATA);
+		g_assert_cmpmem(p->left[slot], MAX_DATA, p->rig.ram + CMD_DATA(slot),
+				MAX_DATA);
 	g_free(p->left[slot]);
 	p->left[slot] = NULL;
 }
@@ -56,7 +57,7 @@ static void check_left(struct port *p, unsigned slot)
 static void leave(struct port *p, unsigned slot)
 {
 	if (p->in[slot] && !p->left[slot])
-		p->left[slot] = g_memdup2(p->rig.ram + CMD_DATA(slot), PORT_MAX_DATA);
+		p->left[slot] = g_memdup2(p->rig.ram + CMD_DATA(slot), MAX_DATA);
 }
 
 void port_down(struct port *p)
@@ -87,7 +88,7 @@ void port_start(struct port *p, unsigned slot, const struct port_cmd *c)
 	if (c->len && !c->in)
 		memcpy(p->rig.ram + CMD_DATA(slot), c->data, c->len);
 	else
-		memset(p->rig.ram + CMD_DATA(slot), 0xee, PORT_MAX_DATA);
+		memset(p->rig.ram + CMD_DATA(slot), 0xee, MAX_DATA);
 	note(p, slot, cmd_start(&p->rig, slot, cmd));
 }
 

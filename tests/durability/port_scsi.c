@@ -7,7 +7,7 @@
 #include "scsi/rig.h"
 
 const unsigned port_seeds = 3000, port_late_seeds = 10000;
-const bool port_takes_block = true;
+const bool port_takes_block = true, port_is_wide = true;
 
 struct slot {
 	int req;		/* -1: free */
