@@ -130,7 +130,13 @@ class Hostile(HostileTest):
 class FdFlood(HostileTest):
     """More fds than the process has room for: what the kernel could not hand over is seen."""
 
-    FREE = 128       # LAUNCH_SLOT_FREE: where received fds begin
+    def leave_room(self, remote, count):
+        """Slots are taken from 0 on without a gap: what is received stands behind the last."""
+        before = remote.device_fds()
+        self.assertEqual(len(before), max(before) + 1)
+        limit = len(before) + count
+        resource.prlimit(remote.device_pid(), resource.RLIMIT_NOFILE, (limit, limit))
+        return before
 
     @wire.not_wrapped("valgrind has fds of its own in the process")
     def test_few_free_slots(self):
@@ -142,10 +148,7 @@ class FdFlood(HostileTest):
                 with self.subTest(room=room), \
                         Remote.start(["edu,id=bad0", "edu,id=witness"]) as remote:
                     self.assertEqual(remote.peers[1].cfg_read(0, 2), 0x1234)
-                    before = remote.device_fds()
-                    self.assertLess(max(before), self.FREE)
-                    limit = self.FREE + room
-                    resource.prlimit(remote.device_pid(), resource.RLIMIT_NOFILE, (limit, limit))
+                    before = self.leave_room(remote, room)
                     remote.peers[0].sync_sysmem(table)
                     self.assertTrue(remote.peers[0].ended())
                     self.assertEqual(remote.peers[1].cfg_read(0, 2), 0x1234)
@@ -153,14 +156,13 @@ class FdFlood(HostileTest):
                     self.assertEqual(remote.finish(), EXIT_PROTOCOL)
                     self.assertRegex(remote.log(), f"bad0: .*SYNC_SYSMEM .*{room} arrived")
 
+    @wire.not_wrapped("valgrind has fds of its own in the process")
     def test_room_for_all(self):
         """The limit that is just enough."""
         page = 4096
         with Ram(8 * page) as ram, Remote.edu() as remote:
             remote.peer.cfg_read(0, 2)
-            limit = self.FREE + 8
-            if not wire.mpq.wrapper():
-                resource.prlimit(remote.device_pid(), resource.RLIMIT_NOFILE, (limit, limit))
+            self.leave_room(remote, 8)
             remote.peer.sync_sysmem([Region(i * page, page, i * page, ram.fd) for i in range(8)])
             self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
             self.assertEqual(remote.finish(), 0, remote.log())
