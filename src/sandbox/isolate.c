@@ -76,6 +76,11 @@ static int map_own(pid_t pid)
 	return ret ? ret : write_file(pid, "gid_map", map);
 }
 
+#define USER_MAP "user map of the device process"
+/* Linux 5.12 on, user_namespaces(7): for who hands on uid 0, of a container's too. */
+#define NEEDS_SETFCAP USER_MAP " (root needs CAP_SETFCAP for it: add it, or run as another user, " \
+	"or with another --sandbox)"
+
 int sandbox_clone_map(enum sandbox_level level, pid_t child, int go[2], char *why)
 {
 	int ret = 0;
@@ -85,7 +90,7 @@ int sandbox_clone_map(enum sandbox_level level, pid_t child, int go[2], char *wh
 		if (ret == -EPERM)
 			ret = map_own(child);
 		if (ret)
-			return fail(why, "user map of the device process", ret);
+			return fail(why, geteuid() == 0 ? NEEDS_SETFCAP : USER_MAP, ret);
 	}
 	if (write(go[1], "", 1) != 1)
 		return fail(why, "device process", -errno);

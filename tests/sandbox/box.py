@@ -205,3 +205,21 @@ def slots():
         table[name] = int(value) if value else following
         following = table[name] + 1
     return table
+
+
+def children(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return [int(child) for task in threads(pid)
+                for child in proc(pid, f"task/{task}/children").split()]
+    return []
+
+
+def device_below(pid):
+    """The device process among the descendants of a command that started a remote."""
+    for child in children(pid):
+        if proc(child, "cmdline").startswith("mpqemu-device"):
+            return child
+        found = device_below(child)
+        if found:
+            return found
+    return None

@@ -183,7 +183,8 @@ int spawn_device(const struct keeper *keeper, struct spawn *s)
 		return ret;
 	ret = make_fds(keeper, s);
 	if (ret) {
-		log_error("cannot launch the device process: %s", log_errname(ret));
+		log_error("cannot launch the device process: %s%s",
+			  s->exe_fd < 0 ? "/proc/self/exe: " : "", log_errname(ret));
 		return ret;
 	}
 	ret = clone_device(keeper, s);
