@@ -217,7 +217,7 @@ def children(pid):
 def device_below(pid):
     """The device process among the descendants of a command that started a remote."""
     for child in children(pid):
-        if proc(child, "cmdline").startswith("mpqemu-device"):
+        if proc(child, "cmdline").endswith("mpqemu-device\0"):
             return child
         found = device_below(child)
         if found:

@@ -181,7 +181,7 @@ class Secrets(unittest.TestCase):
                 self.assertNotIn(word.encode(), piece)
         self.assertGreater(pieces, 1 << 20)
         self.assertEqual(box.proc(pid, "environ"), "")
-        self.assertEqual(box.proc(pid, "cmdline").strip("\0"), "mpqemu-device")
+        self.assertEqual(box.proc(pid, "cmdline"), "mpqemu\0mpqemu-device\0")
 
     def check_closed(self, pid, user):
         look = "import sys; open(f'/proc/{sys.argv[1]}/mem', 'rb')"
