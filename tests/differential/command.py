@@ -17,6 +17,7 @@ ALWAYS = asm.TRUE
 OTHERS = (("out", asm.MSG_OUT, steps.MESSAGES, 0), ("cdb", asm.COMMAND, steps.CDB, 1),
           ("status", asm.STATUS, steps.STATUS, 2), ("in", asm.MSG_IN, steps.MSG_IN, 3))
 SELECT_ENTRY = 4
+EMPTY_SINK = b"\xc3" * steps.SINK_SIZE
 NOTHING = b"\xc3"            # where nothing was fetched
 
 
@@ -107,7 +108,9 @@ class Script:
         self.code += [asm.transfer(asm.JUMP, ALWAYS | asm.DATA, here + "complete"),
                       asm.transfer(asm.JUMP, ALWAYS | asm.DATA | 0x04, here + "disconnect"),
                       asm.transfer(asm.JUMP, ALWAYS | asm.DATA | 0x20, here + "tag"),
+                      asm.transfer(asm.JUMP, ALWAYS | asm.DATA | 0x01, here + "extended"),
                       asm.io(4, 0x40), asm.transfer(asm.JUMP, ALWAYS, here)]
+        self._extended(here)
         self._label(here + "tag")
         self.code += [asm.io(4, 0x40), self._move(*OTHERS[3]), asm.io(4, 0x40),
                       asm.transfer(asm.JUMP, ALWAYS, here)]
@@ -118,6 +121,18 @@ class Script:
                               asm.transfer(asm.JUMP, ALWAYS, here)]
         self._label(here + "signal")
         self.code.append(asm.interrupt(SIGNAL))
+
+    def _extended(self, here):
+        """The rest of an extended message: its length, and so many bytes."""
+        self._label(here + "extended")
+        self.code += [asm.io(4, 0x40), self._move(*OTHERS[3])]
+        for length in (2, 3, 6):
+            self.code.append(asm.transfer(asm.JUMP, ALWAYS | asm.DATA | length,
+                                          f"{here}extended{length}"))
+        for length in (2, 3, 6):
+            self._label(f"{here}extended{length}")
+            self.code += [asm.io(4, 0x40), asm.move(length, asm.MSG_IN, steps.MSG_IN),
+                          asm.io(4, 0x40), asm.transfer(asm.JUMP, ALWAYS, here)]
 
     def _data(self, pos):
         """The moves; each with its position and length."""
@@ -142,7 +157,7 @@ def _prepare(side, args):
     side.ram.map[steps.STATUS:steps.STATUS + 1] = b"\xee"
     data = args.out or NOTHING * args.size
     side.ram.map[steps.DATA:steps.DATA + len(data)] = data
-    side.ram.map[steps.SINK:steps.SINK + 64] = NOTHING * 64
+    side.ram.map[steps.SINK:steps.SINK + steps.SINK_SIZE] = EMPTY_SINK
     for (_, _, addr, slot), count in zip(OTHERS, (len(out), len(args.cdb), 1, 1)):
         at = steps.TABLES + 8 * slot
         side.ram.map[at:at + 8] = count.to_bytes(4, "little") + addr.to_bytes(4, "little")

@@ -44,7 +44,7 @@ def writable(at, size):
 
 def access(r):
     """(offset, width), aligned: QEMU refuses others, which ends it."""
-    size = r.choice([1, 1, 1, 2, 4, 4])
+    size = r.choice([1, 1, 1, 2, 4, 4, 4, 8])
     return r.randrange(0, 0x100, size), size
 
 
@@ -124,6 +124,8 @@ def insn_load_store(r, _):
     if r.random() < 0.2:
         return asm.load_store(r.getrandbits(1), reg, n, r.choice([0, 4, 0x100, 0xfffffc]) | reg & 3,
                               relative=True)
+    if r.random() < 0.1:
+        at = r.choice([steps.SCRIPT_RAM + 0xb0, steps.REGS + 0x60, steps.REGS + 0x94]) | reg & 3
     return asm.load_store(r.getrandbits(1), reg, n, at)
 
 
@@ -136,7 +138,13 @@ def insn_memory_move(r, _):
     if r.random() < 0.15:
         return asm.memory_move(4, steps.REGS + r.choice([0x34, 0x5c, 0x60, 0x10, 0x94]), dst & ~3)
     if r.random() < 0.1:
-        return asm.memory_move(4, src & ~3, steps.SCRIPT_RAM + r.randrange(0x80, 0x100, 4))
+        own = steps.SCRIPT_RAM + r.randrange(0xa0, 0xc0, 4)
+        n = r.choice([4, 4, 16, 64])
+        pair = [src & ~3, own] if r.random() < 0.5 else [own, dst & ~3]
+        return asm.memory_move(n, *pair)
+    if r.random() < 0.1:
+        own = [steps.REGS + at for at in r.choices([0x34, 0x5c, 0x60, 0x94], k=2)]
+        return asm.memory_move(4, *own)
     return asm.memory_move(n, src, dst)
 
 
@@ -186,6 +194,9 @@ def scripts(r):
     out = enable(r) if r.random() < 0.7 else []
     out += [s for s in (register_step(r) for _ in range(r.randrange(0, 5)))
             if s.args[1] & 0xfc not in UPPER or r.random() < 0.1]
+    if r.random() < 0.05:
+        # single step: one instruction, and SSI
+        out.append(steps.write("regs", 0x3b, 1, 0x10))
     out.append(steps.write("regs", 0x10, 4, play(r, 0x400) & ~3))
     out.append(steps.poke(steps.PLAY.start, r.randbytes(0x100)))
     for _ in range(r.choice([1, 1, 2, 3])):
@@ -218,6 +229,11 @@ def command(r):
     messages = b""
     if r.random() < 0.3:
         messages = bytes([r.choice([0x20, 0x21, 0x22]), r.getrandbits(8)])
+    if r.random() < 0.1:
+        # synchronous, wide; PPR, which QEMU rejects
+        messages += r.choice([bytes((1, 3, 1, r.getrandbits(8), r.getrandbits(5))),
+                              bytes((1, 2, 3, r.getrandbits(1))),
+                              bytes((1, 6, 4, r.getrandbits(8), 0, r.getrandbits(5), 0, 0))])
     return steps.scsi(unit, cdb, out, size, atn=atn, messages=messages,
                       how=r.choice([0, 0, 0, 0x20000000, 0x10000000]),
                       chunk=r.choice([0, 0, 0, 512, 100, 2048]))

@@ -91,6 +91,8 @@ ROWS = [
     Row("MODE SELECT without PF", [0x15, 0x55], "good", BAD_FIELD, lambda cdb: (
         cdb[1] & 0x11) != 0x10, True, "vendor-specific or saved pages are refused (SPC-3 6.7), "
         "also where the list is empty"),
+    Row("MODE SELECT without a disc", [0x15, 0x55], "02/3a/00", ".*", always, True,
+        "it needs no medium (MMC-6); QEMU's needs one"),
     Row("MODE SELECT list", [0x15, 0x55], "good|05/1a/00|05/26/00", "05/26/00|05/1a/00|good",
         always, True, "block lengths and pages that ours has, see docs/scsi-commands.md"),
 ]
