@@ -5,7 +5,9 @@
 The disk is slow by null-co's latency, so that the request is under way for certain.
 """
 import os
+import shutil
 import signal
+import subprocess
 import tempfile
 import time
 
@@ -18,6 +20,7 @@ GPA = 16 * MIB
 BLOCKS = 16
 SIZE = BLOCKS * 512
 LATENCY = 0.3
+EXIT_FLUSH = 4
 
 
 def slow_disk(latency, bus="l0"):
@@ -246,6 +249,63 @@ class Endless(Flight):
         self.expect_exit = 128 + signal.SIGKILL
         self.assertEqual(self.remote.wait(), self.expect_exit)
         self.assertIn("terminating at once", self.remote.log())
+
+
+@wire.unittest.skipUnless(shutil.which("nbdkit"), "nbdkit is not installed")
+class Flushed(wire.unittest.TestCase):
+    """What the disk sees at the end: the WRITE under way, then a flush, whatever ended it.
+
+    The disk is an NBD server that notes what it is asked to do, and takes its time for a WRITE.
+    """
+
+    def serve(self, flush):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path, self.notes = (os.path.join(folder.name, name) for name in ("socket", "notes"))
+        server = subprocess.Popen(
+            ["nbdkit", "-f", "--exit-with-parent", "-U", path, "--filter=delay", "eval",
+             "wdelay=300ms", "get_size=echo 1048576", "can_write=exit 0", "can_flush=exit 0",
+             "can_fua=echo native", "pread=head -c $3 /dev/zero",
+             f"pwrite=cat > /dev/null; echo write $4 >> {self.notes}",
+             f"flush=echo flush >> {self.notes}; {flush}"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        wait_for(lambda: os.path.exists(path), "nbdkit")
+        return path
+
+    def run_to_the_end(self, end, flush="exit 0"):
+        """(exit status, what the disk noted, the log) of a remote that end(remote) ends."""
+        path = self.serve(flush)
+        with Ram(MIB) as low, Remote.start(["lsi53c895a,id=l0"], [
+                "-blockdev", f"nbd,node-name=n0,server.type=unix,server.path={path}",
+                "-device", "scsi-hd,drive=n0"]) as remote:
+            remote.peer.sync_sysmem([low.region()])
+            chip = lsi.Lsi(remote.peer, low)
+            chip.ready()
+            chip.start(lsi.write10(8, 8), 0x40000, 4096, write=True)
+            # All is with the disk when the script has gone beyond its data phase.
+            wait_for(lambda: chip.read(lsi.DSP, 4) >= chip.base + 40, "the data phase to end")
+            end(remote)
+            status, log = remote.wait(), remote.log()
+        with open(self.notes, encoding="ascii") as file:
+            return status, file.read().split("\n")[:-1], log
+
+    def test_terminate(self):
+        status, notes, log = self.run_to_the_end(
+            lambda remote: remote.proc.send_signal(signal.SIGTERM))
+        self.assertEqual((status, notes), (EXIT_CLEAN, ["write 4096", "flush"]), log)
+
+    def test_peer_gone(self):
+        status, notes, log = self.run_to_the_end(lambda remote: remote.peer.close())
+        self.assertEqual((status, notes), (EXIT_CLEAN, ["write 4096", "flush"]), log)
+
+    def test_flush_fails(self):
+        """What was acknowledged may not be stable: said, and a status of its own."""
+        status, notes, log = self.run_to_the_end(lambda remote: remote.peer.close(),
+                                                 "echo EIO >&2; exit 1")
+        self.assertEqual((status, notes), (EXIT_FLUSH, ["write 4096", "flush"]), log)
+        self.assertIn("flush at exit: Input/output error", log)
 
 
 class Killed(wire.unittest.TestCase):
