@@ -138,7 +138,11 @@ class Huge(wire.RemoteTest):
     POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 
     def setUp(self):
+        """The pool is given back when the remote has ended, and its pages are free again."""
+        self.take_pool()
         super().setUp()
+
+    def take_pool(self):
         if os.geteuid() != 0:
             self.skipTest("huge pages: needs root")
         try:
