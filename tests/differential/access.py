@@ -12,7 +12,7 @@ import mpq  # noqa: E402
 
 HANG = float(os.environ.get("MPQ_TEST_TIMEOUT", "10"))      # guards hangs, decides nothing else
 ISTAT0, ISTAT1, DSTAT, SIST0, DSP, DSPS, DBC, DSA = 0x14, 0x15, 0x0c, 0x42, 0x2c, 0x30, 0x24, 0x10
-SCNTL1, SCNTL2, SCNTL0 = 0x01, 0x02, 0x00
+SCNTL1, SCNTL2 = 0x01, 0x02
 SRUN, SRST, RST, INTF = 0x02, 0x40, 0x08, 0x04
 DUMP = range(0, 0x100, 4)
 

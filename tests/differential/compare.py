@@ -11,11 +11,10 @@ import known
 import known_scsi
 import runner
 import steps
-from command import NOTHING
 
 # @index: of the step, or None after the last.  @answers: all that both sides said in this step.
 Diff = namedtuple("Diff", "index step key theirs ours answers before")
-# @status: "same", "known", "new", or "died"
+# @diffs: the unknown ones.  @known: {name: count}.  @died: a runner.Died, or None.
 Result = namedtuple("Result", "diffs known died")
 
 
@@ -60,6 +59,9 @@ def split(step, answers):
     theirs, ours = answers
     if theirs.get("stopped") != ours.get("stopped"):
         yield "stopped", theirs.get("stopped"), ours.get("stopped")
+        return
+    if theirs.get("end") != ours.get("end") and "runs on" in (theirs["end"], ours["end"]):
+        yield "end", theirs["end"], ours["end"]
         return
     for key in theirs:
         if theirs[key] == ours.get(key):
@@ -140,10 +142,7 @@ def run(pair, sequence):
         return Result(new, counts, None)
     except runner.Died as death:
         pair.mark(False, False)
-        entry = known.find_death(death)
-        if entry:
-            counts[entry.name] = 1
-        return Result([], counts, None if entry else death)
+        return Result([], counts, death)
 
 
 def _hung(answers):

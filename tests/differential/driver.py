@@ -113,7 +113,8 @@ def do_reset(side, args):
     yield messages + PLACE + [NO_SFBR]
     istat0, dstat, sist = yield [rd(ISTAT0), rd(DSTAT), rd(SIST0, 2)]
     answer = yield from dump()
-    for unit in (steps.DISK, steps.SECOND, steps.CDROM):
+    # after a bus reset the registers may hold anything: a soft reset follows before commands
+    for unit in (steps.DISK, steps.SECOND, steps.CDROM) if args[0] != "bus" else ():
         yield from take_attentions(side, unit)
     return answer | {"istat0": istat0, "dstat": dstat, "sist": sist}
 

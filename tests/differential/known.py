@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Differences that are known, each with its reason.  What is not here is reported."""
-import re
 from collections import namedtuple
 
 import asm
@@ -10,12 +9,9 @@ from known_scsi import outcome
 
 # @applies: Diff -> is it this one.  @ends: the two chips are in different states from here on.
 Known = namedtuple("Known", "name applies ends reason")
-# QEMU's remote ended with words that match.
-Death = namedtuple("Death", "name words reason")
 
 NOT_THERE = "QEMU has no such register and reads ones; ours has it, or reads 0 (manual, 4.1)"
 RESERVED = "reserved bits read 0 (manual, 4.1); QEMU keeps them"
-DEBUG = "QEMU shows something else here, and it outlives a reset"
 # Bits of registers that differ at any time: offset -> (mask, why).
 BITS = {
     0x00: (0x24, "SCNTL0.START is refused; bit 2 is reserved; QEMU keeps both"),
@@ -285,8 +281,6 @@ KNOWN = [
     Known("latency timer", config_latency, False,
           "a bus master has a latency timer (PCI Local Bus 3.0, 6.2.4); QEMU's is read only"),
 ]
-DEATHS = [
-]
 
 
 def find(diff):
@@ -297,12 +291,5 @@ def find(diff):
         return Known(f"data of {diff.step.args.cdb[0]:02x}", None, False, "")
     for entry in KNOWN:
         if entry.applies(diff):
-            return entry
-    return None
-
-
-def find_death(death):
-    for entry in DEATHS:
-        if death.side.qemu and re.search(entry.words, death.words):
             return entry
     return None
