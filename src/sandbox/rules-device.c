@@ -69,8 +69,6 @@ static const struct filter_rule rules[] = {
 	  "raw images: GET LBA STATUS" },
 	{ CALL(ioctl), FILTER_DEVICE, { FD(IMAGE), EQ(1, "op", BLKDISCARD) },
 	  "block devices: UNMAP" },
-	{ CALL(ioctl), FILTER_DEVICE, { FD(IMAGE), EQ(1, "op", BLKZEROOUT) },
-	  "block devices: zeroes" },
 	{ CALL(recvfrom), FILTER_NBD, { FD(IMAGE), EQ(3, "flags", 0), EQ(4, "src_addr", 0) },
 	  "NBD: answers" },
 	{ CALL(sendto), FILTER_NBD, { FD(IMAGE), BITS(3, "flags", MSG_NOSIGNAL | MSG_MORE),

@@ -42,6 +42,8 @@ def listens(path):
 class Place:
     """A folder that anybody may use, gone at the end; images and servers in it."""
 
+    nbd_server = None
+
     def __init__(self, stack):
         self.stack = stack
         self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mpq-sandbox-"))
@@ -64,6 +66,7 @@ class Place:
         server = subprocess.Popen(
             ["qemu-nbd", "--persistent", "--format=raw", f"--socket={sock}", "--discard=unmap",
              "--shared=4", image or self.image("nbd.img")], stdin=subprocess.DEVNULL)
+        self.nbd_server = server
         self.stack.callback(server.wait)
         self.stack.callback(server.kill)
         mpq.wait_for(lambda: listens(sock), "the NBD server")   # its name is there before
@@ -223,3 +226,7 @@ def device_below(pid):
         if found:
             return found
     return None
+
+
+def keeper_of(device):
+    return int(status(device)["PPid"])

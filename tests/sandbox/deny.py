@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""deny.py NAME=ERRNO... -- COMMAND: executes COMMAND where these fail, as in some containers.
+"""deny.py NAME=ERRNO... -- COMMAND: executes COMMAND where these fail, as in many a container.
 
 NAME: userns (clone and unshare with CLONE_NEWUSER), landlock, pivot_root, mount.
 """

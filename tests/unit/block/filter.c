@@ -152,7 +152,7 @@ static const struct calls_allowed raw_calls = { {
 static const struct calls_allowed device_calls = { {
 	"epoll_wait", "read", "clock_gettime",
 	"pread64", "pwrite64", "pwritev2", "fdatasync", "fallocate", "lseek",
-	"ioctl",	/* BLKDISCARD, BLKZEROOUT */
+	"ioctl",	/* BLKDISCARD */
 } };
 
 #define CONFIG(...) .config = { __VA_ARGS__ }

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which rows of a table of rules do calls need?
+ *
+ *   sandbox-rules device BASE SIZE   guest memory lies in SIZE bytes from address BASE on
+ *   sandbox-rules keeper PID         of its device process
+ *
+ * Reads calls, "NAME ARGUMENT..." a line, and writes for each row "COUNT<tab>CALL<tab>LIMITS<tab>
+ * WHY", COUNT being how many of the calls it allows, and for each call that no row allows
+ * "forbidden<tab>" and the call.
+ */
+#include <inttypes.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/launch.h"
+#include "sandbox/filter.h"
+
+#define MAX_ROWS 128
+
+static struct filter_set one(uint64_t value)
+{
+	return (struct filter_set){ .mask = UINT64_MAX, .base = value };
+}
+
+static struct filter_set group(uint64_t base, uint64_t count)
+{
+	return (struct filter_set){ .mask = ~(count - 1), .base = base };
+}
+
+static void env_fill(char **args, struct filter_env *env)
+{
+	uint64_t first = strtoull(args[0], NULL, 0);
+
+	*env = (struct filter_env){
+		.set = {
+			[FILTER_LOG] = one(LAUNCH_SLOT_LOG),
+			[FILTER_CONTROL] = one(LAUNCH_SLOT_CONTROL),
+			[FILTER_PEER] = group(LAUNCH_SLOT_PEER, LAUNCH_PEERS),
+			[FILTER_IMAGE] = group(LAUNCH_SLOT_IMAGE, LAUNCH_IMAGES),
+			[FILTER_RECEIVED] = group(LAUNCH_SLOT_FREE, LAUNCH_RECEIVED),
+			[FILTER_EPOLL] = one(LAUNCH_SLOT_EPOLL),
+			[FILTER_POOL] = one(LAUNCH_SLOT_POOL),
+			[FILTER_CHILD] = one(first),
+		},
+		.features = UINT32_MAX,
+	};
+	if (args[1]) {
+		env->arena_size = strtoull(args[1], NULL, 0);
+		env->set[FILTER_ARENA] = group(first, env->arena_size);
+	}
+}
+
+/* Counts the rows that allow the call; true when there is one. */
+static bool count_call(const struct filter_table *table, const struct filter_env *env, char *line,
+		       unsigned *counts)
+{
+	uint64_t arg[FILTER_MAX_ARGS] = { 0 };
+	char *save, *name = strtok_r(line, " \n", &save), *word;
+	int nr = name ? seccomp_syscall_resolve_name(name) : -1;
+	bool allowed = false;
+
+	for (unsigned i = 0; i < FILTER_MAX_ARGS && (word = strtok_r(NULL, " \n", &save)); i++)
+		arg[i] = strtoull(word, NULL, 0);
+	for (size_t i = 0; i < table->count && i < MAX_ROWS; i++) {
+		const struct filter_table row = { &table->rule[i], 1 };
+
+		if (filter_allows(&row, env, nr, arg)) {
+			counts[i]++;
+			allowed = true;
+		}
+	}
+	return allowed;
+}
+
+static void print_row(const struct filter_rule *rule, unsigned count)
+{
+	printf("%u\t%s\t", count, rule->call);
+	for (unsigned i = 0; i < FILTER_MAX_ARGS && rule->arg[i].op; i++)
+		printf("%s%s:%u:%#" PRIx64, i ? "," : "", rule->arg[i].name, rule->arg[i].op,
+		       rule->arg[i].value);
+	printf("\t%s\n", rule->why);
+}
+
+int main(int argc, char **argv)
+{
+	const struct filter_table *table = &filter_device;
+	unsigned counts[MAX_ROWS] = { 0 };
+	char line[512], copy[512];
+	struct filter_env env;
+
+	if (argc < 3 || (strcmp(argv[1], "device") && strcmp(argv[1], "keeper")))
+		return 2;
+	if (!strcmp(argv[1], "keeper"))
+		table = &filter_keeper;
+	env_fill(argv + 2, &env);
+	while (fgets(line, sizeof(line), stdin)) {
+		strcpy(copy, line);
+		if (!count_call(table, &env, copy, counts))
+			printf("forbidden\t%s", line);
+	}
+	for (size_t i = 0; i < table->count && i < MAX_ROWS; i++)
+		print_row(&table->rule[i], counts[i]);
+	return table->count > MAX_ROWS;
+}

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every row of the device's table of system calls is needed by something that is done here.
+
+strace writes down what a device process calls once its filter is loaded; sandbox-rules, built from
+the same table, counts which rows that needs.
+"""
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import box
+import lsi
+import mpq
+
+# Rows that a run may do without: (call, part of its reason, why it is no mistake).
+EXCUSES = [
+    ("clock_gettime", "", "the vDSO answers, unless the clock source has none"),
+    ("futex", "locks", "only when two threads meet at a lock"),
+    ("rt_sigreturn", "", "only when guest RAM is gone under its mapping"),
+]
+
+
+class Trace:
+    """What device processes have called, over several runs."""
+
+    def __init__(self):
+        self.counts = {}        # (call, limits, why) -> how many calls needed the row
+        self.forbidden = []
+
+    @contextlib.contextmanager
+    def remote(self, at, devices, extra=()):
+        """A remote under strace, whose device process is counted when it has ended."""
+        path = at.path(f"trace{len(os.listdir(at.folder))}")
+        argv = ["strace", "-f", "-qq", "-o", path, "-e", "raw=all", "-e", "signal=none",
+                *box.command(devices)]
+        peers = []
+        for i, device in enumerate(devices):
+            pair = socket.socketpair()
+            argv += ["-object", f"x-remote-object,id=r{i},devid={device.split('id=')[1]},fd="
+                     f"{pair[1].fileno()}"]
+            peers.append(pair)
+        with mpq.Remote(argv + list(extra), peers, tempfile.TemporaryFile()) as remote:
+            remote.peer.cfg_read(0, 2)
+            remote.device = box.device_below(remote.proc.pid)
+            hidden = max(box.mappings(remote.device), key=lambda m: m[1] - m[0])
+            # Behind the range in which mappings may start there is as much once more.
+            arena = (hidden[0], (hidden[0] + hidden[1]) // 2)
+            yield remote
+        with open(path, encoding="utf-8") as file:
+            self.count(calls(file.read()), arena)
+
+    def count(self, lines, arena):
+        done = subprocess.run([mpq.program("tests/sandbox/sandbox-rules"), "device", hex(arena[0]),
+                               hex(arena[1] - arena[0])], input="\n".join(lines) + "\n", text=True,
+                              stdout=subprocess.PIPE, check=True, timeout=mpq.TIMEOUT)
+        for line in done.stdout.splitlines():
+            count, *row = line.split("\t")
+            if count == "forbidden":
+                self.forbidden.append(row[0])
+            else:
+                row = tuple(row)
+                self.counts[row] = self.counts.get(row, 0) + int(count)
+
+    def needless(self):
+        return [row for row, count in self.counts.items() if not count and not any(
+            row[0] == call and part in row[2] for call, part, _ in EXCUSES)]
+
+
+def calls(text):
+    """What the device process and its threads called under the filter: "name arg arg"."""
+    device, loaded, names = None, False, []
+    others = set()
+    for line in text.splitlines():
+        pid, rest = line.split(None, 1)
+        if device is None:
+            others.add(pid)
+        if " execveat(" in line:
+            device = pid
+            others.discard(pid)
+        if pid in others or device is None:
+            continue
+        if pid == device and re.match(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$", rest):
+            loaded = True
+            continue
+        found = re.match(r"(\w+)\(([^)<]*)", rest)
+        if loaded and found and not rest.startswith("<..."):
+            names.append(" ".join([found[1], *re.findall(r"0x[0-9a-f]+|\b\d+", found[2])]))
+    return names
+
+
+def wire(remote, at):
+    """The protocol: memory that comes, changes and goes, interrupts, pieces, a full socket."""
+    peer = remote.peer
+    edu = mpq.Edu(peer)
+    with mpq.Ram(1 << 20) as ram, mpq.Ram(1 << 20) as more, mpq.Event() as irq, \
+            mpq.Event() as resample:
+        peer.sync_sysmem([ram.region(), more.region(1 << 20)])
+        edu.load(0, 4096)
+        peer.sync_sysmem([more.region(1 << 20)])
+        edu.store(1 << 20, 4096)
+        peer.set_irqfd(irq.fd, resample.fd)
+        edu.write(mpq.Edu.IRQ_RAISE, 1)
+        irq.wait()
+        resample.signal()
+        irq.wait()
+        edu.write(mpq.Edu.IRQ_ACK, 1)
+        text = mpq.sample(mpq.Cmd.PCI_CFGREAD)
+        for byte in text:
+            peer.send_raw(bytes([byte]))
+        peer.ret()
+        for half in (text[:20], text[20:]):
+            peer.send_raw(half)
+            peer.quiet(0.05)
+        peer.ret()
+        full_socket(peer)
+        sealed = os.memfd_create("sealed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(sealed, 4096)
+        peer.sync_sysmem([mpq.Region(0, 4096, 0, sealed)])
+        peer.cfg_read(0, 2)
+        os.close(sealed)
+
+
+def full_socket(peer):
+    """Replies that nobody takes, until the remote must wait; then takes them all."""
+    text, sent = mpq.sample(mpq.Cmd.PCI_CFGREAD) * 100, 0
+    peer.sock.settimeout(0.2)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            sent += peer.sock.send(text[sent % len(text):])
+    peer.sock.settimeout(mpq.TIMEOUT)
+    one = len(text) // 100
+    for _ in range(sent // one):
+        peer.ret()
+    if sent % one:
+        peer.send_raw(text[sent % one:one])
+        peer.ret()
+
+
+def attack(remote, at):
+    """A peer that breaks the protocol, with more behind it that nobody may read."""
+    remote.peer.send_raw(b"\xff" * 16 + bytes(100000))
+    remote.peer.ended()
+
+
+def gone(remote, at):
+    """Guest RAM that goes away under its mapping: a DMA fault, or the end of the process."""
+    edu = mpq.Edu(remote.peer)
+    with mpq.Ram(1 << 20) as ram, contextlib.suppress(mpq.Closed):
+        remote.peer.sync_sysmem([ram.region()])
+        edu.load(0, 4096)
+        os.ftruncate(ram.fd, 0)
+        edu.load(0, 4096)
+
+
+def disk(remote, at):
+    with mpq.Ram(1 << 20) as ram:
+        remote.peer.sync_sysmem([ram.region()])
+        d = lsi.Disk(remote.peer, ram)
+        d.ready()
+        pattern = bytes(range(256)) * 16
+        d.write_blocks(8, pattern)
+        assert d.read_blocks(8, 8) == pattern
+        d.write_blocks(64, pattern, fua=True)
+        d.flush()
+        d.write_same(128, 64, bytes(512))
+        d.write_same(256, 64, bytes(512), unmap=True)
+        d.unmap(8, 8)
+        for lba in (0, 8, 64, 512):
+            d.lba_status(lba)
+        d.read_blocks(0, 64)
+
+
+def nbd(remote, at):
+    """A server that answers, and one that goes with a request under way."""
+    disk(remote, at)
+    with mpq.Ram(1 << 20) as ram:
+        remote.peer.sync_sysmem([ram.region()])
+        d = lsi.Disk(remote.peer, ram)
+        at.nbd_server.kill()
+        at.nbd_server.wait()
+        assert d.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], 512)[0] != 0
+
+
+def terminate(remote, at):
+    """The keeper tells the device process to end."""
+    keeper = box.keeper_of(remote.device)
+    os.kill(keeper, signal.SIGTERM)
+    remote.peer.ended()
+
+
+@box.needs_root
+class Rules(unittest.TestCase):
+    def test_every_row_is_needed(self):
+        if not shutil.which("strace"):
+            self.skipTest("strace is not installed")
+        trace = Trace()
+        options = ",discard=unmap"
+        device = ",dpofua=on"
+        with box.place() as at:
+            raw = box.raw_disk(at.image(), options=options)
+            loop = box.raw_disk(at.loop_device(), options=options)
+            far = box.nbd_disk(at.nbd(), options=options)
+            for extra in (raw, loop, far):
+                extra[-1] += device
+            runs = [(["edu,id=e0"], ["-msg", "timestamp=on"], [wire, attack]),
+                    (["edu,id=e0"], [], [gone]),
+                    ([box.LSI], raw, [disk, terminate]),
+                    ([box.LSI], loop, [disk]),
+                    ([box.LSI], far, [nbd])]
+            for devices, extra, parts in runs:
+                with trace.remote(at, devices, extra) as remote:
+                    for part in parts:
+                        part(remote, at)
+        self.assertEqual(trace.forbidden, [], "calls that the table does not allow")
+        self.assertEqual(trace.needless(), [], "rows that nothing needed")
+        self.assertGreater(sum(trace.counts.values()), 1000)
+
+
+class Judge(unittest.TestCase):
+    """The test of the test: sandbox-rules counts what needs a row, and nothing else."""
+
+    def count(self, lines):
+        trace = Trace()
+        trace.count(lines, (1 << 45, (1 << 45) + (1 << 40)))
+        return trace
+
+    def test_nothing_called(self):
+        trace = self.count(["exit_group 0"])
+        rows = {row[0] for row in trace.needless()}
+        self.assertIn("recvfrom", rows)
+        self.assertIn("mmap", rows)
+        self.assertNotIn("exit_group", rows)
+        self.assertNotIn("clock_gettime", rows)
+
+    def test_forbidden(self):
+        bad = ["openat 0xffffff9c 0x1 0x0 0x0", "write 0x1 0x1 0x1", "read 0x10 0x0 0x8",
+               "mmap 0x0 0x1000 0x3 0x4032 0xffffffff 0", "nonsense 1", "write 0x80 0 0x9"]
+        good = ["write 0x3 0x1 0x1", "mmap 0x200000000000 0x1000 0x3 0x4011 0x80 0"]
+        self.assertEqual(self.count(bad + good).forbidden, bad)
+
+
+if __name__ == "__main__":
+    box.tap.main()
