@@ -9,7 +9,8 @@
 
 /*
  * The language: one byte of operation (modulo their number), then its operands, all fixed in size,
- * so that a mutation in the middle of an input leaves the rest of it in step.
+ * so that a mutation in the middle of an input leaves the rest of it in step.  A new operation
+ * shifts the meaning of every input: minimise the corpus with a campaign after it.
  *
  * Budget of an input: MAX_OPS operations, and LSI_BUDGET.
  */
@@ -42,26 +43,32 @@ static uint64_t bus_address(uint8_t how, uint16_t off, bool *ret_memory)
 	return base[how >> 2 & 3] + off;
 }
 
-static void op_write(struct run *r)
+/* An access is answered at once: the engine does not run meanwhile. */
+static void access_bus(struct run *r, bool write)
 {
 	uint8_t how = in_u8(r->in);
 	uint16_t off = in_u16(r->in);
-	uint64_t val = in_u32(r->in), addr;
+	unsigned slices = r->rig->l->slices;
+	uint64_t ops = r->rig->dma_ops, addr, val = write ? in_u32(r->in) : 0;
 	bool memory;
 
 	addr = bus_address(how, off, &memory);
-	pci_bus_write(&r->rig->dev, memory, addr, 1u << (how & 3), val | val << 32);
+	if (write)
+		pci_bus_write(&r->rig->dev, memory, addr, 1u << (how & 3), val | val << 32);
+	else
+		pci_bus_read(&r->rig->dev, memory, addr, 1u << (how & 3), &val);
+	g_assert_cmpuint(r->rig->l->slices, ==, slices);
+	g_assert_cmpuint(r->rig->dma_ops, ==, ops);
+}
+
+static void op_write(struct run *r)
+{
+	access_bus(r, true);
 }
 
 static void op_read(struct run *r)
 {
-	uint8_t how = in_u8(r->in);
-	uint16_t off = in_u16(r->in);
-	uint64_t val, addr;
-	bool memory;
-
-	addr = bus_address(how, off, &memory);
-	pci_bus_read(&r->rig->dev, memory, addr, 1u << (how & 3), &val);
+	access_bus(r, false);
 }
 
 static void op_config(struct run *r)
@@ -99,42 +106,67 @@ static void op_ram(struct run *r)
 	in_fill(r->in, ram_at(r->rig, unit), len);
 }
 
-static void op_map(struct run *r)
+static void map_all(struct rig *rig, uint64_t gpa, uint64_t size)
 {
-	uint8_t how = in_u8(r->in);
-	uint64_t page = (uint64_t)in_u16(r->in) << 12;
-	struct guestmem_region g[3] = {
-		{ .gpa = 0, .size = RIG_RAM, .fd = r->rig->fd },
-		{ .gpa = RIG_HIGH, .size = RIG_HIGH_SIZE, .offset = RIG_RAM, .fd = r->rig->fd },
-		{ .gpa = page, .size = RIG_HIGH_SIZE, .offset = RIG_RAM, .fd = r->rig->fd },
+	lsi_map_all(rig);
+}
+
+static void map_none(struct rig *rig, uint64_t gpa, uint64_t size)
+{
+	guestmem_set(rig->mem, NULL, 0);
+}
+
+/* It ends in the first command's data. */
+static void map_less(struct rig *rig, uint64_t gpa, uint64_t size)
+{
+	struct guestmem_region g = { .size = CMD_DATA(0) + 0x1000, .fd = rig->fd };
+
+	guestmem_set(rig->mem, &g, 1);
+}
+
+/* The low region keeps nothing but a window. */
+static void map_elsewhere(struct rig *rig, uint64_t gpa, uint64_t size)
+{
+	struct guestmem_region g[] = {
+		{ .gpa = RIG_HIGH, .size = RIG_HIGH_SIZE, .offset = RIG_RAM, .fd = rig->fd },
+		{ .gpa = gpa, .size = RIG_HIGH_SIZE, .offset = RIG_RAM, .fd = rig->fd },
 	};
 
-	switch (how & 7) {
-	case 0:
-		lsi_map_all(r->rig);
-		break;
-	case 1:			/* none */
-		guestmem_set(r->rig->mem, g, 0);
-		break;
-	case 2:			/* a smaller one: commands and data are cut in two */
-		g[0].size = CMD_DATA(0) + 0x1000;
-		guestmem_set(r->rig->mem, g, 2);
-		break;
-	case 3:			/* elsewhere */
-		guestmem_set(r->rig->mem, g + 1, 2);
-		break;
-	case 4:			/* two halves, swapped in the file */
-		g[0].size = page % RIG_RAM ? page % RIG_RAM : 4096;
-		g[1] = (struct guestmem_region){ g[0].size, RIG_RAM - g[0].size, 0, r->rig->fd };
-		g[0].offset = RIG_RAM - g[0].size;
-		guestmem_set(r->rig->mem, g, 2);
-		break;
-	default:		/* any, most of them refused */
-		g[how & 1].gpa = page;
-		g[how & 1].size = in_u32(r->in);
-		guestmem_set(r->rig->mem, g, 3);
-		break;
-	}
+	guestmem_set(rig->mem, g, 2);
+}
+
+/* Two parts that touch, with the same part of the file: what crosses their border is in pieces. */
+static void map_halves(struct rig *rig, uint64_t gpa, uint64_t size)
+{
+	uint64_t first = gpa % RIG_RAM ? gpa % RIG_RAM : 4096;
+	struct guestmem_region g[] = {
+		{ .size = first, .offset = RIG_RAM - first, .fd = rig->fd },
+		{ .gpa = first, .size = RIG_RAM - first, .fd = rig->fd },
+	};
+
+	guestmem_set(rig->mem, g, 2);
+}
+
+/* Any; most of them are refused. */
+static void map_any(struct rig *rig, uint64_t gpa, uint64_t size)
+{
+	struct guestmem_region g[] = {
+		{ .gpa = gpa, .size = size, .fd = rig->fd },
+		{ .gpa = RIG_HIGH, .size = RIG_HIGH_SIZE, .offset = RIG_RAM, .fd = rig->fd },
+	};
+
+	guestmem_set(rig->mem, g, 2);
+}
+
+static void op_map(struct run *r)
+{
+	static void (*const maps[])(struct rig *, uint64_t gpa, uint64_t size) = {
+		map_all, map_none, map_less, map_elsewhere, map_halves, map_any, map_any, map_any,
+	};
+	uint8_t how = in_u8(r->in) % G_N_ELEMENTS(maps);
+	uint64_t gpa = (uint64_t)in_u16(r->in) << 12;
+
+	maps[how](r->rig, gpa, maps[how] == map_any ? in_u32(r->in) : 0);
 }
 
 /* ---- time and resets ---- */
@@ -151,27 +183,39 @@ static void op_time(struct run *r)
 	rig_advance(r->rig, (int64_t)(1 + (scale & 0x0f)) << (12 + (scale >> 4) * 2));
 }
 
+static void reset_function(struct rig *rig)
+{
+	pci_dev_reset(&rig->dev);
+}
+
+static void reset_chip(struct rig *rig)
+{
+	lsi_write(rig, R_ISTAT0, 1, ISTAT0_SRST);
+	lsi_write(rig, R_ISTAT0, 1, 0);
+}
+
+static void reset_bus(struct rig *rig)
+{
+	lsi_write(rig, R_SCNTL1, 1, SCNTL1_RST);
+	lsi_write(rig, R_SCNTL1, 1, 0);
+}
+
+/* And the driver starts again. */
+static void reset_and_place(struct rig *rig)
+{
+	pci_dev_reset(&rig->dev);
+	rig_place(rig);
+	lsi_write(rig, R_SCID, 1, SCID_RRE | 7);
+	lsi_write(rig, R_SIEN0, 2, 0x0486);
+}
+
 static void op_reset(struct run *r)
 {
-	switch (in_u8(r->in) % 4) {
-	case 0:
-		pci_dev_reset(&r->rig->dev);
-		break;
-	case 1:
-		lsi_write(r->rig, R_ISTAT0, 1, ISTAT0_SRST);
-		lsi_write(r->rig, R_ISTAT0, 1, 0);
-		break;
-	case 2:
-		lsi_write(r->rig, R_SCNTL1, 1, SCNTL1_RST);
-		lsi_write(r->rig, R_SCNTL1, 1, 0);
-		break;
-	default:		/* and the driver starts again */
-		pci_dev_reset(&r->rig->dev);
-		rig_place(r->rig);
-		lsi_write(r->rig, R_SCID, 1, SCID_RRE | 7);
-		lsi_write(r->rig, R_SIEN0, 2, 0x0486);
-		break;
-	}
+	static void (*const resets[])(struct rig *) = {
+		reset_function, reset_chip, reset_bus, reset_and_place,
+	};
+
+	resets[in_u8(r->in) % G_N_ELEMENTS(resets)](r->rig);
 }
 
 /* ---- the host's side ---- */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../unit/scsi/rig.h"
+#include "base/num.h"
 #include "block/null.h"
 #include "fuzz.h"
 #include "scsi/bus.h"
@@ -337,6 +338,26 @@ static void op_flood(struct run *r)
 
 /* ---- */
 
+static bool share_memory(const struct block_req *a, const struct block_req *b)
+{
+	return ranges_overlap((uintptr_t)a->buf, a->buf ? a->len : 0, (uintptr_t)b->buf,
+			      b->buf ? b->len : 0);
+}
+
+/* What the host still works on is nobody else's, whatever has become of the command. */
+static void assert_own_buffers(void)
+{
+	const struct block_req *all[32];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < RIG_UNITS; i++)
+		for (unsigned k = 0; k < rig.disk[i].count && count < G_N_ELEMENTS(all); k++)
+			all[count++] = rig.disk[i].pending[k];
+	for (unsigned i = 0; i < count; i++)
+		for (unsigned k = 0; k < i; k++)
+			g_assert_false(share_memory(all[i], all[k]));
+}
+
 /* However full the bus and whatever the disks do: an INQUIRY has its answer at once. */
 static void assert_alive(void)
 {
@@ -396,8 +417,10 @@ void fuzz_one(struct input *in)
 	};
 	struct run r = { .in = in, .windows = MAX_WINDOWS };
 
-	for (unsigned i = 0; i < MAX_OPS && in->left; i++)
+	for (unsigned i = 0; i < MAX_OPS && in->left; i++) {
 		ops[in_u8(in) % G_N_ELEMENTS(ops)](&r);
+		assert_own_buffers();
+	}
 	assert_alive();
 	reset();
 }

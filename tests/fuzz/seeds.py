@@ -490,6 +490,9 @@ def state():
     for i in range(4):
         for name, at in bus.items():
             out[f"bus-{name}-{i}"] = bytes([0x84 | i]) + patch(3, at, b"\xff") + go
+            out[f"bus-{name}-heard-{i}"] = bytes([0x84 | i]) + patch(3, at, b"\xff") \
+                + bytes([O_SCRIPT, 3, 0]) + move(MSG_IN, 200, MEM) + u32(0) * 2 \
+                + bytes([O_RUN, 7, 0])
             out[f"bus-{name}-1-{i}"] = bytes([0x84 | i]) + patch(3, at, b"\x01") + go
         for phase in range(1, 6):
             out[f"request-{phase}-{i}"] = bytes([0x84 | i]) + patch(6, 0, bytes([phase])) + go
