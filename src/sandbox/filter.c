@@ -38,6 +38,8 @@ static bool arg_allows(const struct filter_arg *arg, const struct filter_env *en
 	switch (arg->op) {
 	case FILTER_EQ:
 		return value == arg->value;
+	case FILTER_NOT:
+		return value != arg->value;
 	case FILTER_BITS:
 		return !(value & ~arg->value);
 	case FILTER_IN:
@@ -106,6 +108,8 @@ static struct scmp_arg_cmp compare(const struct filter_arg *arg, const struct fi
 	const struct filter_set *set = &env->set[arg->value % FILTER_SET_COUNT];
 
 	switch (arg->op) {
+	case FILTER_NOT:
+		return SCMP_CMP64(arg->index, SCMP_CMP_NE, arg->value);
 	case FILTER_BITS:
 		return SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, ~arg->value, 0);
 	case FILTER_IN:
@@ -118,7 +122,7 @@ static struct scmp_arg_cmp compare(const struct filter_arg *arg, const struct fi
 	return SCMP_CMP64(arg->index, SCMP_CMP_EQ, arg->value);
 }
 
-static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *rule,
+static int add_rule(scmp_filter_ctx ctx, uint32_t action, const struct filter_rule *rule,
 		    const struct filter_env *env)
 {
 	struct scmp_arg_cmp cmp[FILTER_MAX_ARGS];
@@ -128,34 +132,34 @@ static int add_rule(scmp_filter_ctx ctx, const struct filter_rule *rule,
 		cmp[n] = compare(&rule->arg[n], env);
 		n++;
 	}
-	return seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW, rule->nr, n, cmp);
+	return seccomp_rule_add_exact_array(ctx, action, rule->nr, n, cmp);
 }
 
-static int add_rules(scmp_filter_ctx ctx, const struct filter_table *table,
+static int add_rules(scmp_filter_ctx ctx, uint32_t action, const struct filter_table *table,
 		     const struct filter_env *env)
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < table->count && !ret; i++) {
-		if (!filter_rule_active(&table->rule[i], env))
+		/* libseccomp numbers a call that this architecture does not have below zero. */
+		if (!filter_rule_active(&table->rule[i], env) || table->rule[i].nr < 0)
 			continue;
-		ret = add_rule(ctx, &table->rule[i], env);
+		ret = add_rule(ctx, action, &table->rule[i], env);
 		/* The rows stand in the order of how often they are used. */
 		if (!ret && is_first(table, env, i))
 			ret = seccomp_syscall_priority(ctx, table->rule[i].nr,
-						       table->count > i + 1 ? 254 - i : 0);
+						       i < 254 ? 254 - i : 0);
 	}
 	return ret;
 }
 
-int filter_load(const struct filter_table *table, const struct filter_env *env)
+/* The filter whose rows are answered @action, and all else @rest. */
+static int make(const struct filter_table *table, const struct filter_env *env, uint32_t action,
+		uint32_t rest, scmp_filter_ctx *ret_ctx)
 {
-	scmp_filter_ctx ctx;
+	scmp_filter_ctx ctx = seccomp_init(rest);
 	int ret;
 
-	if (filter_impossible())
-		return -ENOTSUP;
-	ctx = seccomp_init(SCMP_ACT_TRAP);
 	if (!ctx)
 		return -ENOMEM;
 	ret = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
@@ -166,11 +170,42 @@ int filter_load(const struct filter_table *table, const struct filter_env *env)
 	if (!ret)
 		ret = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
 	if (!ret)
-		ret = add_rules(ctx, table, env);
+		ret = add_rules(ctx, action, table, env);
 	if (!ret)
-		ret = seccomp_load(ctx);
+		*ret_ctx = ctx;
+	else
+		seccomp_release(ctx);
+	return ret;
+}
+
+int filter_load(const struct filter_table *table, const struct filter_env *env)
+{
+	scmp_filter_ctx ctx;
+	int ret;
+
+	if (filter_impossible())
+		return -ENOTSUP;
+	ret = make(table, env, SCMP_ACT_ALLOW, SCMP_ACT_TRAP, &ctx);
+	if (ret)
+		return ret;
+	ret = seccomp_load(ctx);
 	seccomp_release(ctx);
 	return ret > 0 ? -ESRCH : ret;
+}
+
+int filter_write(const struct filter_table *table, const struct filter_env *env,
+		 enum filter_meaning meaning, int fd)
+{
+	bool allowed = meaning == FILTER_ROWS_ALLOWED;
+	scmp_filter_ctx ctx;
+	int ret = make(table, env, allowed ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS,
+		       allowed ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW, &ctx);
+
+	if (ret)
+		return ret;
+	ret = seccomp_export_bpf(ctx, fd);
+	seccomp_release(ctx);
+	return ret;
 }
 
 char *filter_call_name(int nr)

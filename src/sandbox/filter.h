@@ -27,6 +27,7 @@ enum filter_set_id {
 	FILTER_ARENA,		/* addresses where guest memory may be mapped */
 	FILTER_CHILD,		/* pid of the device process */
 	FILTER_MONITOR,		/* fd of the VM's monitor */
+	FILTER_SELF,		/* pid of a storage daemon, as it knows it */
 	FILTER_SET_COUNT,
 };
 
@@ -44,6 +45,10 @@ enum filter_feature {
 	FILTER_DAEMON = 8,	/* keeper: storage daemons to end */
 	FILTER_PIDFILE = 16,	/* keeper: a pid file to remove */
 	FILTER_QMP = 32,	/* keeper: the VM's monitor, to connect to by its path */
+	FILTER_OFFLINE = 64,	/* storage daemon: its graph is all files, */
+	FILTER_UNIX = 128,	/* it has a server on a UNIX socket, */
+	FILTER_INET = 256,	/* on the network, */
+	FILTER_VSOCK = 512,	/* or beyond the virtual machine that this is */
 };
 
 struct filter_env {
@@ -55,6 +60,7 @@ struct filter_env {
 enum filter_op {
 	FILTER_ANY,		/* no comparison: the end of a row's list */
 	FILTER_EQ,		/* equal to value */
+	FILTER_NOT,		/* anything but value */
 	FILTER_BITS,		/* no bit outside value */
 	FILTER_IN,		/* inside set number value */
 	FILTER_LENGTH,		/* at most arena_size */
@@ -83,6 +89,9 @@ struct filter_table {
 /* What a device process may call, and what is left to its keeper once that one serves. */
 extern const struct filter_table filter_device, filter_keeper;
 
+/* What a storage daemon may call, and, beyond what is not allowed, at what it dies. */
+extern const struct filter_table filter_storage, filter_storage_fatal;
+
 /* Does this process have what the row is for? */
 bool filter_rule_active(const struct filter_rule *rule, const struct filter_env *env);
 
@@ -100,6 +109,19 @@ unsigned filter_names(const struct filter_table *table, const struct filter_env 
  * -errno.
  */
 int filter_load(const struct filter_table *table, const struct filter_env *env);
+
+/* What the rows of a table stand for in a filter that filter_write() makes. */
+enum filter_meaning {
+	FILTER_ROWS_ALLOWED,	/* calls that are allowed; all others are answered ENOSYS */
+	FILTER_ROWS_KILL,	/* calls that kill the process; all others are allowed */
+};
+
+/*
+ * Writes the filter to @fd as struct sock_filter, for a process that loads it by itself
+ * (preload.h).  A call of another architecture's table kills in both.  Returns 0 or -errno.
+ */
+int filter_write(const struct filter_table *table, const struct filter_env *env,
+		 enum filter_meaning meaning, int fd);
 
 /* Can this build load a filter?  NULL, or why not: sanitizers make calls of their own. */
 const char *filter_impossible(void);

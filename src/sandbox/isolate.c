@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "sandbox/filter.h"
 #include "sandbox/landlock.h"
+#include "sandbox/mounts-priv.h"
 
 #define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | \
 		    CLONE_NEWUTS | CLONE_NEWCGROUP)
@@ -32,11 +33,15 @@ static int fail(char *why, const char *what, int err)
 
 /* ---- The child in its namespaces ---- */
 
-pid_t sandbox_clone(enum sandbox_level level)
+pid_t sandbox_clone(enum sandbox_level level, unsigned share)
 {
+	unsigned long flags = level == SANDBOX_STRICT ? NAMESPACES : 0;
+	long pid;
+
+	if (share & SANDBOX_SHARE_NET)
+		flags &= ~CLONE_NEWNET;
 	/* Not fork(): the namespaces have to be there when the child's first instruction runs. */
-	long pid = syscall(SYS_clone, SIGCHLD | (level == SANDBOX_STRICT ? NAMESPACES : 0), 0, 0, 0,
-			   0);
+	pid = syscall(SYS_clone, SIGCHLD | flags, 0, 0, 0, 0);
 
 	return pid < 0 ? -errno : pid;
 }
@@ -63,6 +68,35 @@ static int map_root(pid_t pid)
 	return ret ? ret : write_file(pid, "gid_map", map);
 }
 
+/* Each user and group that this process knows, under its own number. */
+static int map_same(pid_t pid, const char *name)
+{
+	char own[64], text[4096], map[4096];
+	unsigned long inside, count;
+	size_t len = 0;
+	int used;
+
+	snprintf(own, sizeof(own), "/proc/self/%s", name);
+	autofd fd = open(own, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	/* user_namespaces(7): number inside, number outside, how many */
+	for (const char *at = text; len < sizeof(map) &&
+	     sscanf(at, "%lu %*u %lu%n", &inside, &count, &used) == 2; at += used)
+		len += snprintf(map + len, sizeof(map) - len, "%lu %lu %lu\n", inside, inside,
+				count);
+	return len && len < sizeof(map) ? write_file(pid, name, map) : -E2BIG;
+}
+
+static int map_all(pid_t pid)
+{
+	int ret = map_same(pid, "uid_map");
+
+	return ret ? ret : map_same(pid, "gid_map");
+}
+
 /* Who is not root may map nothing but itself: as root of the namespace, until it gives that up. */
 static int map_own(pid_t pid)
 {
@@ -76,24 +110,25 @@ static int map_own(pid_t pid)
 	return ret ? ret : write_file(pid, "gid_map", map);
 }
 
-#define USER_MAP "user map of the device process"
+#define USER_MAP "user map of the child"
 /* Linux 5.12 on, user_namespaces(7): for who hands on uid 0, of a container's too. */
 #define NEEDS_SETFCAP USER_MAP " (root needs CAP_SETFCAP for it: add it, or run as another user, " \
 	"or with another --sandbox)"
 
-int sandbox_clone_map(enum sandbox_level level, pid_t child, int go[2], char *why)
+int sandbox_clone_map(enum sandbox_level level, unsigned share, pid_t child, int go[2], char *why)
 {
 	int ret = 0;
 
 	if (level == SANDBOX_STRICT) {
-		ret = geteuid() == 0 ? map_root(child) : -EPERM;
+		ret = geteuid() ? -EPERM :
+		      share & SANDBOX_SHARE_USERS ? map_all(child) : map_root(child);
 		if (ret == -EPERM)
 			ret = map_own(child);
 		if (ret)
 			return fail(why, geteuid() == 0 ? NEEDS_SETFCAP : USER_MAP, ret);
 	}
 	if (write(go[1], "", 1) != 1)
-		return fail(why, "device process", -errno);
+		return fail(why, "child", -errno);
 	return 0;
 }
 
@@ -119,8 +154,6 @@ static int mount_empty(void)
 {
 	int ret = -ENOENT;
 
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return -errno;
 	for (size_t i = 0; i < sizeof(mount_points) / sizeof(mount_points[0]); i++) {
 		if (mount("mpqemu", mount_points[i], "tmpfs", MS_NODEV | MS_NOEXEC | MS_NOSUID,
 			  "nr_inodes=2,size=4k,mode=0555") == 0)
@@ -130,8 +163,7 @@ static int mount_empty(void)
 	return ret;
 }
 
-/* The old root ends up on top of the new one, and is taken away. */
-static int pivot(void)
+int sandbox_pivot(void)
 {
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
 	    chdir("/") < 0)
@@ -140,6 +172,33 @@ static int pivot(void)
 		  MS_NOSUID, NULL) < 0)
 		return -errno;
 	return 0;
+}
+
+bool sandbox_may_mount(enum sandbox_level level)
+{
+	if (level == SANDBOX_CONTAINER)
+		return unshare(CLONE_NEWNS) == 0;
+	return level == SANDBOX_STRICT;
+}
+
+bool sandbox_mount_refused(enum sandbox_level level, int err)
+{
+	return level == SANDBOX_CONTAINER && (err == -EPERM || err == -EACCES);
+}
+
+int sandbox_private_mounts(void)
+{
+	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+}
+
+int sandbox_mount_obstacle(int err, const char *what, char *why)
+{
+	char text[SANDBOX_WHY / 2];
+
+	sandbox_userns_obstacle("/proc/sys", err == -EPERM || err == -EACCES ? 0 : err, text,
+				sizeof(text));
+	snprintf(why, SANDBOX_WHY, "%s: %s (%s)", what, log_errname(err), text);
+	return err;
 }
 
 static bool is_empty(void)
@@ -151,23 +210,16 @@ int sandbox_enter_root(enum sandbox_level level, struct sandbox_status *status, 
 {
 	int ret = 0;
 
-	if (level != SANDBOX_STRICT && level != SANDBOX_CONTAINER)
+	if (!sandbox_may_mount(level))
 		return 0;
-	/* A container may give no right to: Landlock has to do. */
-	if (level == SANDBOX_CONTAINER && unshare(CLONE_NEWNS) < 0)
+	ret = sandbox_private_mounts();
+	if (!ret)
+		ret = mount_empty();
+	if (sandbox_mount_refused(level, ret))
 		return 0;
-	ret = mount_empty();
-	if (level == SANDBOX_CONTAINER && (ret == -EPERM || ret == -EACCES))
-		return 0;
-	if (ret) {
-		char text[SANDBOX_WHY / 2];
-
-		sandbox_userns_obstacle("/proc/sys", ret == -EPERM || ret == -EACCES ? 0 : ret,
-					text, sizeof(text));
-		snprintf(why, SANDBOX_WHY, "empty root: %s (%s)", log_errname(ret), text);
-		return ret;
-	}
-	ret = pivot();
+	if (ret)
+		return sandbox_mount_obstacle(ret, "empty root", why);
+	ret = sandbox_pivot();
 	if (ret)
 		return fail(why, "empty root", ret);
 	if (!is_empty())
@@ -188,12 +240,13 @@ static bool has_cap(unsigned cap)
 	return data[cap / 32].effective >> cap % 32 & 1;
 }
 
-static int set_caps(uint64_t caps)
+static int set_caps(uint64_t caps, uint64_t inheritable)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {
-		{ .effective = caps, .permitted = caps },
-		{ .effective = caps >> 32, .permitted = caps >> 32 },
+		{ .effective = caps, .permitted = caps, .inheritable = inheritable },
+		{ .effective = caps >> 32, .permitted = caps >> 32,
+		  .inheritable = inheritable >> 32 },
 	};
 
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
@@ -205,16 +258,19 @@ static int set_caps(uint64_t caps)
 		    SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
 /* Needs CAP_SETPCAP; a process without it has nothing to lose here: no_new_privs holds. */
-static int drop_bounding(void)
+static int drop_bounding(uint64_t keep)
 {
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-		return -errno;
 	if (!has_cap(CAP_SETPCAP))
 		return 0;
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return -errno;
 	return prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+static int drop_ambient(void)
+{
+	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 /* Root becomes nobody, where it may; in a namespace of one user there is nobody else. */
@@ -243,7 +299,7 @@ static bool caps_are(uint64_t caps)
 
 static int finish_drop(uint64_t caps, char *why)
 {
-	int ret = set_caps(caps);
+	int ret = set_caps(caps, 0);
 
 	if (ret)
 		return fail(why, "capabilities", ret);
@@ -271,7 +327,9 @@ int sandbox_drop(enum sandbox_level level, struct sandbox_status *status, char *
 	status->uid = geteuid();
 	if (level == SANDBOX_OFF)
 		return 0;
-	ret = drop_bounding();
+	ret = drop_ambient();
+	if (!ret)
+		ret = drop_bounding(0);
 	if (ret)
 		return fail(why, "capability bounding set", ret);
 	ret = drop_root();
@@ -288,9 +346,44 @@ int sandbox_drop(enum sandbox_level level, struct sandbox_status *status, char *
 
 int sandbox_drop_keeper(uint64_t keep, char *why)
 {
-	int ret = drop_bounding();
+	int ret = drop_ambient();
 
+	if (!ret)
+		ret = drop_bounding(0);
 	return ret ? fail(why, "capability bounding set", ret) : finish_drop(keep, why);
+}
+
+/*
+ * Being root means nothing any more (SECBIT_NOROOT), so that what outlasts the execve() are the
+ * ambient capabilities (capabilities(7)).
+ */
+static int keep_ambient(uint64_t keep)
+{
+	int ret = set_caps(keep | 1ULL << CAP_SETPCAP, keep);
+
+	for (unsigned cap = 0; keep >> cap && !ret; cap++)
+		if (keep >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			ret = -errno;
+	if (!ret)
+		ret = drop_bounding(keep);
+	return ret ? ret : set_caps(keep, keep);
+}
+
+int sandbox_drop_program(uint64_t keep, char *why)
+{
+	int ret = drop_ambient();
+
+	for (unsigned cap = 0; keep >> cap; cap++)
+		if (!has_cap(cap))
+			keep &= ~(1ULL << cap);
+	/* Who may not change the sets that execve() looks at has nothing to keep. */
+	if (!ret)
+		ret = has_cap(CAP_SETPCAP) ? keep_ambient(keep) : set_caps(0, 0);
+	if (ret)
+		return fail(why, "capabilities", ret);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(why, "no_new_privs", -errno);
+	return 0;
 }
 
 /* ---- Limits ---- */

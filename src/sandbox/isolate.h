@@ -28,15 +28,23 @@
 /* The user and group that a device process of root becomes: nobody's. */
 #define SANDBOX_NOBODY 65534
 
+/* What a child in namespaces shares with its parent all the same. */
+enum sandbox_share {
+	SANDBOX_SHARE_NOTHING = 0,
+	SANDBOX_SHARE_NET = 1,		/* the network */
+	SANDBOX_SHARE_USERS = 2,	/* root's: all users, under their own numbers */
+};
+
 /*
  * fork(), at SANDBOX_STRICT into new user, mount, pid, network, IPC, UTS and cgroup namespaces.
  * The child must do nothing but what is async-signal-safe, first of it sandbox_clone_wait().
- * @go: a pipe, O_CLOEXEC, through which the child is told to go on.  Returns as fork(), or -errno.
+ * @go: a pipe, O_CLOEXEC, through which the child is told to go on.  @share: bits of enum
+ * sandbox_share, the same for both.  Returns as fork(), or -errno.
  */
-pid_t sandbox_clone(enum sandbox_level level);
+pid_t sandbox_clone(enum sandbox_level level, unsigned share);
 
 /* Parent: maps the child's users (root and nobody, or the caller's own), and lets it go on. */
-int sandbox_clone_map(enum sandbox_level level, pid_t child, int go[2], char *why);
+int sandbox_clone_map(enum sandbox_level level, unsigned share, pid_t child, int go[2], char *why);
 /* Child: waits for it.  -EPIPE: the parent has given up. */
 int sandbox_clone_wait(int go[2]);
 
@@ -56,6 +64,12 @@ int sandbox_enter_root(enum sandbox_level level, struct sandbox_status *status, 
 
 /* Before any other thread is there: Landlock is a thread's. */
 int sandbox_drop(enum sandbox_level level, struct sandbox_status *status, char *why);
+
+/*
+ * For a program of others that is executed next: the capabilities of @keep (bits; those that are
+ * not there are left out), which nothing can add to, and no_new_privs.
+ */
+int sandbox_drop_program(uint64_t keep, char *why);
 
 /* What a device process of that size needs. */
 struct sandbox_limits {

@@ -143,12 +143,12 @@ static int clone_device(const struct keeper *k, struct spawn *s)
 		return refuse_clone(k, -errno);
 	go_read = go[0];
 	go_write = go[1];
-	s->pid = sandbox_clone(k->spec->sandbox);
+	s->pid = sandbox_clone(k->spec->sandbox, SANDBOX_SHARE_NOTHING);
 	if (s->pid < 0)
 		return refuse_clone(k, s->pid);
 	if (s->pid == 0)
 		child_main(k, s, go);
-	ret = sandbox_clone_map(k->spec->sandbox, s->pid, go, why);
+	ret = sandbox_clone_map(k->spec->sandbox, SANDBOX_SHARE_NOTHING, s->pid, go, why);
 	if (ret) {
 		log_error("--sandbox=%s: %s", sandbox_level_name(k->spec->sandbox), why);
 		kill(s->pid, SIGKILL);

@@ -292,7 +292,7 @@ static void body_family(const void *opaque)
 		must(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
 	}
 	must(pipe2(go, O_CLOEXEC));
-	pid = sandbox_clone(f->level);
+	pid = sandbox_clone(f->level, SANDBOX_SHARE_NOTHING);
 	check(pid >= 0);
 	if (pid == 0) {
 		int ret = sandbox_clone_wait(go);
@@ -311,7 +311,7 @@ static void body_family(const void *opaque)
 		close(go[0]);
 		close(go[1]);
 	} else {
-		check(sandbox_clone_map(f->level, pid, go, why) == 0);
+		check(sandbox_clone_map(f->level, SANDBOX_SHARE_NOTHING, pid, go, why) == 0);
 	}
 	must(waitpid(pid, &status, 0));
 	if (status)
