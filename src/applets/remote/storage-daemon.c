@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "sandbox/isolate.h"
 
 #define LISTEN_SLOT 3
 #define SAID_SIZE 16384		/* bytes of the daemon's stderr that are kept */
@@ -127,32 +128,86 @@ static char *first_error(const char *said, char **argv)
 
 /* ---- Its life ---- */
 
-/* Between fork and exec: only what is async-signal-safe. */
-static void child_main(char **argv, const struct storage_jail *jail, int listen_fd, int said_fd,
-		       pid_t parent)
-{
-	static const char text[] = "cannot start the storage daemon";
-	sigset_t none;
-	int null_fd = open("/dev/null", O_RDWR);
+/* What a child gets; all fds owned. */
+struct birth {
+	char **argv;
+	const struct storage_jail *jail;
+	int go[2];				/* sandbox_clone_wait()'s */
+	int parent_fd;				/* pidfd of the keeper */
+	int listen_fd, said_fd;			/* not owned */
+	int filter_fd[SANDBOX_PRELOAD_COUNT];
+};
 
+/* In the child: only what is async-signal-safe. */
+static void child_fail(const struct birth *b, const char *what)
+{
+	static const char text[] = "cannot start the storage daemon: ";
+
+	if (write(b->said_fd, text, sizeof(text) - 1) < 0 ||
+	    write(b->said_fd, what, strlen(what)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/*
+ * The keeper's death is the daemon's.  The first process of a pid namespace does not notice a
+ * SIGTERM before it has a handler; the module of its jail sees to that, and to SIGTERM.
+ */
+static void end_with_parent(const struct birth *b)
+{
+	struct pollfd p = { .fd = b->parent_fd, .events = POLLIN };
+	int signum = b->jail->level == SANDBOX_STRICT ? SIGKILL : SIGTERM;
+
+	if (prctl(PR_SET_PDEATHSIG, signum) < 0 || poll(&p, 1, 0) != 0)
+		_exit(127);
+}
+
+/* Puts the fds where the daemon and the module look for them, and closes all others. */
+static void arrange_fds(struct birth *b)
+{
+	int null_fd = open("/dev/null", O_RDWR), said_fd;
+	int first_free = SANDBOX_PRELOAD_FD + SANDBOX_PRELOAD_COUNT;
+	bool ok;
+
+	/* out of the way of the slots, whatever numbers they have */
+	said_fd = fcntl(b->said_fd, F_DUPFD, first_free);
+	b->listen_fd = fcntl(b->listen_fd, F_DUPFD, first_free);
+	null_fd = fcntl(null_fd, F_DUPFD, first_free);
+	ok = null_fd >= 0 && said_fd >= 0 && b->listen_fd >= 0;
+	for (int i = 0; i < SANDBOX_PRELOAD_COUNT; i++) {
+		b->filter_fd[i] = fcntl(b->filter_fd[i], F_DUPFD, first_free);
+		ok &= b->filter_fd[i] >= 0;
+	}
+	if (!ok || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 || dup2(said_fd, 2) < 0 ||
+	    dup2(b->listen_fd, LISTEN_SLOT) < 0)
+		child_fail(b, "fds");
+	for (int i = 0; i < SANDBOX_PRELOAD_COUNT; i++)
+		if (dup2(b->filter_fd[i], SANDBOX_PRELOAD_FD + i) < 0)
+			child_fail(b, "fds");
+	b->said_fd = STDERR_FILENO;
+	if (fd_close_from(b->jail->module ? first_free : LISTEN_SLOT + 1) < 0)
+		child_fail(b, "fds");
+}
+
+static void child_main(struct birth *b)
+{
+	char why[SANDBOX_WHY] = "";
+	sigset_t none;
+
+	if (sandbox_clone_wait(b->go))
+		_exit(127);
 	/* The terminal's signals are the keeper's: it ends the daemon after the guest. */
 	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
-		_exit(127);
-	/* out of the way of the slots, whatever numbers they have */
-	said_fd = fcntl(said_fd, F_DUPFD, LISTEN_SLOT + 1);
-	listen_fd = fcntl(listen_fd, F_DUPFD, LISTEN_SLOT + 1);
-	if (null_fd < 0 || said_fd < 0 || listen_fd < 0 || storage_jail_enter(jail) < 0 ||
-	    dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 || dup2(said_fd, 2) < 0 ||
-	    dup2(listen_fd, LISTEN_SLOT) < 0 || fd_close_from(LISTEN_SLOT + 1) < 0)
-		_exit(127);
-	execv(argv[0], argv);
-	if (write(2, text, sizeof(text) - 1) < 0)
-		_exit(126);
-	_exit(127);
+	if (storage_jail_enter(b->jail, why))
+		child_fail(b, why);
+	/* After the jail: a change of rights takes the signal away (prctl(2)). */
+	end_with_parent(b);
+	arrange_fds(b);
+	execve(b->argv[0], b->argv, b->jail->env);
+	child_fail(b, log_errname(errno));
 }
 
 static int wait_ended(struct storage *s, int timeout)
@@ -226,33 +281,118 @@ static bool start_failed(struct storage *s, int err, char **argv, GError **error
 	return false;
 }
 
+static void birth_finish(struct birth *b)
+{
+	int *all[] = { &b->go[0], &b->go[1], &b->parent_fd };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
+		fd_close(all[i]);
+	for (size_t i = 0; i < SANDBOX_PRELOAD_COUNT; i++)
+		fd_close(&b->filter_fd[i]);
+}
+
+static bool birth_init(struct birth *b, GError **error)
+{
+	bool ok = pipe2(b->go, O_CLOEXEC) == 0;
+
+	b->parent_fd = pidfd_open(getpid(), 0);
+	ok &= b->parent_fd >= 0;
+	for (size_t i = 0; i < SANDBOX_PRELOAD_COUNT; i++) {
+		b->filter_fd[i] = memfd_create("storage-filter", MFD_CLOEXEC);
+		ok &= b->filter_fd[i] >= 0;
+	}
+	if (!ok)
+		mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot start the storage daemon: %s",
+			 log_errname(errno));
+	return ok;
+}
+
+static bool clone_failed(const struct storage_jail *jail, int err, GError **error)
+{
+	char text[SANDBOX_WHY];
+
+	if (jail->level != SANDBOX_STRICT)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot start the storage daemon: %s",
+				log_errname(err));
+	sandbox_userns_obstacle("/proc/sys", err, text, sizeof(text));
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox=strict: no user namespace: %s; or run "
+			"with another --sandbox", text);
+}
+
+/* The child is there and waits: its filters name its pid, its users are mapped. */
+static bool let_go(const struct storage *s, struct birth *b, GError **error)
+{
+	const struct storage_jail *jail = b->jail;
+	pid_t inside = jail->level == SANDBOX_STRICT ? 1 : s->pid;
+	char why[SANDBOX_WHY];
+	int ret = jail->module ? storage_jail_filter(jail, inside, b->filter_fd) : 0;
+
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "system-call filter: %s",
+				log_errname(ret));
+	if (sandbox_clone_map(jail->level, jail->share, s->pid, b->go, why))
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox=%s: %s",
+				sandbox_level_name(jail->level), why);
+	return true;
+}
+
+static bool clone_daemon(struct storage *s, struct birth *b, GError **error)
+{
+	bool ok = birth_init(b, error);
+
+	if (ok) {
+		s->pid = sandbox_clone(b->jail->level, b->jail->share);
+		if (s->pid == 0)
+			child_main(b);
+		ok = s->pid > 0 || clone_failed(b->jail, s->pid, error);
+	}
+	if (ok) {
+		s->pidfd = pidfd_open(s->pid, 0);
+		ok = s->pidfd >= 0 || clone_failed(b->jail, -errno, error);
+	}
+	ok = ok && let_go(s, b, error);
+	birth_finish(b);
+	return ok;
+}
+
+static void storage_kill(struct storage *s)
+{
+	if (s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		reap(s);
+	}
+	storage_free(s);
+}
+
 bool storage_spawn(char **argv, const struct storage_jail *jail, int listen_fd, int client_fd,
 		   struct storage **ret, GError **error)
 {
 	struct storage *s = g_new0(struct storage, 1);
-	pid_t self = getpid();
+	struct birth b = {
+		.argv = argv, .jail = jail, .go = { -1, -1 }, .parent_fd = -1,
+		.listen_fd = listen_fd, .filter_fd = { -1, -1 },
+	};
 	int err;
 
-	s->pidfd = -1;
-	s->said_fd = make_said_fd();
-	s->pid = s->said_fd < 0 ? -1 : fork();
-	if (s->pid == 0)
-		child_main(argv, jail, listen_fd, s->said_fd, self);
-	if (s->pid > 0)
-		s->pidfd = pidfd_open(s->pid, 0);
-	if (s->pidfd < 0) {
+	s->pid = s->pidfd = -1;
+	s->said_fd = b.said_fd = make_said_fd();
+	if (s->said_fd < 0)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot start the storage daemon: %s",
 			 log_errname(errno));
-		if (s->pid > 0) {
-			kill(s->pid, SIGKILL);
-			reap(s);
-		}
-		storage_free(s);
+	if (s->said_fd < 0 || !clone_daemon(s, &b, error)) {
+		storage_kill(s);
 		return false;
 	}
 	err = wait_greeting(s, client_fd);
 	if (err)
 		return start_failed(s, err, argv, error);
+	/* A program that its loader gave no module (a static one) would run without. */
+	if (jail->module && !sandbox_is_filtered(s->pid)) {
+		storage_kill(s);
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox=%s: the storage daemon runs "
+				"without a system-call filter: it did not load %s",
+				sandbox_level_name(jail->level), jail->module);
+	}
 	*ret = s;
 	return true;
 }

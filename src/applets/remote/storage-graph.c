@@ -14,8 +14,8 @@
 #define MAX_CHAIN 200		/* images; QEMU itself gives up on much less */
 
 static const char *const with_backing[] = { "qcow2", "qcow", "qed", "vmdk", NULL };
-static const char *const networked[] = { "ftp", "ftps", "gluster", "http", "https", "iscsi", "nbd",
-					 "nfs", "rbd", "ssh", NULL };
+static const char *const networked[] = { "ftp", "ftps", "gluster", "http", "https", "iscsi", "nfs",
+					 "rbd", "ssh", NULL };
 
 static void free_file(void *opaque)
 {
@@ -127,6 +127,7 @@ struct work {
 	GPtrArray *sets;		/* struct opt_set: copies of image->graph */
 	struct storage_graph *graph;
 	unsigned nodes;			/* named so far */
+	bool sandboxed;
 };
 
 static const struct opt_set *find_node(const struct work *w, const char *name)
@@ -307,24 +308,60 @@ static bool complete_level(struct work *w, struct opt_set *set, const char *pref
 	return true;
 }
 
+/* How far the node at @prefix reaches; the socket of its server is a file, too. */
+static unsigned node_reach(struct work *w, const struct opt_set *set, const char *prefix)
+{
+	const char *driver = get(set, prefix, "driver"), *type = get(set, prefix, "server.type");
+	const char *path = get(set, prefix, type ? "server.path" : "path");
+
+	if (g_strv_contains(networked, driver))
+		return FILTER_INET;
+	if (strcmp(driver, "nbd"))
+		return FILTER_OFFLINE;
+	if (!g_strcmp0(type, "vsock"))
+		return FILTER_VSOCK;
+	if (!path)
+		return FILTER_INET;
+	add_file(w->graph, path, false);
+	return FILTER_UNIX;
+}
+
+static bool note_file(struct work *w, const char *path, GError **error)
+{
+	if (g_str_has_prefix(path, "/dev/fdset/"))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: a storage daemon cannot have a "
+				"descriptor of ours", path);
+	add_file(w->graph, path, !w->image->readonly);
+	return true;
+}
+
 /* Notes every file and whether something goes over the network. */
-static bool note_files(struct work *w, const struct opt_set *set, GError **error)
+static bool note_files(struct work *w, struct opt_set *set, GError **error)
 {
 	for (size_t i = 0; i < set->count; i++) {
 		const struct opt *opt = &set->opt[i];
 		const char *key = strrchr(opt->key, '.') ? strrchr(opt->key, '.') + 1 : opt->key;
+		g_autofree char *prefix = g_strndup(opt->key, key - opt->key);
 
-		if (!strcmp(key, "filename")) {
-			if (g_str_has_prefix(opt->value, "/dev/fdset/"))
-				return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: a storage daemon "
-						"cannot have a descriptor of ours",
-						opt->value);
-			add_file(w->graph, opt->value, !w->image->readonly);
-		}
-		if (!strcmp(key, "driver") && g_strv_contains(networked, opt->value))
-			w->graph->network = true;
+		if (!strcmp(key, "filename") && !note_file(w, opt->value, error))
+			return false;
+		if (!strcmp(key, "driver"))
+			w->graph->features |= node_reach(w, set, prefix);
+		/* io_uring goes round a system-call filter: no daemon in a sandbox has it. */
+		if (w->sandboxed && !strcmp(key, "aio") && !strcmp(opt->value, "io_uring"))
+			put(set, prefix, "aio", "threads");
 	}
 	return true;
+}
+
+/* The farthest counts: who has a network has sockets of all kinds. */
+static unsigned farthest(unsigned features)
+{
+	const unsigned network = features & (FILTER_INET | FILTER_VSOCK);
+
+	if (network)
+		return network;
+	return features & FILTER_UNIX ? FILTER_UNIX : FILTER_OFFLINE;
 }
 
 static bool add_set(struct work *w, struct opt_set *set, GError **error)
@@ -344,14 +381,15 @@ static void destroy_set(void *set)
 	opt_set_destroy(set);
 }
 
-bool storage_graph_make(const struct plan_image *image, struct storage_graph *ret, GError **error)
+bool storage_graph_make(const struct plan_image *image, bool sandboxed, struct storage_graph *ret,
+			GError **error)
 {
 	g_autoptr(GPtrArray) sets = g_ptr_array_new_with_free_func(destroy_set);
 	struct storage_graph graph = {
 		.args = g_ptr_array_new_with_free_func(g_free),
 		.files = g_ptr_array_new_with_free_func(free_file),
 	};
-	struct work w = { .image = image, .sets = sets, .graph = &graph };
+	struct work w = { .image = image, .sets = sets, .graph = &graph, .sandboxed = sandboxed };
 	bool ok = true;
 
 	for (guint i = 0; i < image->graph->len; i++)
@@ -361,6 +399,7 @@ bool storage_graph_make(const struct plan_image *image, struct storage_graph *re
 		opt_put_typed(sets->pdata[sets->len - 1], "read-only", OPT_BOOL, "on");
 	for (guint i = 0; i < sets->len && ok; i++)
 		ok = add_set(&w, sets->pdata[i], error);
+	graph.features = farthest(graph.features);
 	if (ok)
 		*ret = graph;
 	else

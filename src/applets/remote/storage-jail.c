@@ -1,134 +1,292 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a storage daemon may open: its images, and what a program needs to run.  Image formats are
- * full of names and offsets that a guest can have written; a daemon that is led astray by them
- * finds nothing.  With Landlock (Linux 5.13 on); on a kernel without it the daemon runs as the
- * user may.
+ * What a storage daemon has: its images, and what a program needs to run.  Image formats are full
+ * of names and offsets that a guest can have written; a daemon that is led astray by them, or taken
+ * over, finds nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
+#include <limits.h>
+#include <linux/capability.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "applets/remote/storage-priv.h"
+#include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
+#include "sandbox/landlock.h"
+#include "sandbox/preload.h"
 
-#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
-#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)	/* ABI 3; older headers lack it */
-#endif
-
-#define FS_ABI1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)	/* all rights of ABI 1 */
-#define FS_REFER (1ULL << 13)					/* ABI 2 */
-#define READ_FILE LANDLOCK_ACCESS_FS_READ_FILE
-#define READ_TREE (READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define RUN_TREE (READ_TREE | LANDLOCK_ACCESS_FS_EXECUTE)
-#define WRITE_IMAGE (READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
-
-/* A place and what may be done below it. */
+/* Something that the daemon can see, and what may be done with it. */
 struct place {
 	const char *path;
-	uint64_t access;
+	uint64_t access;	/* of landlock.h */
+	bool outside_only;	/* left out of a root of its own */
 };
 
-/* Programs, libraries, and what glibc, glib, gnutls and QEMU look at when they start. */
+#define WRITE_IMAGE (LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_USE_DEVICE)
+#define READ_IMAGE (LANDLOCK_READ_FILE | LANDLOCK_USE_DEVICE)
+
+/* Libraries, and what glibc, glib, gnutls and QEMU look at when they start. */
 static const struct place program_places[] = {
-	{ "/usr", RUN_TREE }, { "/lib", RUN_TREE }, { "/lib64", RUN_TREE }, { "/bin", RUN_TREE },
-	{ "/etc/ld.so.cache", READ_FILE }, { "/etc/ld.so.preload", READ_FILE },
-	{ "/etc/gnutls", READ_TREE }, { "/etc/ssl/openssl.cnf", READ_FILE },
-	{ "/etc/localtime", READ_FILE }, { "/proc", READ_TREE }, { "/sys", READ_TREE },
-	{ "/dev/null", READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE },
-	{ "/dev/urandom", READ_FILE },
+	{ "/usr/lib", LANDLOCK_RUN_TREE }, { "/usr/lib64", LANDLOCK_RUN_TREE },
+	{ "/usr/local/lib", LANDLOCK_RUN_TREE }, { "/usr/local/lib64", LANDLOCK_RUN_TREE },
+	{ "/lib", LANDLOCK_RUN_TREE }, { "/lib64", LANDLOCK_RUN_TREE },
+	{ "/etc/ld.so.cache", LANDLOCK_READ_FILE }, { "/etc/gnutls", LANDLOCK_READ_TREE },
+	{ "/etc/crypto-policies", LANDLOCK_READ_TREE },
+	{ "/usr/share/crypto-policies", LANDLOCK_READ_TREE },
+	{ "/etc/ssl/openssl.cnf", LANDLOCK_READ_FILE }, { "/etc/localtime", LANDLOCK_READ_FILE },
+	{ "/dev/null", LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE },
+	{ "/dev/urandom", LANDLOCK_READ_FILE },
+	/* They are read if they are there, and not missed. */
+	{ "/etc/ld.so.preload", LANDLOCK_READ_FILE, true },
+	{ "/proc", LANDLOCK_READ_TREE, true }, { "/sys", LANDLOCK_READ_TREE, true },
 };
 
-/* Names of hosts and the like, where a protocol goes over the network. */
+/* Names of hosts, certificates and the like, where a protocol goes over the network. */
 static const struct place network_places[] = {
-	{ "/etc", READ_TREE }, { "/run", READ_TREE },
+	{ "/etc/resolv.conf", LANDLOCK_READ_FILE }, { "/etc/hosts", LANDLOCK_READ_FILE },
+	{ "/etc/host.conf", LANDLOCK_READ_FILE }, { "/etc/nsswitch.conf", LANDLOCK_READ_FILE },
+	{ "/etc/gai.conf", LANDLOCK_READ_FILE }, { "/etc/services", LANDLOCK_READ_FILE },
+	{ "/etc/protocols", LANDLOCK_READ_FILE }, { "/etc/passwd", LANDLOCK_READ_FILE },
+	{ "/etc/ssl/certs", LANDLOCK_READ_TREE }, { "/etc/pki/tls", LANDLOCK_READ_TREE },
+	{ "/etc/pki/ca-trust", LANDLOCK_READ_TREE }, { "/etc/ca-certificates", LANDLOCK_READ_TREE },
+	{ "/usr/share/ca-certificates", LANDLOCK_READ_TREE }, { "/etc/ceph", LANDLOCK_READ_TREE },
+	{ "/run/systemd/resolve", LANDLOCK_READ_TREE }, { "/run/nscd", LANDLOCK_READ_TREE },
 };
 
-/* Which rights the kernel knows; 0: it has no Landlock. */
-static uint64_t known_rights(void)
-{
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+/* What is left of the environment, where a sandbox is: nothing that may be secret. */
+static const char *const env_names[] = {
+	"LD_LIBRARY_PATH", "GLIBC_TUNABLES", "QEMU_MODULE_DIR", "TZ", NULL,
+};
+static const char *const env_network_names[] = {
+	"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy",
+	"NO_PROXY", "CEPH_CONF", "CEPH_ARGS", "SSL_CERT_FILE", "SSL_CERT_DIR", NULL,
+};
 
-	if (abi < 1)
-		return 0;
-	return FS_ABI1 | (abi >= 2 ? FS_REFER : 0) | (abi >= 3 ? LANDLOCK_ACCESS_FS_TRUNCATE : 0);
+/* ---- One place: a rule and a bind ---- */
+
+static bool add(struct storage_jail *jail, const char *path, uint64_t access, bool outside_only,
+		GError **error)
+{
+	struct sandbox_bind bind = { .path = g_strdup(path) };
+	int ret = 0;
+
+	if (access & LANDLOCK_WRITE_FILE)
+		bind.flags |= SANDBOX_BIND_WRITE;
+	if ((access & LANDLOCK_RUN_TREE) == LANDLOCK_RUN_TREE)
+		bind.flags |= SANDBOX_BIND_RUN;
+	if (outside_only)
+		g_free(bind.path);
+	else
+		g_array_append_val(jail->binds, bind);
+	if (jail->ruleset >= 0)
+		ret = sandbox_landlock_allow(jail->ruleset, path, access);
+	/* A way to it that leads through a file leads nowhere. */
+	if (ret && ret != -ENOTDIR)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot allow the storage daemon to use "
+				"'%s': %s", path, log_errname(ret));
+	return true;
 }
 
-/* A place that is not there needs no rule; rights of a directory make no sense on a file. */
-static void allow(int ruleset, uint64_t known, const char *path, uint64_t access)
-{
-	autofd fd = open(path, O_PATH | O_CLOEXEC);
-	struct landlock_path_beneath_attr rule = { .allowed_access = access & known,
-						   .parent_fd = fd };
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return;
-	if (!S_ISDIR(st.st_mode))
-		rule.allowed_access &= ~LANDLOCK_ACCESS_FS_READ_DIR;
-	syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
-}
-
-static void allow_places(int ruleset, uint64_t known, const struct place *places, size_t count)
+static bool add_places(struct storage_jail *jail, const struct place *places, size_t count,
+		       GError **error)
 {
 	for (size_t i = 0; i < count; i++)
-		allow(ruleset, known, places[i].path, places[i].access);
+		if (!add(jail, places[i].path, places[i].access, places[i].outside_only, error))
+			return false;
+	return true;
 }
 
-/* A secret's file, a TLS directory. */
-static void allow_objects(int ruleset, uint64_t known, const GPtrArray *objects)
+/* The program, and libraries beside it: ../lib of its folder. */
+static bool add_program(struct storage_jail *jail, const char *program, GError **error)
 {
-	for (guint i = 0; objects && i < objects->len; i++) {
-		const char *file = opt_get(objects->pdata[i], "file");
-		const char *dir = opt_get(objects->pdata[i], "dir");
+	static const char *const beside[] = { "lib", "lib64" };
+	g_autofree char *bin = g_path_get_dirname(program), *prefix = g_path_get_dirname(bin);
 
-		if (file)
-			allow(ruleset, known, file, READ_FILE);
-		if (dir)
-			allow(ruleset, known, dir, READ_TREE);
+	for (size_t i = 0; i < G_N_ELEMENTS(beside) && strcmp(prefix, "/usr"); i++) {
+		g_autofree char *path = g_build_filename(prefix, beside[i], NULL);
+
+		if (!add(jail, path, LANDLOCK_RUN_TREE, false, error))
+			return false;
 	}
+	return add(jail, program, LANDLOCK_RUN_TREE, false, error) &&
+	       (!jail->module || add(jail, jail->module, LANDLOCK_RUN_TREE, false, error));
 }
 
-void storage_jail_make(const struct storage_graph *graph, const GPtrArray *objects,
-		       const char *program, struct storage_jail *ret)
+/* A secret's file, a list of who may, a TLS directory. */
+static bool add_objects(struct storage_jail *jail, const GPtrArray *objects, GError **error)
 {
-	uint64_t known = known_rights();
-	struct landlock_ruleset_attr attr = { .handled_access_fs = known };
+	static const struct {
+		const char *key;
+		uint64_t access;
+	} keys[] = {
+		{ "file", LANDLOCK_READ_FILE }, { "filename", LANDLOCK_READ_FILE },
+		{ "dir", LANDLOCK_READ_TREE },
+	};
 
-	ret->ruleset = -1;
-	if (known)
-		ret->ruleset = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-	if (ret->ruleset < 0)
+	for (guint i = 0; objects && i < objects->len; i++)
+		for (size_t k = 0; k < G_N_ELEMENTS(keys); k++) {
+			const char *path = opt_get(objects->pdata[i], keys[k].key);
+
+			if (path && !add(jail, path, keys[k].access, false, error))
+				return false;
+		}
+	return true;
+}
+
+/* A file that is read here and written there is one that is written: those come last. */
+static bool add_files(struct storage_jail *jail, const GPtrArray *files, bool writable,
+		      GError **error)
+{
+	for (guint i = 0; i < files->len; i++) {
+		const struct storage_file *file = files->pdata[i];
+
+		if (file->writable == writable &&
+		    !add(jail, file->path, writable ? WRITE_IMAGE : READ_IMAGE, false, error))
+			return false;
+	}
+	return true;
+}
+
+/* ---- The jail ---- */
+
+static void keep_env(struct storage_jail *jail, const char *const *names)
+{
+	for (size_t i = 0; names[i]; i++)
+		if (g_getenv(names[i]))
+			jail->env = g_environ_setenv(jail->env, names[i], g_getenv(names[i]), true);
+}
+
+static void make_env(struct storage_jail *jail, bool network)
+{
+	if (jail->level == SANDBOX_OFF) {
+		jail->env = g_get_environ();
 		return;
-	fd_set_cloexec(ret->ruleset, true);
-	allow(ret->ruleset, known, program, RUN_TREE);
-	allow_places(ret->ruleset, known, program_places, G_N_ELEMENTS(program_places));
-	if (graph->network)
-		allow_places(ret->ruleset, known, network_places, G_N_ELEMENTS(network_places));
-	allow_objects(ret->ruleset, known, objects);
-	for (guint i = 0; i < graph->files->len; i++) {
-		const struct storage_file *file = graph->files->pdata[i];
-
-		allow(ret->ruleset, known, file->path, file->writable ? WRITE_IMAGE : READ_FILE);
 	}
+	jail->env = g_new0(char *, 1);
+	keep_env(jail, env_names);
+	if (network)
+		keep_env(jail, env_network_names);
+	jail->env = g_environ_setenv(jail->env, "LD_PRELOAD", jail->module, true);
 }
 
-int storage_jail_enter(const struct storage_jail *jail)
+static bool find_module(struct storage_jail *jail, GError **error)
 {
-	if (jail->ruleset < 0)
+	char path[PATH_MAX];
+
+	if (sandbox_preload_find(path, sizeof(path)))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "--sandbox=%s: the module with the "
+				"system-call filter of storage daemons, mpqemu-preload.so, is "
+				"missing; install it, or use --sandbox=off",
+				sandbox_level_name(jail->level));
+	jail->module = g_canonicalize_filename(path, NULL);
+	return true;
+}
+
+static bool make_ruleset(struct storage_jail *jail, bool network, GError **error)
+{
+	jail->ruleset = sandbox_landlock_create(network);
+	if (jail->ruleset >= 0)
+		return true;
+	/* In a root of its own there is nothing that it would have to keep away. */
+	if (sandbox_landlock_abi())
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "Landlock: %s",
+				log_errname(jail->ruleset));
+	jail->ruleset = -1;
+	if (jail->level == SANDBOX_SECCOMP_ONLY)
+		log_warning("no Landlock in this kernel: the storage daemon can open what this "
+			    "user can");
+	return true;
+}
+
+static bool add_all(struct storage_jail *jail, const struct storage_graph *graph,
+		    const GPtrArray *objects, const char *program, GError **error)
+{
+	bool network = graph->features & (FILTER_INET | FILTER_VSOCK);
+
+	return add_places(jail, program_places, G_N_ELEMENTS(program_places), error) &&
+	       (!network ||
+		add_places(jail, network_places, G_N_ELEMENTS(network_places), error)) &&
+	       add_program(jail, program, error) && add_objects(jail, objects, error) &&
+	       add_files(jail, graph->files, false, error) &&
+	       add_files(jail, graph->files, true, error);
+}
+
+static void clear_bind(void *bind)
+{
+	g_free(((struct sandbox_bind *)bind)->path);
+}
+
+bool storage_jail_make(enum sandbox_level level, const struct storage_graph *graph,
+		       const GPtrArray *objects, const char *program, struct storage_jail *ret,
+		       GError **error)
+{
+	bool network = graph->features & (FILTER_INET | FILTER_VSOCK);
+	struct storage_jail jail = {
+		.level = level, .ruleset = -1, .features = graph->features,
+		.share = SANDBOX_SHARE_USERS | (network ? SANDBOX_SHARE_NET : 0),
+		.keep = geteuid() == 0 ? 1ULL << CAP_DAC_OVERRIDE : 0,
+		.binds = g_array_new(FALSE, TRUE, sizeof(struct sandbox_bind)),
+		.cwd = g_get_current_dir(),
+	};
+	bool ok = true;
+
+	g_array_set_clear_func(jail.binds, clear_bind);
+	if (level != SANDBOX_OFF)
+		ok = find_module(&jail, error) && make_ruleset(&jail, network, error) &&
+		     add_all(&jail, graph, objects, program, error);
+	if (ok) {
+		make_env(&jail, network);
+		*ret = jail;
+	} else {
+		storage_jail_finish(&jail);
+	}
+	return ok;
+}
+
+int storage_jail_filter(const struct storage_jail *jail, pid_t pid,
+			const int filter_fd[SANDBOX_PRELOAD_COUNT])
+{
+	struct filter_env env = {
+		.set[FILTER_SELF] = { .mask = UINT64_MAX, .base = pid },
+		.features = jail->features,
+	};
+	int ret = filter_write(&filter_storage_fatal, &env, FILTER_ROWS_KILL, filter_fd[0]);
+
+	if (ret)
+		return ret;
+	return filter_write(&filter_storage, &env, FILTER_ROWS_ALLOWED, filter_fd[1]);
+}
+
+int storage_jail_enter(const struct storage_jail *jail, char *why)
+{
+	const struct sandbox_bind *binds = (const struct sandbox_bind *)(void *)jail->binds->data;
+	bool own_root;
+	int ret;
+
+	if (jail->level == SANDBOX_OFF)
 		return 0;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    syscall(SYS_landlock_restrict_self, jail->ruleset, 0) < 0)
-		return -errno;
-	return 0;
+	ret = sandbox_enter_binds(jail->level, binds, jail->binds->len, jail->cwd, &own_root, why);
+	if (!ret)
+		ret = sandbox_drop_program(jail->keep, why);
+	if (ret)
+		return ret;
+	if (jail->ruleset >= 0)
+		ret = sandbox_landlock_enter(jail->ruleset);
+	else if (jail->level == SANDBOX_CONTAINER && !own_root)
+		ret = -EPERM;
+	if (ret)
+		g_strlcpy(why, "neither a root of its own nor Landlock can be had", SANDBOX_WHY);
+	return ret;
 }
 
 void storage_jail_finish(struct storage_jail *jail)
 {
 	fd_close(&jail->ruleset);
+	g_array_unref(jail->binds);
+	g_free(jail->cwd);
+	g_free(jail->module);
+	g_strfreev(jail->env);
 }

@@ -5,10 +5,15 @@
 /* The parts of storage.c. */
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include <glib.h>
 
 #include "plan/remote.h"
+#include "sandbox/filter.h"
+#include "sandbox/preload.h"
+#include "sandbox/root.h"
 
 struct storage;
 
@@ -16,7 +21,11 @@ struct storage;
 struct storage_graph {
 	GPtrArray *args;	/* char *: values of --blockdev, in order */
 	GPtrArray *files;	/* struct storage_file */
-	bool network;		/* something below is neither a file nor a device */
+	/*
+	 * How far it reaches, of enum filter_feature: FILTER_OFFLINE, FILTER_UNIX, or the network
+	 * (FILTER_INET, FILTER_VSOCK).
+	 */
+	unsigned features;
 };
 
 struct storage_file {
@@ -26,9 +35,11 @@ struct storage_file {
 
 /*
  * Copies image->graph and completes it: every backing file and data file that an image names
- * becomes a node with an explicit format.  Runs qemu-img to read the headers.
+ * becomes a node with an explicit format.  Runs qemu-img to read the headers.  @sandboxed: without
+ * what no sandbox allows.
  */
-bool storage_graph_make(const struct plan_image *image, struct storage_graph *ret, GError **error);
+bool storage_graph_make(const struct plan_image *image, bool sandboxed, struct storage_graph *ret,
+			GError **error);
 void storage_graph_finish(struct storage_graph *graph);
 
 /*
@@ -37,19 +48,38 @@ void storage_graph_finish(struct storage_graph *graph);
  */
 char *storage_probe(const struct opt_set *set, const char *prefix, GError **error);
 
-/* Restricts the calling process (between fork and exec) to @files and what a program needs. */
+/* What a storage daemon may see and do, at a level of the sandbox. */
 struct storage_jail {
+	enum sandbox_level level;
 	int ruleset;		/* Landlock's fd, or -1: the kernel has none */
+	unsigned features;	/* as the graph's */
+	unsigned share;		/* of enum sandbox_share */
+	uint64_t keep;		/* capabilities: root's right to open images of other users */
+	GArray *binds;		/* struct sandbox_bind */
+	char *cwd;
+	char *module;		/* of preload.h, or NULL: no filter at this level */
+	char **env;
 };
-void storage_jail_make(const struct storage_graph *graph, const GPtrArray *objects,
-		       const char *program, struct storage_jail *ret);
-/* Async-signal-safe.  Returns 0 or -errno. */
-int storage_jail_enter(const struct storage_jail *jail);
+
+/* @program and what it needs, with the files of @graph and @objects (--object). */
+bool storage_jail_make(enum sandbox_level level, const struct storage_graph *graph,
+		       const GPtrArray *objects, const char *program, struct storage_jail *ret,
+		       GError **error);
 void storage_jail_finish(struct storage_jail *jail);
+
+/* Writes its filters to two empty files; @pid as the daemon sees it.  0 or -errno. */
+int storage_jail_filter(const struct storage_jail *jail, pid_t pid,
+			const int filter_fd[SANDBOX_PRELOAD_COUNT]);
+
+/*
+ * In a child of sandbox_clone(), before execve(): all but the filter.  Async-signal-safe.  Returns
+ * 0, or -errno with what failed in @why (SANDBOX_WHY bytes).
+ */
+int storage_jail_enter(const struct storage_jail *jail, char *why);
 
 /*
  * Starts @argv in @jail with the listening socket @listen_fd as fd 3, and waits until it greets
- * on @client_fd.  Fails with the program's own words.
+ * on @client_fd.  Fails with the program's own words, or if it is not in the jail then.
  */
 bool storage_spawn(char **argv, const struct storage_jail *jail, int listen_fd, int client_fd,
 		   struct storage **ret, GError **error);

@@ -137,7 +137,8 @@ char **storage_command(const struct remote_plan *plan, struct plan_image *image,
 	char **argv;
 
 	if (image->native || (image->probe && !image->filename && !probe_below(image, error)) ||
-	    nbd_prefix(image) || !storage_graph_make(image, &graph, error))
+	    nbd_prefix(image) ||
+	    !storage_graph_make(image, plan->sandbox != SANDBOX_OFF, &graph, error))
 		return NULL;
 	argv = make_command(plan, image, &graph, error);
 	storage_graph_finish(&graph);
@@ -163,7 +164,8 @@ static bool start_daemon(const struct remote_plan *plan, const struct plan_image
 				", which is not installed", image->driver);
 	if (!storage_socket_pair(&listen_fd, &client_fd, error))
 		return false;
-	storage_jail_make(graph, plan->object, program, &jail);
+	if (!storage_jail_make(plan->sandbox, graph, plan->object, program, &jail, error))
+		return false;
 	g_free(argv[0]);
 	argv[0] = g_steal_pointer(&program);
 	ok = storage_spawn(argv, &jail, listen_fd, client_fd, ret_storage, error);
@@ -179,7 +181,7 @@ static bool open_by_daemon(const struct remote_plan *plan, const struct plan_ima
 	struct storage_graph graph;
 	bool ok;
 
-	if (!storage_graph_make(image, &graph, error)) {
+	if (!storage_graph_make(image, plan->sandbox != SANDBOX_OFF, &graph, error)) {
 		g_prefix_error(error, "%s: ", image->where);
 		return false;
 	}

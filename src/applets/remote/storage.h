@@ -6,7 +6,8 @@
  * Disks that the device process cannot serve by itself (plan_image.native is false): each gets a
  * connected NBD socket.  What is NBD already is connected to; everything else is the work of a
  * qemu-storage-daemon of the disk's own, which gets the moved block graph, with the whole backing
- * chain named, and can open nothing but those files (Landlock, where the kernel has it).
+ * chain named, in a sandbox of plan->sandbox: it sees those files and libraries only, has a network
+ * only if the graph goes over one, and can execute nothing.
  */
 
 #include <stdbool.h>

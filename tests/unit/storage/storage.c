@@ -280,7 +280,7 @@ static void test_nbd_direct(void)
 /* Nothing but what was named can be opened. */
 static void test_jail(void)
 {
-	struct storage_graph graph = { .files = g_ptr_array_new() };
+	struct storage_graph graph = { .files = g_ptr_array_new(), .features = FILTER_OFFLINE };
 	g_autofree char *program = g_find_program_in_path("qemu-storage-daemon");
 	g_auto(GStrv) argv = g_strsplit(program, "|", 0);
 	g_autoptr(GPtrArray) all = g_ptr_array_new();
@@ -292,7 +292,7 @@ static void test_jail(void)
 	char options[] = "driver=file,filename=zero,node-name=d", option[] = "--blockdev";
 
 	g_assert_true(sh("truncate -s 1M zero"));
-	storage_jail_make(&graph, NULL, program, &jail);
+	g_assert_true(storage_jail_make(SANDBOX_SECCOMP_ONLY, &graph, NULL, program, &jail, NULL));
 	if (jail.ruleset < 0) {
 		g_test_skip("no Landlock");
 	} else {

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A storage daemon that was taken over: a program of ours (inmate.c) in its place, at each level of
+ * the sandbox, tries one thing a run.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "applets/remote/storage-priv.h"
+#include "applets/remote/storage.h"
+#include "base/fd.h"
+#include "sandbox/landlock.h"
+
+#define NOBODY 65534
+#define FORBIDDEN "the storage daemon did not start: signal 31"
+
+static char *dir, *inmate;
+
+static bool is_root(void)
+{
+	return geteuid() == 0;
+}
+
+/* ---- One inmate ---- */
+
+struct cell {
+	enum sandbox_level level;
+	unsigned features;
+	GPtrArray *files;		/* struct storage_file */
+	bool no_landlock;		/* as in a kernel without it */
+};
+
+/* The files of each cell: one of each kind, in the test's directory. */
+static struct storage_file files[] = {
+	{ (char *)(uintptr_t)"image", true }, { (char *)(uintptr_t)"base", false },
+	{ (char *)(uintptr_t)"sock", false },
+};
+
+static void cell_init(struct cell *cell, enum sandbox_level level, unsigned features)
+{
+	*cell = (struct cell){
+		.level = level, .features = features, .files = g_ptr_array_new(),
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
+		g_ptr_array_add(cell->files, &files[i]);
+}
+
+static void cell_finish(struct cell *cell)
+{
+	g_ptr_array_unref(cell->files);
+}
+
+/* Starts `inmate WORDS`; @preload: with the filter.  False with what it said. */
+static bool start(const struct cell *cell, const char *words, bool preload, struct storage **ret,
+		  GError **error)
+{
+	struct storage_graph graph = { .files = cell->files, .features = cell->features };
+	g_autofree char *line = g_strdup_printf("%s %s", inmate, words);
+	g_auto(GStrv) argv = g_strsplit(line, " ", -1);
+	struct storage_jail jail;
+	autofd listen_fd = -1;
+	autofd client_fd = -1;
+	bool ok;
+
+	g_assert_true(storage_socket_pair(&listen_fd, &client_fd, error));
+	storage_jail_make(cell->level, &graph, NULL, inmate, &jail, error);
+	g_assert_no_error(*error);
+	if (cell->no_landlock)
+		fd_close(&jail.ruleset);
+	if (!preload)
+		jail.env = g_environ_unsetenv(jail.env, "LD_PRELOAD");
+	ok = storage_spawn(argv, &jail, listen_fd, client_fd, ret, error);
+	storage_jail_finish(&jail);
+	return ok;
+}
+
+/* What came of it. */
+static char *outcome(const struct cell *cell, const char *words)
+{
+	g_autoptr(GError) error = NULL;
+	struct storage *s = NULL;
+
+	g_assert_false(start(cell, words, true, &s, &error));
+	g_assert_nonnull(error);
+	return g_strdup(error->message);
+}
+
+static void expect(const struct cell *cell, const char *words, const char *what)
+{
+	g_autofree char *got = outcome(cell, words);
+
+	if (strcmp(got, what))
+		g_error("--sandbox=%s, %s: '%s' instead of '%s'", sandbox_level_name(cell->level),
+			words, got, what);
+}
+
+/* ---- Files ---- */
+
+/* First name of an absolute path. */
+static char *top_of(const char *path)
+{
+	g_auto(GStrv) names = g_strsplit(path + 1, "/", 2);
+
+	return g_strdup(names[0]);
+}
+
+/* Nothing is there but libraries, the program, and the image files, with or without Landlock. */
+static void test_files_strict(void)
+{
+	g_autofree char *module = g_strdup(g_getenv(SANDBOX_PRELOAD_ENV));
+	g_autofree char *a = top_of(dir), *b = top_of(inmate), *c = top_of(module);
+	g_autofree char *beside = g_strdup_printf("list .. %s", strrchr(dir, '/') + 1);
+	g_autofree char *tops = g_strdup_printf("list / dev etc lib lib64 usr %s %s %s", a, b, c);
+	struct cell cell;
+
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	cell.no_landlock = true;
+	expect(&cell, tops, "no other");
+	expect(&cell, "list . image base sock", "no other");
+	expect(&cell, beside, "no other");
+	expect(&cell, "list /dev null urandom", "no other");
+	expect(&cell, "list /usr lib lib64 local", "no other");
+	expect(&cell, "list /etc ld.so.cache gnutls crypto-policies ssl localtime", "no other");
+	expect(&cell, "open read /etc/passwd", "ENOENT");
+	expect(&cell, "open read /proc/self/status", "ENOENT");
+	expect(&cell, "open read other", "ENOENT");
+	expect(&cell, "open create new", "EROFS");
+	expect(&cell, "open create /usr/lib/new", "EROFS");
+	expect(&cell, "open read base", "done");
+	expect(&cell, "open write base", "EROFS");
+	expect(&cell, "open write image", "done");
+	cell.no_landlock = false;
+	expect(&cell, "open read /etc/passwd", "ENOENT");
+	expect(&cell, "open read other", "ENOENT");
+	expect(&cell, "open write image", "done");
+	cell_finish(&cell);
+}
+
+/* Landlock keeps everything else away where there is no root of its own. */
+static void test_files_landlock(void)
+{
+	static const char *const refused[] = {
+		"open read /etc/passwd", "open read other", "open create new", "open write base",
+		"list / nothing", "list . nothing", "open read /proc/1/environ",
+	};
+	struct cell cell;
+
+	if (!sandbox_landlock_abi()) {
+		g_test_skip("no Landlock in this kernel");
+		return;
+	}
+	cell_init(&cell, SANDBOX_SECCOMP_ONLY, FILTER_OFFLINE);
+	for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
+		expect(&cell, refused[i], "EACCES");
+	expect(&cell, "open read base", "done");
+	expect(&cell, "open write image", "done");
+	cell_finish(&cell);
+}
+
+/* In a container: a root of its own where mounting is allowed, Landlock where it is not. */
+static void test_files_container(void)
+{
+	struct cell cell;
+
+	if (!is_root() && !sandbox_landlock_abi()) {
+		g_test_skip("no Landlock in this kernel");
+		return;
+	}
+	cell_init(&cell, SANDBOX_CONTAINER, FILTER_OFFLINE);
+	expect(&cell, "open read /etc/passwd", is_root() ? "ENOENT" : "EACCES");
+	expect(&cell, "open write image", "done");
+	expect(&cell, "open write base", is_root() ? "EROFS" : "EACCES");
+	cell_finish(&cell);
+}
+
+/* ---- Networks ---- */
+
+static int listen_tcp(int *ret_port)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	g_assert_cmpint(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
+	g_assert_cmpint(listen(fd, 8), ==, 0);
+	g_assert_cmpint(getsockname(fd, (struct sockaddr *)&addr, &len), ==, 0);
+	*ret_port = ntohs(addr.sin_port);
+	return fd;
+}
+
+static int listen_unix(const char *name)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	socklen_t len = offsetof(struct sockaddr_un, sun_path) + strlen(name);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(addr.sun_path, name, strlen(name));
+	if (name[0] == '@')
+		addr.sun_path[0] = 0;
+	else
+		len++;
+	g_assert_cmpint(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
+	g_assert_cmpint(listen(fd, 8), ==, 0);
+	return fd;
+}
+
+/* With a graph of files there is no socket at all, whatever the level is. */
+static void test_offline(void)
+{
+	static const enum sandbox_level levels[] = {
+		SANDBOX_STRICT, SANDBOX_CONTAINER, SANDBOX_SECCOMP_ONLY,
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(levels); i++) {
+		struct cell cell;
+
+		cell_init(&cell, levels[i], FILTER_OFFLINE);
+		expect(&cell, "tcp 1", FORBIDDEN);
+		expect(&cell, "unix sock", FORBIDDEN);
+		cell_finish(&cell);
+	}
+}
+
+static void test_networks(void)
+{
+	g_autofree char *name = g_strdup_printf("@mpqemu-test-%d", getpid());
+	g_autofree char *abstract = g_strdup_printf("unix %s", name), *tcp = NULL;
+	autofd sock_fd = listen_unix("sock2"), abstract_fd = listen_unix(name), tcp_fd = -1;
+	struct cell cell;
+	int port;
+
+	g_assert_cmpint(sock_fd, >=, 0);
+	g_assert_cmpint(abstract_fd, >=, 0);
+	tcp_fd = listen_tcp(&port);
+	tcp = g_strdup_printf("tcp %d", port);
+	g_assert_cmpint(g_rename("sock2", "sock"), ==, 0);
+
+	/* a server on a UNIX socket: that one */
+	cell_init(&cell, SANDBOX_STRICT, FILTER_UNIX);
+	expect(&cell, "unix sock", "done");
+	expect(&cell, "unix run/nothing", "ENOENT");
+	expect(&cell, abstract, "ECONNREFUSED");
+	expect(&cell, tcp, FORBIDDEN);
+	cell_finish(&cell);
+	/* a server on the network */
+	cell_init(&cell, SANDBOX_STRICT, FILTER_INET);
+	expect(&cell, tcp, "done");
+	cell_finish(&cell);
+	if (sandbox_landlock_abi() < 6)
+		return;
+	cell_init(&cell, SANDBOX_SECCOMP_ONLY, FILTER_UNIX);
+	expect(&cell, abstract, "EPERM");
+	expect(&cell, tcp, FORBIDDEN);
+	cell_finish(&cell);
+}
+
+/* ---- System calls ---- */
+
+/* Each row at which a daemon dies. */
+static void test_fatal(void)
+{
+	struct filter_env env = { .features = FILTER_OFFLINE };
+	struct cell cell;
+
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	for (size_t i = 0; i < filter_storage_fatal.count; i++) {
+		const struct filter_rule *rule = &filter_storage_fatal.rule[i];
+		g_autofree char *words = g_strdup_printf("call %d 17 17 17 17", rule->nr);
+
+		if (rule->nr < 0 || !filter_rule_active(rule, &env))
+			continue;
+		expect(&cell, words, FORBIDDEN);
+	}
+	cell_finish(&cell);
+}
+
+static bool names(const struct filter_table *table, int nr)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->rule[i].nr == nr)
+			return true;
+	return false;
+}
+
+/* Instructions of the kernel's own probes on x86-64: no filter sees them, and they kill. */
+#define URETPROBE 335
+#define UPROBE 336
+
+/* All that neither table names is as in a kernel without it. */
+static void test_missing(void)
+{
+	g_autoptr(GString) words = g_string_new("missing");
+	struct cell cell;
+
+	for (int nr = 0; nr < 512; nr++)
+		if (!names(&filter_storage, nr) && !names(&filter_storage_fatal, nr) &&
+		    nr != URETPROBE && nr != UPROBE)
+			g_string_append_printf(words, " %d", nr);
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	expect(&cell, words->str, "no other");
+	cell_finish(&cell);
+}
+
+/* Where a table looks at arguments. */
+static void test_arguments(void)
+{
+	const struct {
+		int nr;
+		uint64_t arg[4];
+		const char *what;
+	} rows[] = {
+		{ SYS_clone, { SIGCHLD }, FORBIDDEN },
+		{ SYS_clone, { CLONE_VM | CLONE_VFORK | SIGCHLD }, FORBIDDEN },
+		{ SYS_clone, { CLONE_NEWUSER | SIGCHLD }, FORBIDDEN },
+		{ SYS_clone, { CLONE_THREAD | CLONE_NEWNET }, "ENOSYS" },
+		{ SYS_clone3, { 0 }, "ENOSYS" },
+		{ SYS_tgkill, { 2, 2, 0 }, "ENOSYS" },
+		{ SYS_kill, { 1, 0 }, "ENOSYS" },
+		{ SYS_tkill, { 1, 0 }, "ENOSYS" },
+		{ SYS_prctl, { PR_SET_DUMPABLE, 1 }, "ENOSYS" },
+		{ SYS_prctl, { PR_SET_PDEATHSIG, 0 }, "ENOSYS" },
+		{ SYS_prlimit64, { 2, 7, 0, 0 }, "ENOSYS" },
+		{ SYS_mmap, { 0, 4096, 7, 0x22 }, "ENOSYS" },
+		{ SYS_io_uring_setup, { 1, 0 }, "ENOSYS" },
+		{ SYS_memfd_create, { 0, 0 }, "ENOSYS" },
+		{ SYS_seccomp, { 1, 0, 0 }, "ENOSYS" },
+	};
+	struct cell cell;
+
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *words = g_strdup_printf("call %d %#lx %#lx %#lx %#lx 0 0",
+							 rows[i].nr, rows[i].arg[0],
+							 rows[i].arg[1], rows[i].arg[2],
+							 rows[i].arg[3]);
+		expect(&cell, words, rows[i].what);
+	}
+	expect(&cell, "code", "ENOSYS");
+	expect(&cell, "thread", "done");
+	expect(&cell, "self", "done");
+	expect(&cell, "foreign", FORBIDDEN);
+	cell_finish(&cell);
+}
+
+/* ---- Rights ---- */
+
+static void test_rights(void)
+{
+	struct cell cell;
+
+	g_setenv("INMATE_SECRET", "x", true);
+	for (unsigned level = SANDBOX_STRICT; level < SANDBOX_OFF; level++) {
+		cell_init(&cell, level, FILTER_OFFLINE);
+		/* CAP_DAC_OVERRIDE is number 1: root's images of other users */
+		expect(&cell, "rights", is_root() ? "2 0" : "0 0");
+		if (level == SANDBOX_STRICT)
+			expect(&cell, "status", "pid 1, preload (null), secret (null), "
+			       "fds 0 1 2 3");
+		cell_finish(&cell);
+	}
+	g_unsetenv("INMATE_SECRET");
+}
+
+/* ---- Life and death ---- */
+
+/* A program that does not load the module serves nobody. */
+static void test_no_filter(void)
+{
+	g_autoptr(GError) error = NULL;
+	struct storage *s = NULL;
+	struct cell cell;
+
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	g_assert_true(start(&cell, "greet", true, &s, &error));
+	storage_stop(s);
+	g_assert_false(start(&cell, "greet", false, &s, &error));
+	g_assert_nonnull(strstr(error->message, "runs without a system-call filter"));
+	g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+	cell_finish(&cell);
+}
+
+/* The keeper dies: so does what has no handler of its own, though it is the first of its pids. */
+static void test_keeper_killed(void)
+{
+	int ready[2], status;
+	char byte;
+	pid_t pid;
+
+	g_assert_cmpint(prctl(PR_SET_CHILD_SUBREAPER, 1), ==, 0);
+	g_assert_cmpint(pipe(ready), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		g_autoptr(GError) error = NULL;
+		struct storage *s = NULL;
+		struct cell cell;
+
+		cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+		if (!start(&cell, "greet", true, &s, &error) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	g_assert_cmpint(fd_read_all(ready[0], &byte, 1), ==, 0);
+	kill(pid, SIGKILL);
+	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+	/* the orphan is ours now; the guard against hanging is the test's time-out */
+	g_assert_cmpint(waitpid(-1, &status, 0), >, 0);
+	g_assert_true(WIFEXITED(status));
+	g_assert_cmpint(WEXITSTATUS(status), ==, 128 + SIGTERM);
+	g_assert_cmpint(prctl(PR_SET_CHILD_SUBREAPER, 0), ==, 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+/* ---- Paths ---- */
+
+/* Whatever way a path takes, what it leads to is there under the same path. */
+static void test_paths(void)
+{
+	static const char *const ways[] = {
+		"tree/link", "tree/dirlink/image", "./tree//deep/../link", "tree/deep/./image",
+		"../../../../../../../../../../../../../../../../etc/hostname",
+	};
+	struct cell cell;
+
+	g_assert_cmpint(g_mkdir_with_parents("tree/deep", 0755), ==, 0);
+	g_assert_true(g_file_set_contents("tree/deep/image", "x", 1, NULL));
+	g_assert_cmpint(symlink("deep/image", "tree/link"), ==, 0);
+	g_assert_cmpint(symlink("deep", "tree/dirlink"), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(ways); i++) {
+		struct storage_file file = { g_strdup(ways[i]), i < 4 };
+		g_autofree char *words = g_strdup_printf("open %s %s", i < 4 ? "write" : "read",
+							 ways[i]);
+
+		cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+		g_ptr_array_add(cell.files, &file);
+		expect(&cell, words, "done");
+		expect(&cell, "open read other", "ENOENT");
+		cell_finish(&cell);
+		g_free(file.path);
+	}
+}
+
+/* One file under two names, and two files that would be one inside. */
+static void test_paths_twice(void)
+{
+	struct storage_file twice[] = {
+		{ (char *)(uintptr_t)"base", true }, { (char *)(uintptr_t)"./base", false },
+	};
+	struct storage_file mixed[] = {
+		{ (char *)(uintptr_t)"away/../image", true },
+		{ (char *)(uintptr_t)"away", false },
+	};
+	g_autofree char *got = NULL;
+	struct cell cell;
+
+	/* the cell has it read-only, too: who may write it is not hindered by that */
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	for (size_t i = 0; i < G_N_ELEMENTS(twice); i++)
+		g_ptr_array_add(cell.files, &twice[i]);
+	expect(&cell, "open write base", "done");
+	cell_finish(&cell);
+
+	g_assert_cmpint(g_mkdir_with_parents("far/off", 0755), ==, 0);
+	g_assert_true(g_file_set_contents("far/image", "x", 1, NULL));
+	g_assert_cmpint(symlink("far/off", "away"), ==, 0);
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	for (size_t i = 0; i < G_N_ELEMENTS(mixed); i++)
+		g_ptr_array_add(cell.files, &mixed[i]);
+	got = outcome(&cell, "open write image");
+	g_assert_nonnull(strstr(got, "'image' and another file would have one path"));
+	cell_finish(&cell);
+}
+
+/* ---- All of them ---- */
+
+static void test_impossible(void)
+{
+	g_test_skip("no user namespaces, no pidfd_open (valgrind 3.19), or the build cannot be "
+		    "read by this user");
+}
+
+/* Can this user have what the tests are about? */
+static bool possible(void)
+{
+	autofd fd = syscall(SYS_pidfd_open, getpid(), 0);
+	int status = 0;
+	pid_t pid;
+
+	if (fd < 0 || access(inmate, X_OK) < 0 || access(g_getenv(SANDBOX_PRELOAD_ENV), R_OK) < 0)
+		return false;
+	pid = fork();
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0);
+	waitpid(pid, &status, 0);
+	return status == 0;
+}
+
+static void become_nobody(void)
+{
+	if (!is_root())
+		return;
+	g_assert_cmpint(setgroups(0, NULL), ==, 0);
+	g_assert_cmpint(setresgid(NOBODY, NOBODY, NOBODY), ==, 0);
+	g_assert_cmpint(setresuid(NOBODY, NOBODY, NOBODY), ==, 0);
+	/* As after an execve(): the files of our children in /proc are ours. */
+	g_assert_cmpint(prctl(PR_SET_DUMPABLE, 1), ==, 0);
+}
+
+static void add_tests(void)
+{
+	g_test_add_func("/jail/files/strict", test_files_strict);
+	g_test_add_func("/jail/files/landlock", test_files_landlock);
+	g_test_add_func("/jail/files/container", test_files_container);
+	g_test_add_func("/jail/offline", test_offline);
+	g_test_add_func("/jail/networks", test_networks);
+	g_test_add_func("/jail/calls/fatal", test_fatal);
+	g_test_add_func("/jail/calls/missing", test_missing);
+	g_test_add_func("/jail/calls/arguments", test_arguments);
+	g_test_add_func("/jail/rights", test_rights);
+	g_test_add_func("/jail/no-filter", test_no_filter);
+	g_test_add_func("/jail/keeper-killed", test_keeper_killed);
+	g_test_add_func("/jail/paths", test_paths);
+	g_test_add_func("/jail/paths/twice", test_paths_twice);
+}
+
+int main(int argc, char **argv)
+{
+	g_autofree char *run = NULL, *remove = NULL;
+	int ret;
+
+	g_test_init(&argc, &argv, NULL);
+	if (argc > 1 && !strcmp(argv[1], "nobody"))
+		become_nobody();
+	inmate = g_strdup(g_getenv("MPQEMU_INMATE"));
+	dir = g_dir_make_tmp("test-jail-XXXXXX", NULL);
+	g_assert_cmpint(chdir(dir), ==, 0);
+	run = g_build_filename(dir, "run", NULL);
+	g_assert_cmpint(g_mkdir(run, 0700), ==, 0);
+	g_setenv("XDG_RUNTIME_DIR", run, true);
+	g_assert_true(g_file_set_contents("image", "x", 1, NULL) &&
+		      g_file_set_contents("base", "x", 1, NULL) &&
+		      g_file_set_contents("sock", "", 0, NULL) &&
+		      g_file_set_contents("other", "x", 1, NULL));
+	if (possible())
+		add_tests();
+	else
+		g_test_add_func("/jail/impossible", test_impossible);
+	ret = g_test_run();
+	g_assert_cmpint(chdir("/"), ==, 0);
+	remove = g_strdup_printf("rm -rf %s", dir);
+	g_assert_true(g_spawn_command_line_sync(remove, NULL, NULL, NULL, NULL));
+	g_free(dir);
+	g_free(inmate);
+	return ret;
+}
