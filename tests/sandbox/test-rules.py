@@ -16,7 +16,7 @@ import tempfile
 import unittest
 
 import box
-import lsi
+import lsidisk
 import mpq
 
 # Rows that a run may do without: (call, part of its reason, why it is no mistake).
@@ -162,7 +162,7 @@ def gone(remote, at):
 def disk(remote, at):
     with mpq.Ram(1 << 20) as ram:
         remote.peer.sync_sysmem([ram.region()])
-        d = lsi.Disk(remote.peer, ram)
+        d = lsidisk.Disk(remote.peer, ram)
         d.ready()
         pattern = bytes(range(256)) * 16
         d.write_blocks(8, pattern)
@@ -182,7 +182,7 @@ def nbd(remote, at):
     disk(remote, at)
     with mpq.Ram(1 << 20) as ram:
         remote.peer.sync_sysmem([ram.region()])
-        d = lsi.Disk(remote.peer, ram)
+        d = lsidisk.Disk(remote.peer, ram)
         at.nbd_server.kill()
         at.nbd_server.wait()
         assert d.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], 512)[0] != 0

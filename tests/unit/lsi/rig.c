@@ -34,10 +34,6 @@ void rig_advance(struct rig *rig, int64_t ns)
 
 static void disk_do(struct rig_disk *d, struct block_req *req)
 {
-	if (d->fail) {
-		block_complete(req, -d->fail);
-		return;
-	}
 	if (req->op == BLOCK_READ)
 		memcpy(req->buf, d->data + req->off, req->len);
 	else if (req->op == BLOCK_WRITE)
@@ -48,6 +44,8 @@ static void disk_do(struct rig_disk *d, struct block_req *req)
 
 static void disk_end(struct rig_disk *d, struct block_req *req, int ret)
 {
+	if (!ret)
+		ret = -d->fail;
 	if (!ret)
 		disk_do(d, req);
 	block_complete(req, ret);
