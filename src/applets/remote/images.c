@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "applets/remote/storage.h"
@@ -78,6 +79,17 @@ static bool open_file(const struct remote_plan *plan, struct plan_image *in, str
 	return true;
 }
 
+/* QEMU looks what a -drive's file is, whatever its format: a block device has a driver of its own. */
+static void find_protocol(struct plan_image *in)
+{
+	struct stat st;
+
+	if (in->filename && !in->native && !g_strcmp0(in->protocol, "file") &&
+	    g_str_has_prefix(in->where, "-drive") && stat(in->filename, &st) == 0 &&
+	    S_ISBLK(st.st_mode))
+		plan_image_set_protocol(in, "host_device");
+}
+
 static void null_image(const struct plan_image *in, struct spec_image *spec)
 {
 	spec->kind = SPEC_IMAGE_NULL;
@@ -124,6 +136,7 @@ static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd,
 	if (in->filename && (in->native || in->probe) &&
 	    !open_file(plan, in, disk, ret_fd, error))
 		return false;
+	find_protocol(in);
 	if (!in->native && !storage_open(plan, in, &disk->image, ret_fd, ret_storage, error))
 		return false;
 	disk->unit.readonly |= disk->image.readonly;

@@ -3,12 +3,16 @@
 #include "applets/remote/storage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <grp.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +26,13 @@
 #include "event/loop.h"
 
 #define MIB (1u << 20)
+
+/*
+ * A LUKS image.  QEMU gives up on a CPU whose time it cannot measure ("Unable to get accurate CPU
+ * usage"): it is asked again.
+ */
+#define LUKS(secret) "for i in 1 2 3 4 5 6 7 8; do qemu-img create -f luks --object secret,id=s," \
+	secret " -o key-secret=s,iter-time=100 img 4M && break; done"
 
 static char *dir;
 
@@ -100,7 +111,7 @@ static void finish(struct fixture *f)
 	/* no process and no name is left behind */
 	g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
 	g_assert_cmpint(errno, ==, ECHILD);
-	g_assert_true(sh("test -z \"$(ls run)\""));
+	g_assert_true(sh("test -z \"$(ls $XDG_RUNTIME_DIR)\""));
 }
 
 static void on_done(struct block_req *req, int ret)
@@ -210,8 +221,7 @@ static void test_other_formats(void)
 		{ "qemu-img create -f vmdk -o subformat=monolithicFlat img.vmdk 4M",
 		  "file=img.vmdk,format=vmdk" },
 		{ "qemu-img create -f qcow2 -o data_file=data.raw img 4M", "file=img" },
-		{ "qemu-img create -f luks --object secret,id=s,data=x -o key-secret=s,"
-		  "iter-time=100 img 4M", "-object secret,id=s,data=x "
+		{ LUKS("data=x"), "-object secret,id=s,data=x "
 		  "-drive if=none,id=d,file=img,format=luks,key-secret=s" },
 		{ "truncate -s 5M img", "-blockdev driver=raw,node-name=d,offset=1048576,"
 		  "size=4194304,file.driver=file,file.filename=img" },
@@ -275,6 +285,158 @@ static void test_nbd_direct(void)
 	g_assert_cmpint(io(&f, BLOCK_WRITE, 0, sizeof(f.buf)), ==, -EPERM);
 	finish(&f);
 	g_assert_true(sh("kill $(cat nbd.pid)"));
+}
+
+/* ---- What the daemon's sandbox must not take away ---- */
+
+/* Opens, writes, reads again, and ends. */
+static void expect_usable(const char *drive)
+{
+	struct fixture f;
+
+	open_images(&f, drive);
+	memset(f.buf, 0x66, sizeof(f.buf));
+	g_assert_cmpint(io(&f, BLOCK_WRITE, MIB, sizeof(f.buf)), ==, 0);
+	g_assert_cmpint(io(&f, BLOCK_FLUSH, 0, 0), ==, 0);
+	expect(&f, MIB, 0x66);
+	finish(&f);
+}
+
+/* The same at each level that has a sandbox. */
+static void expect_usable_everywhere(const char *options)
+{
+	static const char *const levels[] = { "strict", "container", "seccomp-only" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(levels); i++) {
+		g_autofree char *all = g_strdup_printf("--sandbox=%s %s", levels[i], options);
+
+		expect_usable(all);
+	}
+}
+
+/* No sandbox has an io_uring: who asks for one gets threads. */
+static void test_levels(void)
+{
+	make_chain();
+	expect_usable_everywhere("-drive if=none,id=d,file=top.qcow2,aio=io_uring");
+	expect_usable_everywhere("-drive if=none,id=d,file=top.qcow2,cache=none,aio=native");
+	expect_usable("--sandbox=off -drive if=none,id=d,file=top.qcow2");
+}
+
+/* Without its module a daemon starts at no level that promises a filter. */
+static void test_no_module(void)
+{
+	g_autofree char *module = g_strdup(g_getenv(SANDBOX_PRELOAD_ENV));
+
+	make_chain();
+	g_setenv(SANDBOX_PRELOAD_ENV, "/nosuch.so", true);
+	expect_refused("file=top.qcow2", "--sandbox=strict: the module with the system-call "
+		       "filter of storage daemons, mpqemu-preload.so, is missing");
+	expect_usable("--sandbox=off -drive if=none,id=d,file=top.qcow2");
+	g_setenv(SANDBOX_PRELOAD_ENV, module, true);
+}
+
+/* Absolute paths, symbolic links, another folder; backing files are looked for beside the link. */
+static void test_paths(void)
+{
+	g_autofree char *absolute = g_strdup_printf("file=%s/real/top.qcow2", dir);
+
+	make_chain();
+	g_assert_true(sh("rm -rf real links; mkdir -p real links/deep; "
+			 "mv base.raw mid.qcow2 top.qcow2 real; "
+			 "ln -s ../real/top.qcow2 ../real/mid.qcow2 ../real/base.raw links; "
+			 "ln -s ../../real links/deep/er"));
+	expect_usable(absolute);
+	expect_usable("file=links/top.qcow2");
+	expect_usable("file=links/deep/er/top.qcow2");
+	expect_usable("file=./links//../links/deep/../top.qcow2");
+	g_assert_cmpint(chdir("links/deep"), ==, 0);
+	expect_usable("file=../top.qcow2");
+	g_assert_cmpint(chdir(dir), ==, 0);
+}
+
+/* A secret in a file, which the daemon reads. */
+static void test_secret_file(void)
+{
+	g_assert_true(sh("printf x >key; rm -f img; " LUKS("file=key")));
+	expect_usable("-object secret,id=s,file=key "
+		      "-drive if=none,id=d,file=img,format=luks,key-secret=s");
+}
+
+/* Root may open what belongs to others, in a user namespace too. */
+static void test_other_user(void)
+{
+	if (geteuid() != 0) {
+		g_test_skip("not root");
+		return;
+	}
+	make_chain();
+	g_assert_true(sh("chown 12345:12345 *.qcow2 base.raw; chmod 600 *.qcow2; "
+			 "chmod 400 base.raw"));
+	expect_usable_everywhere("-drive if=none,id=d,file=top.qcow2");
+}
+
+static void test_block_device(void)
+{
+	g_autofree char *options = NULL, *name = NULL;
+	autofd device = -1;
+
+	g_assert_true(sh("rm -f img; qemu-img create -f qcow2 img 4M; truncate -s 8M img"));
+	if (!sh("losetup -f --show img >loop")) {
+		g_test_skip("no loop device can be made here");
+		return;
+	}
+	g_assert_true(g_file_get_contents("loop", &name, NULL, NULL));
+	g_strstrip(name);
+	/* gone with our last use of it, however the test ends */
+	device = open(name, O_RDONLY | O_CLOEXEC);
+	g_assert_true(sh("losetup -d %s", name));
+	options = g_strdup_printf("-drive if=none,id=d,file=%s,format=qcow2", name);
+	expect_usable_everywhere(options);
+}
+
+/* `nbdkit file @image` on a TCP port of 127.0.0.1, which is there before the server is. */
+static int serve_tcp(const char *image)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(addr);
+	autofd fd = socket(AF_INET, SOCK_STREAM, 0);
+	pid_t pid;
+
+	g_assert_cmpint(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
+	g_assert_cmpint(listen(fd, 8), ==, 0);
+	g_assert_cmpint(getsockname(fd, (struct sockaddr *)&addr, &len), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		/* sd_listen_fds(3); the server is no child of ours */
+		dup2(fd, 3);
+		execlp("sh", "sh", "-c", "LISTEN_FDS=1 sh -c 'LISTEN_PID=$$ exec nbdkit -f file "
+		       "\"$0\"' \"$0\" >nbdkit.out 2>&1 & echo $! >tcp.pid", image, NULL);
+		_exit(127);
+	}
+	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+	return ntohs(addr.sin_port);
+}
+
+/* A format on top of a server: the daemon has a network then, or that one socket. */
+static void test_nbd_below(void)
+{
+	g_autofree char *tcp = NULL;
+
+	g_assert_true(sh("rm -f img; qemu-img create -f qcow2 img 4M; truncate -s 8M img"));
+	tcp = g_strdup_printf("-blockdev driver=qcow2,node-name=d,file.driver=nbd,"
+			      "file.server.type=inet,file.server.host=127.0.0.1,"
+			      "file.server.port=%d", serve_tcp("img"));
+	expect_usable_everywhere(tcp);
+	g_assert_true(sh("kill $(cat tcp.pid)"));
+
+	g_assert_true(sh("rm -f img2 below.sock; qemu-img create -f qcow2 img2 4M; "
+			 "truncate -s 8M img2; nbdkit -U below.sock -P below.pid file img2"));
+	expect_usable_everywhere("-blockdev driver=qcow2,node-name=d,file.driver=nbd,"
+				 "file.server.type=unix,file.server.path=below.sock");
+	g_assert_true(sh("kill $(cat below.pid)"));
 }
 
 /* Nothing but what was named can be opened. */
@@ -386,12 +548,27 @@ static bool has_pidfd(void)
 	return fd >= 0;
 }
 
+static void become_nobody(void)
+{
+	const gid_t nobody = 65534;
+
+	if (geteuid() != 0)
+		return;
+	g_assert_cmpint(setgroups(0, NULL), ==, 0);
+	g_assert_cmpint(setresgid(nobody, nobody, nobody), ==, 0);
+	g_assert_cmpint(setresuid(nobody, nobody, nobody), ==, 0);
+	/* As after an execve(): the files of our children in /proc are ours. */
+	g_assert_cmpint(prctl(PR_SET_DUMPABLE, 1), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_autofree char *run = NULL;
 	int ret;
 
 	g_test_init(&argc, &argv, NULL);
+	if (argc > 1 && !strcmp(argv[1], "nobody"))
+		become_nobody();
 	dir = g_dir_make_tmp("test-storage-XXXXXX", NULL);
 	g_assert_cmpint(chdir(dir), ==, 0);
 	run = g_build_filename(dir, "run", NULL);
@@ -411,6 +588,13 @@ int main(int argc, char **argv)
 		g_test_add_func("/storage/readonly", test_readonly);
 		g_test_add_func("/storage/other-formats", test_other_formats);
 		g_test_add_func("/storage/nbd-direct", test_nbd_direct);
+		g_test_add_func("/storage/sandbox/levels", test_levels);
+		g_test_add_func("/storage/sandbox/no-module", test_no_module);
+		g_test_add_func("/storage/sandbox/paths", test_paths);
+		g_test_add_func("/storage/sandbox/secret-file", test_secret_file);
+		g_test_add_func("/storage/sandbox/other-user", test_other_user);
+		g_test_add_func("/storage/sandbox/block-device", test_block_device);
+		g_test_add_func("/storage/sandbox/nbd-below", test_nbd_below);
 	}
 	ret = g_test_run();
 	g_assert_cmpint(chdir("/"), ==, 0);
