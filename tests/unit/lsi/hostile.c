@@ -40,6 +40,10 @@ static void test_message_in_overflow(void)
 		prog_run(&p);
 		g_assert_cmpuint(rig.state->bus.msg_out_len, ==, 0);
 		g_assert_cmpuint(rig.state->bus.msg_in_len, <=, LSI_MSG_IN);
+		/* what lies behind the buffer */
+		for (unsigned i = 0; i < SCSI_MAX_CDB; i++)
+			g_assert_cmphex(rig.state->bus.cdb[i], ==, 0);
+		g_assert_cmpuint(rig.state->nexus[0].generation, ==, 0);
 		assert_recovers(&rig);
 	}
 	/* more bytes are asked for than the target has to say: the phase is over, not the buffer */
@@ -104,6 +108,7 @@ static void test_data_without_request(void)
 		put2(&p, S_MOVE(phases[i], 64), MEM + 0x100);
 		prog_run(&p);
 		g_assert_cmphex(take_irq(&rig).sist, ==, SIST_UDC);
+		g_assert_cmpint(rig.state->run, ==, RUN_STOPPED);
 		/* selected, but without a command */
 		p = prog_at(&rig, AT);
 		put2(&p, S_SELECT_ATN(0), 0);

@@ -42,6 +42,14 @@ static void interrupts_on_the_fly(struct prog *p)
 	put2(p, S_JUMP, AT);
 }
 
+/* The line goes up and down a hundred times a slice: what leaves the process is its end's level. */
+static void interrupt_storm(struct prog *p)
+{
+	put2(p, S_INTFLY, 0);
+	put2(p, S_REG_REG(R_ISTAT0, A_LOAD, ISTAT0_INTF), 0);
+	put2(p, S_JUMP, AT);
+}
+
 static void over_itself(struct prog *p)
 {
 	put3(p, S_COPY(20), PATCHED, AT);
@@ -136,8 +144,8 @@ static void messages(struct prog *p)
 
 static void (*const endless[])(struct prog *p) = {
 	jump_to_itself, empty_opcodes, mutual_calls, calls_and_returns, interrupts_on_the_fly,
-	over_itself, writes_dsp, start_bit, writes_scratcha, signals_itself, giant_moves,
-	from_script_ram, from_registers, rearms_timers, inquiries_by_table, messages,
+	interrupt_storm, over_itself, writes_dsp, start_bit, writes_scratcha, signals_itself,
+	giant_moves, from_script_ram, from_registers, rearms_timers, inquiries_by_table, messages,
 };
 
 /* Passes in which nothing happens any more although the script runs: it has no credit. */
