@@ -189,6 +189,41 @@ static void test_two_cancels(void)
 	hostile_down(&rig);
 }
 
+/* A cancel that finds nothing of its own leaves what is another's. */
+static void test_cancel_of_others(void)
+{
+	static const char *const messages[] = { "\xc0\x20\x07\x0d", "\xc0\x20\x07\x06",
+						"\xc0\x20\x07\x0e", "\xc0\x20\x07\x0c",
+						"\xc1\x20\x09\x0d", "\xc1\x20\x09\x06" };
+	struct cmd others = cmd_rw(1, 9, false, 3, 1);
+	struct rig rig;
+	struct prog p;
+	int tag;
+
+	hostile_up(&rig, &p);
+	for (unsigned i = 0; i < G_N_ELEMENTS(messages); i++) {
+		rig_ready(&rig);
+		rig.disk[1].hold = true;
+		g_assert_cmpint(cmd_start(&rig, 1, &others), ==, INT_DISCONNECTED);
+		memcpy(rig.ram + MEM, messages[i], 4);
+		p = prog_at(&rig, AT);
+		put2(&p, S_SELECT_ATN(0), 0);
+		put2(&p, S_REG_REG(R_SCNTL2, A_AND, 0x7f), 0);
+		put2(&p, S_MOVE(PHASE_MSG_OUT, 4), MEM);
+		put2(&p, S_WAIT_DISC, 0);
+		put2(&p, S_INT, 3);
+		prog_run(&p);
+		g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+		g_assert_cmpuint(scsi_active(rig.l->scsi), ==, 1);
+		release_disk(&rig, 1);
+		g_assert_cmpint(cmd_reselect(&rig, &tag), ==, INT_RESELECTED);
+		g_assert_cmpint(tag, ==, 9);
+		g_assert_cmpint(cmd_resume(&rig, 1, &others), ==, INT_DONE);
+		g_assert_cmphex(cmd_status(&rig, 1), ==, SCSI_GOOD);
+	}
+	hostile_down(&rig);
+}
+
 /* 65be64e2bf: a script that waits for a word in memory is no error, however long it takes. */
 static void test_spin_on_memory(void)
 {
@@ -339,6 +374,7 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/hostile/CVE-2019-12068", test_endless_scripts);
 	hostile_add("/lsi/hostile/gitlab-84-305-552", test_data_without_request);
 	hostile_add("/lsi/hostile/CVE-2022-0216", test_two_cancels);
+	hostile_add("/lsi/hostile/CVE-2022-0216-others", test_cancel_of_others);
 	hostile_add("/lsi/hostile/65be64e2bf", test_spin_on_memory);
 	hostile_add("/lsi/hostile/3903edaf85", test_mismatch_stops);
 	hostile_add("/lsi/hostile/3903edaf85-inside-instruction", test_stop_inside_instruction);
