@@ -153,6 +153,8 @@ static void build(unsigned index, struct disks *disks)
 	struct pci_host host = { .loop = w.loop, .mem = w.mem };
 	struct pci_dev dev;
 
+	g_assert_nonnull(memchr(sd->driver, 0, sizeof(sd->driver)));
+	g_assert_nonnull(memchr(sd->id, 0, sizeof(sd->id)));
 	if (!cls)
 		return;
 	memset(w.state[index], 0, PCI_STATE_MAX);

@@ -470,11 +470,14 @@ def control():
            "empty": bytes([0, 0, 0, 2, 1]),
            "gone": bytes([0, 4, 0, 2, 1]),
            "spec": b"\1"}
+    device, disk = 112, 112 + 8 * 104       # offsets in struct launch_spec
     for name, at in {"magic": 0, "size": 8, "devices": 12, "disks": 16, "threads": 20,
-                     "driver": 24, "peer": 24 + 96, "device": 24 + 104 * 8,
-                     "unit": 24 + 104 * 8 + 8, "block-size": 24 + 104 * 8 + 24}.items():
+                     "sandbox": 24, "driver": device, "id": device + 32, "peer": device + 96,
+                     "disk": disk, "unit": disk + 8, "block-size": disk + 24}.items():
         out["spec-" + name] = b"\1\x03" + u16(at) + b"\xff" * 4
         out["spec-zero-" + name] = b"\1\x00" + u16(at) + b"\0"
+    out["spec-endless-driver"] = b"\1" + b"".join(b"\x0f" + u16(device + i) + b"x" * 16
+                                                  for i in (0, 16))
     return out
 
 

@@ -25,30 +25,54 @@ static void remember(unsigned i)
 	moment[i] = *rig.state;
 }
 
+#define AT 0x8000u
+#define MEM 0x9000u
+
+/* A script up to the moment that is to be remembered. */
+static void run_to(const void *messages, unsigned count, const void *cdb, unsigned cdb_len)
+{
+	struct prog p = prog_at(&rig, AT);
+
+	lsi_write(&rig, R_ISTAT0, 1, ISTAT0_SRST);
+	lsi_write(&rig, R_ISTAT0, 1, 0);
+	memcpy(rig.ram + MEM, messages, count);
+	put2(&p, S_SELECT_ATN(0), 0);
+	put2(&p, S_MOVE(PHASE_MSG_OUT, count), MEM);
+	if (cdb_len) {
+		memcpy(rig.ram + MEM + 64, cdb, cdb_len);
+		put2(&p, S_MOVE(PHASE_COMMAND, cdb_len), MEM + 64);
+	}
+	put2(&p, S_INT, 1);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+	g_assert_true(rig.state->bus.connected);
+}
+
 static void predecessor(void)
 {
-	struct cmd read = cmd_rw(0, 5, false, 3, 8), write = cmd_rw(1, 6, true, 3, 8);
+	static const uint8_t negotiation[] = { 0xc0, 1, 3, 1, 10, 31 };
+	static const uint8_t inquiry[] = { 0x12, 0, 0, 0, 36, 0 };
+	struct cmd read = cmd_rw(0, 5, false, 3, 8), write = cmd_rw(1, 6, true, 3, 1);
 
 	rig_up(&rig, &lsi53c895a_class);
 	host = rig.dev.host;
 	remember(0);
-	/* two disconnected commands */
+	/* two disconnected commands, the script waits for either, a timer runs */
 	rig.disk[0].hold = rig.disk[1].hold = true;
 	g_assert_cmpint(cmd_start(&rig, 0, &read), ==, INT_DISCONNECTED);
-	write.data_len = 512;
-	cmd_start(&rig, 1, &write);
-	remember(1);
-	/* in the middle of a data phase, the script stopped by a mismatch of lengths */
-	rig.disk[0].hold = rig.disk[1].hold = false;
-	read.tag = 7;
-	read.target = 1;
-	read.data_len = 100;
-	lsi_write(&rig, R_DSP, 4, cmd_build(&rig, 2, &read, NULL));
-	rig_pass(&rig, 3);
-	remember(2);
+	g_assert_cmpint(cmd_start(&rig, 1, &write), ==, INT_DISCONNECTED);
 	lsi_write(&rig, R_STIME1, 1, 0x0f);
 	lsi_write(&rig, R_DSP, 4, cmd_reselect_build(&rig));
 	rig_pass(&rig, 3);
+	g_assert_cmpint(rig.state->run, ==, RUN_WAIT_RESELECT);
+	remember(1);
+	rig.disk[0].hold = rig.disk[1].hold = false;
+	/* a message that nobody has taken yet; data that nobody has taken yet */
+	run_to(negotiation, sizeof(negotiation), NULL, 0);
+	g_assert_cmpuint(rig.state->bus.msg_in_len, ==, 5);
+	remember(2);
+	run_to(negotiation, 1, inquiry, sizeof(inquiry));
+	g_assert_cmpint(rig.state->bus.phase, ==, PHASE_DATA_IN);
 	remember(3);
 }
 
