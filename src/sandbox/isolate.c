@@ -350,6 +350,10 @@ int sandbox_drop_keeper(uint64_t keep, char *why)
 
 	if (!ret)
 		ret = drop_bounding(0);
+	/* Nobody keeps what he has not got: an ordinary user has none. */
+	for (unsigned cap = 0; cap < 64; cap++)
+		if (keep >> cap & 1 && !has_cap(cap))
+			keep &= ~(1ULL << cap);
 	return ret ? fail(why, "capability bounding set", ret) : finish_drop(keep, why);
 }
 

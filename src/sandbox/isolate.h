@@ -82,7 +82,7 @@ struct sandbox_limits {
 int sandbox_limit(const struct sandbox_limits *limits, char *why);
 
 /*
- * For the keeper: no capability but those of @keep (bits), no_new_privs, not dumpable.
+ * For the keeper: no capability but those of @keep (bits) that it has, no_new_privs, not dumpable.
  */
 int sandbox_drop_keeper(uint64_t keep, char *why);
 

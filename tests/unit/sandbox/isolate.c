@@ -120,6 +120,16 @@ static void body_drop_keeper(const void *opaque)
 	check(chroot("/") < 0);
 }
 
+/* An ordinary user has nothing to keep, which is no mistake. */
+static void body_drop_keeper_nobody(const void *opaque)
+{
+	char why[SANDBOX_WHY];
+
+	become_nobody();
+	check(sandbox_drop_keeper(1ULL << CAP_DAC_OVERRIDE, why) == 0);
+	check_dropped();
+}
+
 static void test_drop(void)
 {
 	static const uint64_t keeps[] = { 0, 1ULL << CAP_DAC_OVERRIDE };
@@ -131,6 +141,7 @@ static void test_drop(void)
 	expect(body_drop_off, NULL);
 	for (unsigned i = 0; i < G_N_ELEMENTS(keeps); i++)
 		expect(body_drop_keeper, &keeps[i]);
+	expect(body_drop_keeper_nobody, NULL);
 }
 
 /* ---- Limits ---- */
