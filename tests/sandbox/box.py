@@ -26,6 +26,7 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 USERS = {"root": (), "nobody": AS_NOBODY}
 LSI = "lsi53c895a,id=l0"
 IMAGE_SIZE = 1 << 20
+QEMU = os.environ.get("MPQEMU_QEMU", "qemu-system-x86_64")
 
 needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root: reads other users' processes")
 
@@ -111,13 +112,63 @@ KINDS = {
 }
 
 
+class Orchestrated:
+    """A remote behind stock QEMU, both started by mpqemu-orchestrate; in place of mpq.Remote."""
+
+    peers = (None,)     # one, which is QEMU's
+
+    def __init__(self, at, user):
+        argv = [*USERS[user], mpq.program("mpqemu-orchestrate"), "--",
+                mpq.program("mpqemu-remote"), "-machine", "x-remote", "-device", LSI,
+                *raw_disk(at.image()), "-object", "x-remote-object,id=r,devid=l0,fd=4", "---",
+                QEMU, "-object", "memory-backend-memfd,id=mem,size=128M", "-device",
+                "x-pci-proxy-dev,id=l0,socket=3", "-nodefaults", "-display", "none", "-S", "-accel",
+                "tcg", "-qtest", "stdio"]
+        self.log = tempfile.TemporaryFile()
+        self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=self.log, text=True, cwd="/")
+        self.ask("outl 0xcf8 0x80000000")       # an answer: QEMU has started, so has the remote
+        self.keeper = keeper_of(self.device_pid())
+        mpq.wait_for(lambda: status(self.keeper)["Seccomp"] == "2", "the keeper's filter")
+
+    def ask(self, line):
+        self.proc.stdin.write(line + "\n")
+        self.proc.stdin.flush()
+        answer = self.proc.stdout.readline()
+        if not answer.startswith("OK"):
+            raise AssertionError(f"{line}: {answer!r}; {self.said()}")
+
+    def device_pid(self):
+        return mpq.wait_for(lambda: device_below(self.proc.pid), "the device process")
+
+    def said(self):
+        return os.pread(self.log.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def finish(self):
+        self.proc.terminate()
+        self.proc.communicate(timeout=mpq.TIMEOUT)
+        return self.proc.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.proc.poll() is None:
+            self.finish()
+        self.log.close()
+
+
 @contextlib.contextmanager
 def remote(kind, user="root", extra=(), **kwargs):
     """A serving remote of that kind, whose first device has answered."""
+    if kind == "orchestrated":
+        with place() as at, Orchestrated(at, user) as it:
+            yield it
+        return
     with place() as at:
         devices, options = KINDS[kind](at)
         with mpq.Remote.start(devices, [*options, *extra], prefix=USERS[user], **kwargs) as it:
-            it.place = at
+            it.place, it.keeper = at, it.proc.pid
             serving(it)
             yield it
 
