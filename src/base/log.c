@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +115,12 @@ static void line_add_time(char *line, size_t *len)
 		 ts.tv_nsec / 1000);
 }
 
+/* What a terminal might take for a command. */
+static bool is_control(char c)
+{
+	return (unsigned char)c < ' ' || c == 0x7f;
+}
+
 static void line_begin(char *line, size_t *len, enum log_level level)
 {
 	if (log_state.timestamp)
@@ -141,14 +148,29 @@ static void write_lines(const void *lines, size_t len, unsigned long count)
 		log_state.told = log_state.lost;
 }
 
-void log_copy(const void *lines, unsigned long len)
+static unsigned long count_lines(const char *text, unsigned long len)
 {
-	const char *text = lines;
 	unsigned long count = 0;
 
 	for (unsigned long i = 0; i < len; i++)
 		count += text[i] == '\n';
-	write_lines(lines, len, count);
+	return count;
+}
+
+void log_copy(const char *lines, unsigned long len)
+{
+	char clean[PIPE_BUF];
+
+	if (len > sizeof(clean))
+		len = sizeof(clean);
+	for (unsigned long i = 0; i < len; i++)
+		clean[i] = lines[i] != '\n' && is_control(lines[i]) ? '?' : lines[i];
+	write_lines(clean, len, count_lines(clean, len));
+}
+
+void log_drop(const char *lines, unsigned long len)
+{
+	log_state.lost += count_lines(lines, len);
 }
 
 void log_vline(enum log_level level, const char *fmt, va_list ap)
@@ -162,7 +184,7 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 	line_begin(line, &len, level);
 	line_addv(line, &len, fmt, ap);
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+		if (is_control(line[i]))
 			line[i] = '?';
 	line[len++] = '\n';
 	write_lines(line, len, 1);

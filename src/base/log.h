@@ -50,10 +50,13 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 void log_signal(const char *text, uint64_t number, unsigned base);
 
 /*
- * Writes finished lines of another process as they are, at most PIPE_BUF bytes; like a line of
- * our own, they are lost, and counted, when the log fd does not take them at once.
+ * Writes finished lines of another process, at most PIPE_BUF bytes, control characters as '?'.
+ * Like a line of our own, they are lost when the log fd does not take them at once.
  */
-void log_copy(const void *lines, unsigned long len);
+void log_copy(const char *lines, unsigned long len);
+
+/* Counts such lines as lost. */
+void log_drop(const char *lines, unsigned long len);
 
 /* Lines lost so far because the log fd did not take them. */
 unsigned long log_lost(void);

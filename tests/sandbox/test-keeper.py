@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import box
-import lsi
+import lsidisk
 import mpq
 
 CAP_DAC_OVERRIDE = 1 << 1
@@ -51,6 +52,36 @@ class Facts(unittest.TestCase):
             theirs = {device[16], device[17]}
             self.assertEqual(len(theirs | {f"socket:[{i}]" for i in peers}), 4)
             self.assertFalse(theirs & set(box.fds(remote.proc.pid).values()))
+
+
+@box.needs_root
+class Flood(unittest.TestCase):
+    """A device process that was taken over writes what it likes into its log pipe."""
+
+    BURST, RATE = 256 << 10, 16 << 10
+
+    def test_flood(self):
+        """A bounded part of it goes through; what was lost is told, and the guest is served."""
+        line = b"x" * 99 + b"\n"
+        with box.remote("edu") as remote:
+            started = time.monotonic()
+            with open(f"/proc/{remote.device_pid()}/fd/3", "wb", buffering=0) as log:
+                for _ in range(400):
+                    log.write(line * 40)        # 1.6 MB
+            mpq.wait_for(lambda: len(remote.said()) > self.BURST // 2, "a part of the flood")
+            self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
+            limit = self.BURST + self.RATE * (time.monotonic() - started) + 4096
+            self.assertLess(len(remote.said()), limit)
+            remote.proc.terminate()
+            remote.wait()
+            self.assertRegex(remote.said(), r"\d+ log lines before the last were lost")
+
+    def test_escapes(self):
+        with box.remote("edu") as remote:
+            with open(f"/proc/{remote.device_pid()}/fd/3", "wb", buffering=0) as log:
+                log.write(b"\033]0;title\007 \177 \t end\n")
+            mpq.wait_for(lambda: "end" in remote.said(), "the line")
+            self.assertIn("?]0;title? ? ? end\n", remote.said())
 
 
 class Duties(unittest.TestCase):
@@ -111,19 +142,19 @@ class Held(Duties):
 
     def run_one(self, remote, ram, image):
         remote.peer.sync_sysmem([ram.region()])
-        disk = lsi.Disk(remote.peer, ram)
+        disk = lsidisk.Disk(remote.peer, ram)
         disk.ready()
         os.truncate(image, 0)
         disk.start([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], 512)
-        mpq.wait_for(lambda: "a request is held back" in remote.said() or
+        mpq.wait_for(lambda: " is held back" in remote.said() or
                      remote.proc.poll() is not None, "the keeper's line")
         self.assertIn(f"SIGUSR1 to pid {remote.proc.pid} tries again", remote.said())
         with open(image, "wb") as file:
             file.write(b"\xa5" * box.IMAGE_SIZE)
         remote.proc.send_signal(signal.SIGUSR1)
-        mpq.wait_for(lambda: disk.read(lsi.ISTAT0, 1) & 3, "the request's end")
-        self.assertEqual(ram.map[lsi.STATUS], 0)
-        self.assertEqual(ram.map[lsi.DATA:lsi.DATA + 512], b"\xa5" * 512)
+        mpq.wait_for(lambda: disk.read(lsidisk.ISTAT0, 1) & 3, "the request's end")
+        self.assertEqual(ram.map[lsidisk.STATUS], 0)
+        self.assertEqual(ram.map[lsidisk.DATA:lsidisk.DATA + 512], b"\xa5" * 512)
         remote.proc.terminate()
         self.ended(remote, mpq.EXIT_CLEAN, "terminating on")
 

@@ -79,7 +79,7 @@ static bool open_file(const struct remote_plan *plan, struct plan_image *in, str
 	return true;
 }
 
-/* QEMU looks what a -drive's file is, whatever its format: a block device has a driver of its own. */
+/* QEMU looks what a -drive's file is, whatever its format: block devices have their own driver. */
 static void find_protocol(struct plan_image *in)
 {
 	struct stat st;

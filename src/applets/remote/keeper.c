@@ -20,12 +20,16 @@
 #include "applets/remote/spawn.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "control/channel.h"
+#include "event/loop.h"
 
 /* One run of a device process. */
 struct launch {
 	struct spawn spawn;
 	int signal_fd;			/* owned */
+	uint64_t log_room;		/* bytes that may be copied now */
+	int64_t log_time;		/* of the last look, ns of loop_now() */
 	unsigned stop_signals;
 	bool ended;
 	int wait_status;
@@ -55,17 +59,40 @@ static int take_signals(struct launch *l)
 	return l->signal_fd < 0 ? -errno : 0;
 }
 
+/*
+ * A device process that was taken over shall not fill its host's disk: so many bytes at once, and
+ * so many a second.  What is too much is read and thrown away: its log never stops it.
+ */
+#define LOG_BURST (256 << 10)
+#define LOG_RATE (16 << 10)
+
+static bool log_allows(struct launch *l, unsigned bytes)
+{
+	int64_t now = loop_now();
+
+	l->log_room = min_u64(LOG_BURST, l->log_room + (now - l->log_time) / LOOP_MS * LOG_RATE /
+			      1000);
+	l->log_time = now;
+	if (bytes > l->log_room)
+		return false;
+	l->log_room -= bytes;
+	return true;
+}
+
 /* Copies what the device process logs; it is a line a write.  Returns false at the end. */
-static bool copy_log(int fd)
+static bool copy_log(struct launch *l)
 {
 	char buf[4096];
-	ssize_t n = read(fd, buf, sizeof(buf));
+	ssize_t n = read(l->spawn.log[0], buf, sizeof(buf));
 
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n <= 0)
 		return false;
-	log_copy(buf, n);
+	if (log_allows(l, n))
+		log_copy(buf, n);
+	else
+		log_drop(buf, n);
 	return true;
 }
 
@@ -182,7 +209,7 @@ static void watch(const struct keeper *k, struct launch *l)
 		}
 		if (p[WATCH_SIGNAL].revents)
 			on_signal(l);
-		if (p[WATCH_LOG].revents && !copy_log(p[WATCH_LOG].fd))
+		if (p[WATCH_LOG].revents && !copy_log(l))
 			p[WATCH_LOG].fd = -1;
 		if (p[WATCH_CONTROL].revents && !on_control(k, l))
 			p[WATCH_CONTROL].fd = -1;
@@ -212,7 +239,7 @@ static int exit_status(const struct launch *l)
 
 int keeper_run(const struct keeper *keeper)
 {
-	struct launch l = { .signal_fd = -1 };
+	struct launch l = { .signal_fd = -1, .log_room = LOG_BURST, .log_time = loop_now() };
 	int ret = take_signals(&l);
 
 	if (ret)
