@@ -63,8 +63,6 @@ ROWS = [
     Row("byte 1", [0x28, 0x2a, 0x2e, 0x2f, 0x12, 0xa8, 0xaa, 0xae, 0xaf, 0x88, 0x8a, 0x8e, 0x8f,
                    0x41, 0x93, 0x25], "good|05/../..", BAD_FIELD, has(1, 0xff), True,
         "protection, obsolete and reserved bits of byte 1 are refused (SBC-3); QEMU ignores them"),
-    Row("WRITE SAME of nothing", [0x41, 0x93], "good|05/../..", BAD_FIELD, lambda cdb: not any(
-        cdb[7:9] if cdb[0] == 0x41 else cdb[10:14]), True, "WSNZ (SBC-3 6.5.3)"),
     Row("range of SYNCHRONIZE CACHE, VERIFY", [0x35, 0x2f], "good|" + BAD_FIELD, BAD_RANGE, always,
         False, "an address beyond the last block is refused (SBC-3 5.26, 5.29)"),
     Row("BYTCHK", [0x2f], BAD_FIELD, "0e/1d/00|good", has(1, 0x06), True, "SBC-3 5.29"),
