@@ -168,7 +168,7 @@ int sandbox_pivot(void)
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
 	    chdir("/") < 0)
 		return -errno;
-	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOEXEC |
+	if (mount("none", "/", "none", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOEXEC |
 		  MS_NOSUID, NULL) < 0)
 		return -errno;
 	return 0;
@@ -188,7 +188,7 @@ bool sandbox_mount_refused(enum sandbox_level level, int err)
 
 int sandbox_private_mounts(void)
 {
-	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+	return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
 }
 
 int sandbox_mount_obstacle(int err, const char *what, char *why)
