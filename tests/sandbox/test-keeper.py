@@ -148,7 +148,7 @@ class Held(Duties):
         disk.start([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], 512)
         mpq.wait_for(lambda: " is held back" in remote.said() or
                      remote.proc.poll() is not None, "the keeper's line")
-        self.assertIn(f"SIGUSR1 to pid {remote.proc.pid} tries again", remote.said())
+        self.assertIn(f"at once on SIGUSR1 to pid {remote.proc.pid}", remote.said())
         with open(image, "wb") as file:
             file.write(b"\xa5" * box.IMAGE_SIZE)
         remote.proc.send_signal(signal.SIGUSR1)
