@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every row of the device's table of system calls is needed by something that is done here.
+"""Every row of the tables of system calls is needed by something that is done here.
 
-strace writes down what a device process calls once its filter is loaded; sandbox-rules, built from
-the same table, counts which rows that needs.
+strace writes down what a device process and its keeper call once their filters are loaded;
+sandbox-rules, built from the same tables, counts which rows that needs.
 """
 import contextlib
 import os
@@ -26,10 +26,23 @@ EXCUSES = [
 ]
 
 
-class Trace:
-    """What device processes have called, over several runs."""
+KEEPER_EXCUSES = [
+    ("clock_gettime", "", "the vDSO answers, unless the clock source has none"),
+    ("restart_syscall", "", "strace stops a process in another way"),
+    ("", "monitor", "test-onerror.py has a monitor"),
+    ("futex", "", "only the first time that a library sets itself up (pthread_once wakes)"),
+    ("brk", "", "only when the heap has no room, or too much"),
+    ("mmap", "", "only when the heap has no room"),
+    ("munmap", "", "only when the heap has too much"),
+]
 
-    def __init__(self):
+
+class Trace:
+    """What device processes, or their keepers, have called, over several runs."""
+
+    def __init__(self, table="device"):
+        self.table = table
+        self.excuses = {"device": EXCUSES, "keeper": KEEPER_EXCUSES}[table]
         self.counts = {}        # (call, limits, why) -> how many calls needed the row
         self.forbidden = []
 
@@ -53,12 +66,16 @@ class Trace:
             arena = (hidden[0], (hidden[0] + hidden[1]) // 2)
             yield remote
         with open(path, encoding="utf-8") as file:
-            self.count(calls(file.read()), arena)
+            text = file.read()
+        if self.table == "device":
+            self.count(calls(text), hex(arena[0]), hex(arena[1] - arena[0]))
+        else:
+            self.count(keeper_calls(text), str(remote.device))
 
-    def count(self, lines, arena):
-        done = subprocess.run([mpq.program("tests/sandbox/sandbox-rules"), "device", hex(arena[0]),
-                               hex(arena[1] - arena[0])], input="\n".join(lines) + "\n", text=True,
-                              stdout=subprocess.PIPE, check=True, timeout=mpq.TIMEOUT)
+    def count(self, lines, *env):
+        done = subprocess.run([mpq.program("tests/sandbox/sandbox-rules"), self.table, *env],
+                              input="\n".join(lines) + "\n", text=True, stdout=subprocess.PIPE,
+                              check=True, timeout=mpq.TIMEOUT)
         for line in done.stdout.splitlines():
             count, *row = line.split("\t")
             if count == "forbidden":
@@ -69,7 +86,24 @@ class Trace:
 
     def needless(self):
         return [row for row, count in self.counts.items() if not count and not any(
-            row[0] == call and part in row[2] for call, part, _ in EXCUSES)]
+            call in ("", row[0]) and part in row[2] for call, part, _ in self.excuses)]
+
+
+LOADED = re.compile(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$")
+
+
+def call(line):
+    """"name arg arg" of a line of strace's; None for one that goes on with another."""
+    found = re.match(r"(\w+)\(([^)<]*)", line)
+    return " ".join([found[1], *re.findall(r"0x[0-9a-f]+|\b\d+", found[2])]) if found else None
+
+
+def keeper_calls(text):
+    """What the first process called under the filter."""
+    lines = [line.split(None, 1) for line in text.splitlines()]
+    own = [rest for pid, rest in lines if pid == lines[0][0]]
+    loaded = [i for i, rest in enumerate(own) if LOADED.match(rest)][-1]
+    return [name for name in map(call, own[loaded + 1:]) if name]
 
 
 def calls(text):
@@ -85,12 +119,10 @@ def calls(text):
             others.discard(pid)
         if pid in others or device is None:
             continue
-        if pid == device and re.match(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$", rest):
+        if pid == device and LOADED.match(rest):
             loaded = True
-            continue
-        found = re.match(r"(\w+)\(([^)<]*)", rest)
-        if loaded and found and not rest.startswith("<..."):
-            names.append(" ".join([found[1], *re.findall(r"0x[0-9a-f]+|\b\d+", found[2])]))
+        elif loaded and call(rest):
+            names.append(call(rest))
     return names
 
 
@@ -234,12 +266,68 @@ class Rules(unittest.TestCase):
         self.assertGreater(sum(trace.counts.values()), 1000)
 
 
+def keeper_ready(remote):
+    keeper = box.keeper_of(remote.device)
+    mpq.wait_for(lambda: box.status(keeper)["Seccomp"] == "2", "the keeper's filter")
+    return keeper
+
+
+def twice(remote, at):
+    """A device process that hangs, and is killed at the second signal."""
+    keeper = keeper_ready(remote)
+    os.kill(remote.device, signal.SIGSTOP)
+    os.kill(keeper, signal.SIGTERM)
+    mpq.wait_for(lambda: "terminating on" in remote.said(), "the first signal")
+    os.kill(keeper, signal.SIGTERM)
+    remote.peer.ended()
+
+
+def daemon_dies(remote, at):
+    keeper = keeper_ready(remote)
+    for child in box.children(keeper):
+        if "storage" in box.proc(child, "comm"):
+            os.kill(child, signal.SIGKILL)
+    mpq.wait_for(lambda: "storage daemon has ended" in remote.said(), "the keeper's line")
+
+
+def daemon_hangs(remote, at):
+    keeper = keeper_ready(remote)
+    for child in box.children(keeper):
+        if "storage" in box.proc(child, "comm"):
+            os.kill(child, signal.SIGSTOP)
+    twice(remote, at)
+
+
+@box.needs_root
+class KeeperRules(unittest.TestCase):
+    def test_every_row_is_needed(self):
+        for program in ("strace", "qemu-storage-daemon"):
+            if not shutil.which(program):
+                self.skipTest(f"{program} is not installed")
+        trace = Trace("keeper")
+        with box.place() as at:
+            image = at.path("disk.qcow2")
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+            disk_of_daemon = ["-drive", f"id=d0,file={image},if=none,format=qcow2", "-device",
+                              "scsi-hd,id=s0,drive=d0"]
+            runs = [(["edu,id=e0"], ["-pidfile", at.path("pid"), "-msg", "timestamp=on"], attack),
+                    (["edu,id=e0"], [], terminate), (["edu,id=e0"], [], twice),
+                    ([box.LSI], disk_of_daemon, lambda remote, at: keeper_ready(remote)),
+                    ([box.LSI], disk_of_daemon, daemon_dies),
+                    ([box.LSI], disk_of_daemon, daemon_hangs)]
+            for devices, extra, part in runs:
+                with trace.remote(at, devices, extra) as remote:
+                    part(remote, at)
+        self.assertEqual(trace.forbidden, [], "calls that the table does not allow")
+        self.assertEqual(trace.needless(), [], "rows that nothing needed")
+
+
 class Judge(unittest.TestCase):
     """The test of the test: sandbox-rules counts what needs a row, and nothing else."""
 
     def count(self, lines):
         trace = Trace()
-        trace.count(lines, (1 << 45, (1 << 45) + (1 << 40)))
+        trace.count(lines, hex(1 << 45), hex(1 << 40))
         return trace
 
     def test_nothing_called(self):
