@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a serving device process is, as the kernel tells it to others."""
+import fcntl
 import os
 import re
 import shutil
@@ -161,6 +162,39 @@ class Facts(unittest.TestCase):
     def test_images_are_not_mapped(self, remote, pid, user):
         for _, _, prot, name in box.mappings(pid):
             self.assertFalse(name.startswith("/") and "s" in prot and "memfd" not in name, name)
+
+
+@box.needs_root
+class Modes(unittest.TestCase):
+    """How its fds are open: what is to be read only cannot be written by it either."""
+
+    ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+
+    def access(self, pid, number):
+        return int(re.search(r"^flags:\s*(\d+)", box.proc(pid, f"fdinfo/{number}"), re.M)[1],
+                   8) & self.ACCESS
+
+    def test_images(self):
+        slot = box.slots()["IMAGE"]
+        for options, mode in ((",readonly=on", os.O_RDONLY), ("", os.O_RDWR)):
+            with self.subTest(options), box.place() as at:
+                with mpq.Remote.start([box.LSI], box.raw_disk(at.image(), options=options)) as it:
+                    box.serving(it)
+                    self.assertEqual(self.access(it.device_pid(), slot), mode)
+                    self.assertEqual(it.finish(), mpq.EXIT_CLEAN, it.said())
+
+    def test_log_and_spec(self):
+        """The log is a pipe's writing end; the launch spec is sealed, for the keeper as well."""
+        slot = box.slots()
+        with box.remote("edu") as remote:
+            pid = remote.device_pid()
+            for name in ("STDERR", "LOG"):
+                self.assertEqual(self.access(pid, slot[name]), os.O_WRONLY, name)
+            with open(f"/proc/{pid}/fd/{slot['SPEC']}", "rb") as file:
+                seals = fcntl.fcntl(file, fcntl.F_GET_SEALS)
+            want = (fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW |
+                    fcntl.F_SEAL_SEAL)
+            self.assertEqual(seals & want, want)
 
 
 @box.needs_root
