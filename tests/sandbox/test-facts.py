@@ -36,7 +36,7 @@ def each(test):
     def run(self):
         kinds = [(kind, user) for user in box.USERS for kind in KINDS]
         if shutil.which(box.QEMU):
-            kinds.append(("orchestrated", "root"))
+            kinds += [("orchestrated", user) for user in box.USERS]
         for kind, user in kinds:
             with self.subTest(user=user, kind=kind), box.remote(kind, user) as remote:
                 test(self, remote, remote.device_pid(), user)
