@@ -50,6 +50,7 @@ struct filter_env box_env(unsigned features)
 			[FILTER_POOL] = one(9),
 			[FILTER_ARENA] = { ~(BOX_ARENA_SIZE - 1), BOX_ARENA },
 			[FILTER_CHILD] = one(0x7ffffffe),	/* no process has that number */
+			[FILTER_SELF] = one(2),
 			[FILTER_MONITOR] = one(10),
 		},
 		.arena_size = BOX_ARENA_SIZE, .features = features,

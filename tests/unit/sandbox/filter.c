@@ -240,6 +240,19 @@ static void test_agree_keeper(void)
 	for (unsigned features = 0; features < 64; features += FILTER_DAEMON)
 		check_agree(&filter_keeper, features);
 }
+
+/* Loaded as the others are: what a daemon is answered in place of SIGSYS is not compared here. */
+static void test_agree_storage(void)
+{
+	static const unsigned features[] = {
+		0, FILTER_OFFLINE, FILTER_UNIX, FILTER_INET, FILTER_VSOCK, ALL_FEATURES,
+	};
+
+	if (box_no_filter())
+		return;
+	for (unsigned i = 0; i < G_N_ELEMENTS(features); i++)
+		check_agree(&filter_storage, features[i]);
+}
 #endif
 
 /* ---- The tables themselves ---- */
@@ -270,7 +283,9 @@ static void check_row(const struct filter_rule *rule, const struct filter_env *e
 
 static void test_rows(void)
 {
-	static const struct filter_table *const tables[] = { &filter_device, &filter_keeper };
+	static const struct filter_table *const tables[] = {
+		&filter_device, &filter_keeper, &filter_storage,
+	};
 	struct filter_env env = box_env(UINT32_MAX);
 
 	for (unsigned t = 0; t < G_N_ELEMENTS(tables); t++)
@@ -318,6 +333,7 @@ int main(int argc, char **argv)
 #ifdef __x86_64__
 	g_test_add_func("/sandbox/filter/agree/device", test_agree_device);
 	g_test_add_func("/sandbox/filter/agree/keeper", test_agree_keeper);
+	g_test_add_func("/sandbox/filter/agree/storage", test_agree_storage);
 #endif
 	g_test_add_func("/sandbox/filter/rows", test_rows);
 	g_test_add_func("/sandbox/filter/budget", test_budget);
