@@ -230,7 +230,7 @@ int sandbox_enter_root(enum sandbox_level level, struct sandbox_status *status, 
 
 /* ---- No rights ---- */
 
-static bool has_cap(unsigned cap)
+bool sandbox_has_cap(unsigned cap)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
@@ -260,7 +260,7 @@ static int set_caps(uint64_t caps, uint64_t inheritable)
 /* Needs CAP_SETPCAP; a process without it has nothing to lose here: no_new_privs holds. */
 static int drop_bounding(uint64_t keep)
 {
-	if (!has_cap(CAP_SETPCAP))
+	if (!sandbox_has_cap(CAP_SETPCAP))
 		return 0;
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
@@ -276,7 +276,7 @@ static int drop_ambient(void)
 /* Root becomes nobody, where it may; in a namespace of one user there is nobody else. */
 static int drop_root(void)
 {
-	if (geteuid() != 0 || !has_cap(CAP_SETUID) || !has_cap(CAP_SETGID))
+	if (geteuid() != 0 || !sandbox_has_cap(CAP_SETUID) || !sandbox_has_cap(CAP_SETGID))
 		return 0;
 	if (setgroups(0, NULL) < 0 && errno != EPERM)
 		return -errno;
@@ -352,7 +352,7 @@ int sandbox_drop_keeper(uint64_t keep, char *why)
 		ret = drop_bounding(0);
 	/* Nobody keeps what he has not got: an ordinary user has none. */
 	for (unsigned cap = 0; cap < 64; cap++)
-		if (keep >> cap & 1 && !has_cap(cap))
+		if (keep >> cap & 1 && !sandbox_has_cap(cap))
 			keep &= ~(1ULL << cap);
 	return ret ? fail(why, "capability bounding set", ret) : finish_drop(keep, why);
 }
@@ -378,11 +378,11 @@ int sandbox_drop_program(uint64_t keep, char *why)
 	int ret = drop_ambient();
 
 	for (unsigned cap = 0; keep >> cap; cap++)
-		if (!has_cap(cap))
+		if (!sandbox_has_cap(cap))
 			keep &= ~(1ULL << cap);
 	/* Who may not change the sets that execve() looks at has nothing to keep. */
 	if (!ret)
-		ret = has_cap(CAP_SETPCAP) ? keep_ambient(keep) : set_caps(0, 0);
+		ret = sandbox_has_cap(CAP_SETPCAP) ? keep_ambient(keep) : set_caps(0, 0);
 	if (ret)
 		return fail(why, "capabilities", ret);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

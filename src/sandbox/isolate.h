@@ -65,6 +65,9 @@ int sandbox_enter_root(enum sandbox_level level, struct sandbox_status *status, 
 /* Before any other thread is there: Landlock is a thread's. */
 int sandbox_drop(enum sandbox_level level, struct sandbox_status *status, char *why);
 
+/* Is the capability of that number in effect? */
+bool sandbox_has_cap(unsigned cap);
+
 /*
  * For a program of others that is executed next: the capabilities of @keep (bits; those that are
  * not there are left out), which nothing can add to, and no_new_privs.

@@ -227,7 +227,7 @@ bool storage_jail_make(enum sandbox_level level, const struct storage_graph *gra
 	struct storage_jail jail = {
 		.level = level, .ruleset = -1, .features = graph->features,
 		.share = SANDBOX_SHARE_USERS | (network ? SANDBOX_SHARE_NET : 0),
-		.keep = geteuid() == 0 ? 1ULL << CAP_DAC_OVERRIDE : 0,
+		.keep = sandbox_has_cap(CAP_DAC_OVERRIDE) ? 1ULL << CAP_DAC_OVERRIDE : 0,
 		.binds = g_array_new(FALSE, TRUE, sizeof(struct sandbox_bind)),
 		.cwd = g_get_current_dir(),
 	};
