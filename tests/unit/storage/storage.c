@@ -7,12 +7,11 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <grp.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -314,6 +313,47 @@ static void expect_usable_everywhere(const char *options)
 	}
 }
 
+/* What the kernel says of our only child: @file of its /proc, or where the link leads to. */
+static char *child_proc(const char *file)
+{
+	g_autofree char *list = g_strdup_printf("/proc/self/task/%d/children", getpid());
+	g_autofree char *pid = NULL, *path = NULL;
+	char *text;
+
+	g_assert_true(g_file_get_contents(list, &pid, NULL, NULL));
+	path = g_strdup_printf("/proc/%s/%s", g_strstrip(pid), file);
+	text = g_file_read_link(path, NULL);
+	if (!text)
+		g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	return text;
+}
+
+/* The real daemon, seen from outside while it serves. */
+static void test_inside(void)
+{
+	static const char *const namespaces[] = { "user", "mnt", "pid", "net", "ipc", "uts",
+						  "cgroup" };
+	g_autofree char *status = NULL;
+	struct fixture f;
+
+	make_chain();
+	open_images(&f, "file=top.qcow2");
+	status = child_proc("status");
+	g_assert_nonnull(strstr(status, "\nNoNewPrivs:\t1\n"));
+	g_assert_nonnull(strstr(status, "\nSeccomp:\t2\n"));
+	g_assert_nonnull(strstr(status, geteuid() ? "\nCapBnd:\t0000000000000000\n" :
+				"\nCapBnd:\t0000000000000002\n"));
+	/* It is not dumpable: nobody but root may look. */
+	for (size_t i = 0; geteuid() == 0 && i < G_N_ELEMENTS(namespaces); i++) {
+		g_autofree char *file = g_strdup_printf("ns/%s", namespaces[i]);
+		g_autofree char *own = g_strdup_printf("/proc/self/%s", file);
+		g_autofree char *ours = g_file_read_link(own, NULL), *its = child_proc(file);
+
+		g_assert_cmpstr(ours, !=, its);
+	}
+	finish(&f);
+}
+
 /* No sandbox has an io_uring: who asks for one gets threads. */
 static void test_levels(void)
 {
@@ -367,7 +407,7 @@ static void test_secret_file(void)
 static void test_other_user(void)
 {
 	if (geteuid() != 0) {
-		g_test_skip("not root");
+		g_test_skip("needs root: gives files to another user");
 		return;
 	}
 	make_chain();
@@ -383,7 +423,7 @@ static void test_block_device(void)
 
 	g_assert_true(sh("rm -f img; qemu-img create -f qcow2 img 4M; truncate -s 8M img"));
 	if (!sh("losetup -f --show img >loop")) {
-		g_test_skip("no loop device can be made here");
+		g_test_skip("needs root, and a host that lets it make a loop device");
 		return;
 	}
 	g_assert_true(g_file_get_contents("loop", &name, NULL, NULL));
@@ -395,29 +435,16 @@ static void test_block_device(void)
 	expect_usable_everywhere(options);
 }
 
-/* `nbdkit file @image` on a TCP port of 127.0.0.1, which is there before the server is. */
+/* `nbdkit file @image` on a TCP port of 127.0.0.1: the first one that is free. */
 static int serve_tcp(const char *image)
 {
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t len = sizeof(addr);
-	autofd fd = socket(AF_INET, SOCK_STREAM, 0);
-	pid_t pid;
+	g_autofree char *port = NULL;
 
-	g_assert_cmpint(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
-	g_assert_cmpint(listen(fd, 8), ==, 0);
-	g_assert_cmpint(getsockname(fd, (struct sockaddr *)&addr, &len), ==, 0);
-	pid = fork();
-	if (pid == 0) {
-		/* sd_listen_fds(3); the server is no child of ours */
-		dup2(fd, 3);
-		execlp("sh", "sh", "-c", "LISTEN_FDS=1 sh -c 'LISTEN_PID=$$ exec nbdkit -f file "
-		       "\"$0\"' \"$0\" >nbdkit.out 2>&1 & echo $! >tcp.pid", image, NULL);
-		_exit(127);
-	}
-	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
-	return ntohs(addr.sin_port);
+	g_assert_true(sh("rm -f port; for port in $(seq %d 100 65000); do "
+			 "if nbdkit -i 127.0.0.1 -p $port -P tcp.pid file %s; then "
+			 "echo $port >port; break; fi; done", 20000 + getpid() % 100, image));
+	g_assert_true(g_file_get_contents("port", &port, NULL, NULL));
+	return atoi(port);
 }
 
 /* A format on top of a server: the daemon has a network then, or that one socket. */
@@ -548,6 +575,32 @@ static bool has_pidfd(void)
 	return fd >= 0;
 }
 
+static void add_tests(void)
+{
+	g_test_add_func("/storage/refused", test_refused);
+	g_test_add_func("/storage/jail", test_jail);
+	g_test_add_func("/storage/locked", test_locked);
+	g_test_add_func("/storage/daemon-killed", test_daemon_killed);
+	g_test_add_func("/storage/chain", test_chain);
+	g_test_add_func("/storage/nbd-direct", test_nbd_direct);
+	g_test_add_func("/storage/other-user", test_other_user);
+	g_test_add_func("/storage/block-device", test_block_device);
+}
+
+/* Those in which it makes a difference who the user is. */
+static void add_sandbox_tests(void)
+{
+	g_test_add_func("/storage/keeper-killed", test_keeper_killed);
+	g_test_add_func("/storage/readonly", test_readonly);
+	g_test_add_func("/storage/other-formats", test_other_formats);
+	g_test_add_func("/storage/sandbox/inside", test_inside);
+	g_test_add_func("/storage/sandbox/levels", test_levels);
+	g_test_add_func("/storage/sandbox/no-module", test_no_module);
+	g_test_add_func("/storage/sandbox/paths", test_paths);
+	g_test_add_func("/storage/sandbox/secret-file", test_secret_file);
+	g_test_add_func("/storage/sandbox/nbd-below", test_nbd_below);
+}
+
 static void become_nobody(void)
 {
 	const gid_t nobody = 65534;
@@ -579,22 +632,9 @@ int main(int argc, char **argv)
 	} else if (!has_pidfd()) {
 		g_test_add_func("/storage/no-pidfd", test_no_pidfd);
 	} else {
-		g_test_add_func("/storage/refused", test_refused);
-		g_test_add_func("/storage/jail", test_jail);
-		g_test_add_func("/storage/locked", test_locked);
-		g_test_add_func("/storage/keeper-killed", test_keeper_killed);
-		g_test_add_func("/storage/daemon-killed", test_daemon_killed);
-		g_test_add_func("/storage/chain", test_chain);
-		g_test_add_func("/storage/readonly", test_readonly);
-		g_test_add_func("/storage/other-formats", test_other_formats);
-		g_test_add_func("/storage/nbd-direct", test_nbd_direct);
-		g_test_add_func("/storage/sandbox/levels", test_levels);
-		g_test_add_func("/storage/sandbox/no-module", test_no_module);
-		g_test_add_func("/storage/sandbox/paths", test_paths);
-		g_test_add_func("/storage/sandbox/secret-file", test_secret_file);
-		g_test_add_func("/storage/sandbox/other-user", test_other_user);
-		g_test_add_func("/storage/sandbox/block-device", test_block_device);
-		g_test_add_func("/storage/sandbox/nbd-below", test_nbd_below);
+		if (geteuid() == 0 || argc < 2)
+			add_tests();
+		add_sandbox_tests();
 	}
 	ret = g_test_run();
 	g_assert_cmpint(chdir("/"), ==, 0);
