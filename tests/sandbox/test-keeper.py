@@ -107,13 +107,16 @@ class Signals(Duties):
             self.ended(remote, mpq.EXIT_CLEAN, "terminating on signal 15 from pid ")
 
     def test_second(self):
-        """A device process that hangs is killed at the second signal."""
-        with box.remote("edu") as remote:
-            os.kill(remote.device_pid(), signal.SIGSTOP)
-            remote.proc.terminate()
-            mpq.wait_for(lambda: "terminating on" in remote.said(), "the first signal")
-            remote.proc.terminate()
-            self.ended(remote, 128 + signal.SIGKILL, "terminating at once on a second signal 15")
+        """A device process that hangs is killed at the second signal, though it is nobody's."""
+        for level in ("strict", "seccomp-only"):
+            with self.subTest(level=level), \
+                    box.remote("edu", "root", [f"--sandbox={level}"]) as remote:
+                os.kill(remote.device_pid(), signal.SIGSTOP)
+                remote.proc.terminate()
+                mpq.wait_for(lambda: "terminating on" in remote.said(), "the first signal")
+                remote.proc.terminate()
+                self.ended(remote, 128 + signal.SIGKILL,
+                           "terminating at once on a second signal 15")
 
     def test_others_are_the_end(self):
         """What it does not wait for has the usual effect."""

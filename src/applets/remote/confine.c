@@ -165,6 +165,23 @@ int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 	return 0;
 }
 
+/* The keeper's last capabilities. */
+static uint64_t keeper_caps(const struct launch_spec *spec, unsigned features)
+{
+	uint64_t caps = 0;
+
+	/* The pid file may stand in a folder of another user's. */
+	if (features & FILTER_PIDFILE)
+		caps |= 1ULL << CAP_DAC_OVERRIDE;
+	/*
+	 * Root's device process is nobody's.  Whose user namespace it is in may kill it all the
+	 * same (capabilities(7)); where it has none, that takes a right, at what the filter allows.
+	 */
+	if (spec->sandbox != SANDBOX_STRICT && geteuid() == 0)
+		caps |= 1ULL << CAP_KILL;
+	return caps;
+}
+
 int confine_keeper(const struct launch_spec *spec, int child, unsigned features, int monitor)
 {
 	struct filter_env env = { .features = features };
@@ -178,8 +195,7 @@ int confine_keeper(const struct launch_spec *spec, int child, unsigned features,
 		env.features |= FILTER_QMP;
 		env.set[FILTER_MONITOR] = one(monitor);
 	}
-	/* The pid file may stand in a folder of another user's. */
-	ret = sandbox_drop_keeper(features & FILTER_PIDFILE ? 1ULL << CAP_DAC_OVERRIDE : 0, why);
+	ret = sandbox_drop_keeper(keeper_caps(spec, features), why);
 	if (ret)
 		return refuse(spec, ret, why);
 	ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
