@@ -158,6 +158,35 @@ static void test_block_move_over_borders(void)
 	hostile_down(&rig);
 }
 
+/*
+ * The last bytes of a window go into the script RAM: with them the window is over, and its buffer
+ * has the next one's bytes already when they are written.
+ */
+static void test_window_ends_in_own_ram(void)
+{
+	const uint8_t *disk;
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	disk = rig.disk[0].data;
+	memcpy(rig.ram + MEM, "\x80", 1);
+	memcpy(rig.ram + MEM + 32, (uint8_t[10]){ 0x28, [7] = 1 }, 10);
+	put2(&p, S_SELECT_ATN(0), 0);
+	put2(&p, S_MOVE(PHASE_MSG_OUT, 1), MEM);
+	put2(&p, S_MOVE(PHASE_COMMAND, 10), MEM + 32);
+	put2(&p, S_MOVE(PHASE_DATA_IN, 65536 - 4096), 0x400000);
+	put2(&p, S_MOVE(PHASE_DATA_IN, 4096), RIG_SRAM);
+	put2(&p, S_MOVE(PHASE_DATA_IN, 65536 - 2048), 0x410000);
+	put2(&p, S_MOVE(PHASE_DATA_IN, 2048), RIG_SRAM + 4096);
+	put2(&p, S_INT, 1);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+	g_assert_cmpmem(rig.state->ram, 4096, disk + 65536 - 4096, 4096);
+	g_assert_cmpmem(rig.state->ram + 4096, 2048, disk + 131072 - 2048, 2048);
+	hostile_down(&rig);
+}
+
 /* Messages, command block and status across the border of the registers, and a table there. */
 static void test_small_phases_over_borders(void)
 {
@@ -324,6 +353,7 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/hostile/gitlab-4088", test_random_scripts);
 	hostile_add("/lsi/hostile/gitlab-3677-memory-move", test_memory_move_over_borders);
 	hostile_add("/lsi/hostile/gitlab-3677-block-move", test_block_move_over_borders);
+	hostile_add("/lsi/hostile/gitlab-3677-window-end", test_window_ends_in_own_ram);
 	hostile_add("/lsi/hostile/gitlab-3677-small-phases", test_small_phases_over_borders);
 	hostile_add("/lsi/hostile/gitlab-3677-all-forms", test_block_move_forms_into_registers);
 	hostile_add("/lsi/hostile/gitlab-3677-bar-moves", test_bar_moves_under_a_move);

@@ -21,7 +21,7 @@ static const uint32_t addrs[] = { 0, 1, MEM, RIG_RAM - 1, RIG_RAM, RIG_REGS - 1,
 static void run(struct rig *rig, struct prog *p)
 {
 	wr32(rig, R_DSP, p->start);
-	rig_pass(rig, 4);
+	rig_pass(rig, 6);
 	*p = prog_at(rig, AT);
 }
 
@@ -38,6 +38,8 @@ static void put_way(struct prog *p, unsigned phase)
 {
 	bool write = phase == PHASE_DATA_OUT;
 
+	/* without DiscPriv: the target keeps the bus while the disk works */
+	p->rig->ram[MEM] = 0x80;
 	memcpy(p->rig->ram + MEM + 32, (uint8_t[10]){ write ? 0x2a : 0x28, [8] = 4 }, 10);
 	put2(p, S_SELECT_ATN(0), 0);
 	if (phase != PHASE_MSG_OUT)
@@ -94,6 +96,39 @@ static void test_tables(void)
 		put2(&p, S_SELECT_ATN(0) | 0x02000000 | (off & 0xffff), 0);
 		put2(&p, S_INT, 1);
 		run(&rig, &p);
+		again(&rig);
+	}
+	hostile_down(&rig);
+}
+
+/* The selector of a table entry (manual table 5.1): there are 22, and five bits to name one. */
+static void test_selectors(void)
+{
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	for (unsigned i = 0; i < 32 * 16; i++) {
+		uint8_t high = i / 16, ccntl1 = i & 15;
+		bool named = ccntl1 & CCNTL1_EN64TIBMV && !(ccntl1 & CCNTL1_64TIMOD);
+		unsigned dstat;
+
+		for (unsigned reg = R_SCRATCHC; reg < R_DNAD64; reg += 4)
+			wr32(&rig, reg, 0);
+		wr8(&rig, R_CCNTL1, ccntl1 & ~CCNTL1_EN64DBMV);
+		wr32(&rig, R_DSA, MEM + 0x100);
+		put_le32(rig.ram + MEM + 0x100, (uint32_t)high << 24 | 4);
+		put_le32(rig.ram + MEM + 0x104, MEM + 0x200);
+		put_way(&p, PHASE_DATA_IN);
+		put2(&p, S_MOVE(PHASE_DATA_IN, 0) | S_TABLE, 0);
+		put2(&p, S_INT, 1);
+		run(&rig, &p);
+		rig_settle(&rig);
+		dstat = take_irq(&rig).dstat;
+		if (named)
+			g_assert_cmphex(dstat, ==, high > 0x15 ? DSTAT_IID : DSTAT_SIR);
+		else
+			g_assert_cmphex(dstat & DSTAT_IID, ==, 0);
 		again(&rig);
 	}
 	hostile_down(&rig);
@@ -210,6 +245,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	hostile_add("/lsi/hostile/gitlab-4088-block-moves", test_block_moves);
 	hostile_add("/lsi/hostile/gitlab-4088-tables", test_tables);
+	hostile_add("/lsi/hostile/gitlab-4088-selectors", test_selectors);
 	hostile_add("/lsi/hostile/gitlab-4088-memory-moves", test_memory_moves);
 	hostile_add("/lsi/hostile/gitlab-4088-load-store", test_load_store);
 	hostile_add("/lsi/hostile/gitlab-4088-fetches", test_fetches);

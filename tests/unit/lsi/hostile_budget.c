@@ -138,6 +138,28 @@ static void test_messages_cost(void)
 	hostile_down(&rig);
 }
 
+/* A window that comes when nearly all of a slice is used up is moved in two. */
+static void test_window_at_the_end_of_a_slice(void)
+{
+	struct rig rig;
+	struct prog p;
+
+	hostile_up(&rig, &p);
+	memcpy(rig.ram + MEM, "\x80", 1);
+	memcpy(rig.ram + MEM + 32, (uint8_t[10]){ 0x28, [8] = 128 }, 10);
+	put2(&p, S_SELECT_ATN(0), 0);
+	put2(&p, S_MOVE(PHASE_MSG_OUT, 1), MEM);
+	put2(&p, S_MOVE(PHASE_COMMAND, 10), MEM + 32);
+	put2(&p, S_NOT(S_JUMP) | S_WHEN(PHASE_DATA_IN), AT);
+	put3(&p, S_COPY(LSI_SLICE_BYTES - LSI_CHUNK), 0x100000, 0x200000);
+	put2(&p, S_MOVE(PHASE_DATA_IN, 65536), 0x400000);
+	put2(&p, S_INT, 1);
+	prog_run(&p);
+	g_assert_cmphex(take_irq(&rig).dstat, ==, DSTAT_SIR);
+	g_assert_cmpmem(rig.ram + 0x400000, 65536, rig.disk[0].data, 65536);
+	hostile_down(&rig);
+}
+
 /* Instructions that end with a fault are no way to do more of them. */
 static void test_guest_errors_are_counted_once_a_start(void)
 {
@@ -162,6 +184,7 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/hostile/giant-moves", test_giant_moves);
 	hostile_add("/lsi/hostile/register-accesses-cost", test_register_accesses_cost);
 	hostile_add("/lsi/hostile/messages-cost", test_messages_cost);
+	hostile_add("/lsi/hostile/window-at-slice-end", test_window_at_the_end_of_a_slice);
 	hostile_add("/lsi/hostile/guest-errors", test_guest_errors_are_counted_once_a_start);
 	return g_test_run();
 }

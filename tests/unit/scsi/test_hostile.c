@@ -78,6 +78,8 @@ static void test_reserved_groups(void)
 static void test_mode_select_all_pages(void)
 {
 	uint8_t list[4 + 64] = { 0 };
+	struct scsi_command cmd = rig_cdb("15 10 00 00 00 00");
+	uint8_t now[256];
 	struct rig rig;
 
 	rig_up(&rig);
@@ -88,6 +90,18 @@ static void test_mode_select_all_pages(void)
 	}
 	list[4] = 0x7f;
 	rig_fails(&rig, "15 10 00 00 44 00", list, sizeof(list), 0x052600);
+	/* each page's own bytes under that number, so that nothing else is wrong with it */
+	rig_good(&rig, "1a 08 3f 00 ff 00", now, sizeof(now), 4 + 12 + 24 + 32 + 20 + 12 + 12);
+	for (unsigned at = 4; at < 4 + 12 + 24 + 32 + 20 + 12 + 12; at += 2 + now[at + 1]) {
+		memset(list, 0, sizeof(list));
+		memcpy(list + 4, now + at, 2 + now[at + 1]);
+		list[4] = 0x3f;
+		cmd.cdb[4] = 4 + 2 + now[at + 1];
+		rig_do_cmd(&rig, &cmd, list, cmd.cdb[4]);
+		rig_assert_sense(&rig, rig.status, 0x052600, "3f", at);
+		/* the field at fault is the page's number (SPC-3 4.5.2.4.2) */
+		g_assert_cmphex(get_be16(rig.sense + 16), ==, 4);
+	}
 	hostile_down(&rig);
 }
 
