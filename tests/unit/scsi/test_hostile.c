@@ -423,10 +423,27 @@ static void test_no_data_no_phase(void)
 static void test_write_same_block_length(void)
 {
 	static const uint32_t lengths[] = { 1, 100, 511, 513, 1000, 65535, 65537, 0xffffff };
+	struct scsi_command same = rig_cdb("41 00 00 00 04 00 00 00 80 00");
+	struct scsi_command read = rig_cdb("28 00 00 00 00 09 00 00 80 00");
 	uint8_t list[12] = { [3] = 8 }, block[512];
 	struct rig rig;
+	const uint8_t *win;
+	size_t len;
+	int ws, rd;
 
 	rig_up(&rig);
+	/* not a byte behind its buffer: the next one has a READ's data */
+	same.attr = read.attr = SCSI_TASK_SIMPLE;
+	read.tag = 1;
+	ws = rig_command(&rig, &same);
+	rd = rig_command(&rig, &read);
+	rig_settle(&rig);
+	memset(block, 0x99, sizeof(block));
+	g_assert_true(rig_pump(&rig, ws, block, 512, SIZE_MAX));
+	win = scsi_window(rig.bus, rd, &len);
+	g_assert_cmpmem(win, len, rig.disk[0].data + 9 * 512, 128 * 512);
+	scsi_release(rig.bus, ws);
+	scsi_abort(rig.bus, rd);
 	for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
 		put_be24(list + 9, lengths[i]);
 		rig_fails(&rig, "15 10 00 00 0c 00", list, sizeof(list), 0x052600);
