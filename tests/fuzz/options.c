@@ -17,6 +17,7 @@ void fuzz_setup(void)
 
 void fuzz_one(struct input *in)
 {
+	static char remote[] = "l", local[] = "m";	/* ids, as the inputs by hand have them */
 	uint8_t whose = in_u8(in);
 	g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
 	const uint8_t *text;
@@ -35,7 +36,8 @@ void fuzz_one(struct input *in)
 	if (whose % 3 == 0)
 		line_try_remote((char **)words->pdata);
 	else if (whose % 3 == 1)
-		line_try_move((char **)words->pdata);
+		line_try_move((char **)words->pdata, whose & 0x40 ? remote : NULL,
+			      whose & 0x80 ? local : NULL);
 	else
 		line_try_join((char **)words->pdata);
 }

@@ -3,6 +3,9 @@
 
 seeds(target) gives {name: bytes}.  The operations are numbered as in the targets' ops tables.
 """
+import ast
+import pathlib
+import re
 import shlex
 import struct
 
@@ -454,9 +457,37 @@ LINES = [
 ]
 
 
+# The command lines of other tests: [who reads them, the file].
+TABLES = [(1, "unit/plan/corpus.c"), (0, "unit/plan/remote.c"), (1, "orchestrate/test-rewrite.c")]
+
+
+def table_lines(path):
+    """What stands as one string, of one or more literals, and is a command line."""
+    text = (pathlib.Path(__file__).resolve().parent.parent / path).read_text(encoding="utf-8")
+    for run in re.findall(r'(?:"(?:\\.|[^"\\\n])*"\s*)+', text):
+        line = "".join(ast.literal_eval(part) for part in
+                       re.findall(r'"(?:\\.|[^"\\\n])*"', run))
+        if line.lstrip().startswith("-"):
+            yield line
+
+
+def words(line):
+    try:
+        return b"".join(word.encode("utf-8", "replace") + b"\0" for word in shlex.split(line))
+    except ValueError:      # a quote without its end: cut out of a macro
+        return line.encode("utf-8", "replace")
+
+
 def options():
-    return {f"line-{i}": bytes([whose]) + b"".join(w.encode() + b"\0" for w in shlex.split(line))
-            for i, (whose, line) in enumerate(LINES)}
+    out = {f"line-{i}": bytes([whose]) + words(line) for i, (whose, line) in enumerate(LINES)}
+    lsi = "-accel kvm -device lsi53c895a,id=l -device lsi53c810,id=m "
+    for whose, path in TABLES:
+        for i, line in enumerate(table_lines(path)):
+            out[f"{path}-{i}"] = bytes([whose]) + words(line)
+            if whose:
+                out[f"{path}-{i}-lsi"] = bytes([whose]) + words(lsi + line)
+    out["move-l"], out["move-m"] = bytes([0x40]) + words(lsi), bytes([0x80 | 2]) + words(lsi)
+    return out
 
 
 # ---- control, state ----

@@ -55,12 +55,22 @@ static bool finish(struct plan *plan, const GError *error)
 	return good;
 }
 
-bool line_try_move(char **argv)
+/* Fds that the caller has open. */
+static const int busy[] = { 3, 9 };
+
+static const struct rewrite_facts facts = {
+	.qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix, .busy_fds = busy,
+	.busy_count = G_N_ELEMENTS(busy),
+};
+
+bool line_try_move(char **argv, char *remote, char *local)
 {
-	static const struct rewrite_choice all;
-	struct rewrite_facts facts = { .qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix };
+	char *remotes[] = { remote, NULL }, *locals[] = { local, NULL };
+	const struct rewrite_choice choice = {
+		.remote = remote ? remotes : NULL, .local = local ? locals : NULL,
+	};
 	g_autoptr(GError) error = NULL;
-	struct plan *plan = rewrite_move(argv, &all, &facts, &error);
+	struct plan *plan = rewrite_move(argv, &choice, &facts, &error);
 
 	return finish(plan, error);
 }
@@ -82,7 +92,6 @@ static char **cut_remote(char ***argv)
 
 bool line_try_join(char **argv)
 {
-	struct rewrite_facts facts = { .qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix };
 	g_autoptr(GPtrArray) remotes = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GError) error = NULL;
 	struct plan *plan;

@@ -11,7 +11,8 @@
 #include <stdbool.h>
 
 bool line_try_remote(char **argv);
-bool line_try_move(char **argv);
+/* @remote, @local: an id that is to move, or to stay; or NULL. */
+bool line_try_move(char **argv, char *remote, char *local);
 /* Remotes and QEMU, each one's words up to a "---". */
 bool line_try_join(char **argv);
 

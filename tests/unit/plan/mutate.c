@@ -95,7 +95,7 @@ static void test_mutate(void)
 		for (unsigned k = 1 + pick(rand, 4); k > 0; k--)
 			mutate(rand, argv, argc);
 		parsed += line_try_remote(argv);
-		rewritten += line_try_move(argv);
+		rewritten += line_try_move(argv, NULL, NULL);
 	}
 	g_rand_free(rand);
 	/* both ways: else the lines are bent too much or too little to say anything */
