@@ -189,6 +189,64 @@ static void test_files_container(void)
 	cell_finish(&cell);
 }
 
+/* A file that may be there, and for which no rule can be made, is not left out in silence. */
+static void test_files_no_rule(void)
+{
+	struct storage_file loop = { (char *)(uintptr_t)"loop", true };
+	g_autoptr(GError) error = NULL;
+	struct storage_graph graph = {
+		.files = g_ptr_array_new(), .features = FILTER_OFFLINE,
+	};
+	struct storage_jail jail;
+
+	if (!sandbox_landlock_abi()) {
+		g_test_skip("no Landlock in this kernel");
+		return;
+	}
+	g_assert_cmpint(symlink("loop", "loop"), ==, 0);
+	g_ptr_array_add(graph.files, &loop);
+	g_assert_false(storage_jail_make(SANDBOX_STRICT, &graph, NULL, inmate, &jail, &error));
+	g_assert_nonnull(strstr(error->message, "cannot allow the storage daemon to use 'loop'"));
+	g_ptr_array_unref(graph.files);
+}
+
+/* A block device: there, and read-only where the image is; no mount can see to that. */
+static void test_device(void)
+{
+	const char *const make[] = { "losetup", "-f", "--show", "disk", NULL };
+	const char *remove[] = { "losetup", "-d", NULL, NULL };
+	struct storage_file file = { NULL, true };
+	g_autofree char *rd = NULL, *wr = NULL;
+	autofd keep = -1;
+	struct cell cell;
+
+	g_assert_true(g_file_set_contents("disk", "x", 1, NULL));
+	g_assert_cmpint(truncate("disk", 1 << 20), ==, 0);
+	if (!g_spawn_sync(NULL, (char **)(uintptr_t)make, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+			  &file.path, NULL, NULL, NULL) || file.path[0] != '/') {
+		g_test_skip("needs root, and a host that lets it make a loop device");
+		g_free(file.path);
+		return;
+	}
+	/* gone with our last use of it, however the test ends */
+	remove[2] = g_strstrip(file.path);
+	keep = open(file.path, O_RDONLY | O_CLOEXEC);
+	g_assert_true(g_spawn_sync(NULL, (char **)(uintptr_t)remove, NULL, G_SPAWN_SEARCH_PATH,
+				   NULL, NULL, NULL, NULL, NULL, NULL));
+	rd = g_strdup_printf("open read %s", file.path);
+	wr = g_strdup_printf("open write %s", file.path);
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	expect(&cell, rd, "ENOENT");
+	g_ptr_array_add(cell.files, &file);
+	expect(&cell, wr, "done");
+	file.writable = false;
+	expect(&cell, rd, "done");
+	if (sandbox_landlock_abi())
+		expect(&cell, wr, "EACCES");
+	cell_finish(&cell);
+	g_free(file.path);
+}
+
 /* ---- Networks ---- */
 
 static int listen_tcp(int *ret_port)
@@ -525,11 +583,14 @@ static void become_nobody(void)
 	g_assert_cmpint(prctl(PR_SET_DUMPABLE, 1), ==, 0);
 }
 
-static void add_tests(void)
+static void add_tests(bool nobody)
 {
 	g_test_add_func("/jail/files/strict", test_files_strict);
 	g_test_add_func("/jail/files/landlock", test_files_landlock);
 	g_test_add_func("/jail/files/container", test_files_container);
+	g_test_add_func("/jail/files/no-rule", test_files_no_rule);
+	if (!nobody)
+		g_test_add_func("/jail/device", test_device);
 	g_test_add_func("/jail/offline", test_offline);
 	g_test_add_func("/jail/networks", test_networks);
 	g_test_add_func("/jail/calls/fatal", test_fatal);
@@ -545,10 +606,12 @@ static void add_tests(void)
 int main(int argc, char **argv)
 {
 	g_autofree char *run = NULL, *remove = NULL;
+	bool nobody;
 	int ret;
 
 	g_test_init(&argc, &argv, NULL);
-	if (argc > 1 && !strcmp(argv[1], "nobody"))
+	nobody = argc > 1 && !strcmp(argv[1], "nobody");
+	if (nobody)
 		become_nobody();
 	inmate = g_strdup(g_getenv("MPQEMU_INMATE"));
 	dir = g_dir_make_tmp("test-jail-XXXXXX", NULL);
@@ -561,7 +624,7 @@ int main(int argc, char **argv)
 		      g_file_set_contents("sock", "", 0, NULL) &&
 		      g_file_set_contents("other", "x", 1, NULL));
 	if (possible())
-		add_tests();
+		add_tests(nobody);
 	else
 		g_test_add_func("/jail/impossible", test_impossible);
 	ret = g_test_run();
