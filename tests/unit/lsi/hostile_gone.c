@@ -217,9 +217,11 @@ static void slot_reused(struct rig *rig)
 
 static const struct ending {
 	void (*fn)(struct rig *rig);
-	bool all_gone;		/* nothing may reach memory any more */
+	bool all_gone;		/* nothing may reach memory any more, */
+	bool bus_free;		/* and nobody is on the bus */
 } endings[] = {
-	{ soft_reset, true }, { bus_reset_bit, true }, { pci_reset, true }, { abort_bit },
+	{ soft_reset, true, true }, { bus_reset_bit, true, true }, { pci_reset, true, true },
+	{ abort_bit },
 	{ msg_abort, true }, { msg_abort_tag, true }, { msg_clear_queue, true },
 	{ msg_device_reset, true }, { msg_all_twice, true }, { another_identify },
 	{ selection_timeout }, { overlap }, { no_bus_master }, { slot_reused, true },
@@ -249,6 +251,8 @@ static void run_one(struct rig *rig, const struct stage *st, const struct ending
 	uint32_t at = reach(rig, st);
 
 	end->fn(rig);
+	if (end->bus_free)
+		g_assert_cmphex(rd8(rig, R_ISTAT0) & ISTAT0_CON, ==, 0);
 	memset(rig->ram + DATA, 0xee, DATA_LEN);
 	memset(copy, 0xee, DATA_LEN);
 	if (!late)
