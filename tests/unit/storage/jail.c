@@ -112,21 +112,30 @@ static void expect(const struct cell *cell, const char *words, const char *what)
 
 /* ---- Files ---- */
 
-/* First name of an absolute path. */
-static char *top_of(const char *path)
+/* The name by which an absolute path goes on below @folder; "" when it is elsewhere. */
+static char *name_below(const char *folder, const char *path)
 {
-	g_auto(GStrv) names = g_strsplit(path + 1, "/", 2);
+	size_t len = strlen(folder);
 
-	return g_strdup(names[0]);
+	if (strncmp(path, folder, len) || path[len] != '/')
+		return g_strdup("");
+	return g_strndup(path + len + 1, strcspn(path + len + 1, "/"));
+}
+
+/* "list FOLDER" and the names there that lead to our folder, the program, and the module. */
+static char *list_words(const char *folder, const char *shown, const char *others)
+{
+	g_autofree char *a = name_below(folder, dir), *b = name_below(folder, inmate);
+	g_autofree char *c = name_below(folder, g_getenv(SANDBOX_PRELOAD_ENV));
+
+	return g_strdup_printf("list %s %s %s %s %s", shown, others, a, b, c);
 }
 
 /* Nothing is there but libraries, the program, and the image files, with or without Landlock. */
 static void test_files_strict(void)
 {
-	g_autofree char *module = g_strdup(g_getenv(SANDBOX_PRELOAD_ENV));
-	g_autofree char *a = top_of(dir), *b = top_of(inmate), *c = top_of(module);
-	g_autofree char *beside = g_strdup_printf("list .. %s", strrchr(dir, '/') + 1);
-	g_autofree char *tops = g_strdup_printf("list / dev etc lib lib64 usr %s %s %s", a, b, c);
+	g_autofree char *parent = g_path_get_dirname(dir), *beside = list_words(parent, "..", "");
+	g_autofree char *tops = list_words("", "/", "dev etc lib lib64 usr");
 	struct cell cell;
 
 	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
