@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #include "base/num.h"
 #include "mem/guestmem.h"
@@ -15,6 +16,8 @@
 
 /* What all tables hold, and once more what one of them is about to hold. */
 #define PLACES ((GUESTMEM_MAX_TABLES + 1) * GUESTMEM_MAX_REGIONS)
+
+#define START_ALIGN (2ULL << 20)	/* bytes: no transparent huge page is lost by it */
 
 #define OVERLAY (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED)
 
@@ -27,6 +30,7 @@ struct place {
 struct guestmem_arena {
 	uint8_t *base;
 	uint64_t size;
+	uint64_t start;		/* where the search for room begins, into the arena */
 	unsigned tables;
 	struct place place[PLACES];
 };
@@ -48,6 +52,20 @@ static uint8_t *reserve(uint64_t size)
 	return base;
 }
 
+/*
+ * The arena's own address has few choices, and guest RAM is what an attacker fills: where in the
+ * arena it stands shall not be guessed.  Without random bytes the addresses are as good as the
+ * kernel's.
+ */
+static uint64_t random_start(uint64_t size)
+{
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		return 0;
+	return align_down(random % (size / 4), START_ALIGN);
+}
+
 struct guestmem_arena *guestmem_arena_create(void)
 {
 	struct guestmem_arena *arena = calloc(1, sizeof(*arena));
@@ -63,6 +81,7 @@ struct guestmem_arena *guestmem_arena_create(void)
 		errno = ENOMEM;
 		return NULL;
 	}
+	arena->start = random_start(arena->size);
 	return arena;
 }
 
@@ -103,11 +122,11 @@ static uint64_t overlap_end(const struct guestmem_arena *arena, uint64_t at, uin
 	return 0;
 }
 
-/* First fit; -E2BIG if there is none. */
-static int find_room(const struct guestmem_arena *arena, uint64_t size, uint64_t page,
-		     uint64_t *ret_at)
+/* First fit from @at on; -E2BIG if there is none. */
+static int find_room_from(const struct guestmem_arena *arena, uint64_t at, uint64_t size,
+			  uint64_t page, uint64_t *ret_at)
 {
-	uint64_t at = 0, end;
+	uint64_t end;
 
 	while (range_fits(at, size, arena->size)) {
 		end = overlap_end(arena, at, size);
@@ -118,6 +137,16 @@ static int find_room(const struct guestmem_arena *arena, uint64_t size, uint64_t
 		at = align_up(end, page);
 	}
 	return -E2BIG;
+}
+
+static int find_room(const struct guestmem_arena *arena, uint64_t size, uint64_t page,
+		     uint64_t *ret_at)
+{
+	/* A large region in the middle would leave no room for another. */
+	uint64_t start = size <= arena->size / 16 ? align_up(arena->start, page) : 0;
+	int ret = find_room_from(arena, start, size, page, ret_at);
+
+	return ret ? find_room_from(arena, 0, size, page, ret_at) : 0;
 }
 
 static struct place *free_place(struct guestmem_arena *arena)
