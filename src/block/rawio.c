@@ -266,7 +266,7 @@ static int zero_fast(struct rawio *raw, uint64_t off, uint64_t len, bool unmap)
 	}
 	if (!atomic_load(&raw->no_zero_range)) {
 		/* For block devices Linux has it since 4.9: BLKZEROOUT does nothing more. */
-		ret = raw_fallocate(raw, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, off, len);
+		ret = raw_fallocate(raw, FALLOC_FL_ZERO_RANGE, off, len);
 		if (!is_unsupported(ret))
 			return ret;
 		atomic_store(&raw->no_zero_range, true);

@@ -29,7 +29,8 @@
 #define SHARED (MAP_SHARED | MAP_FIXED | MAP_NORESERVE)
 #define HIDDEN (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE)
 #define PUNCH (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)
-#define ZERO (FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE)
+/* Without KEEP_SIZE: so RLIMIT_FSIZE holds for what it allocates. */
+#define ZERO FALLOC_FL_ZERO_RANGE
 
 static const struct filter_rule rules[] = {
 	{ CALL(recvfrom), 0, { FD(PEER), EQ(3, "flags", PEEK), EQ(4, "src_addr", 0) },
