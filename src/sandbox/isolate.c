@@ -320,6 +320,12 @@ static int deny_all(void)
 	return ruleset < 0 ? ruleset : sandbox_landlock_enter(ruleset);
 }
 
+/* Not in this kernel, not enabled at its start, or forbidden by a container: all else is a fault. */
+static bool is_absent(int err)
+{
+	return err == -ENOSYS || err == -EOPNOTSUPP || err == -EPERM;
+}
+
 int sandbox_drop(enum sandbox_level level, struct sandbox_status *status, char *why)
 {
 	int ret;
@@ -337,6 +343,8 @@ int sandbox_drop(enum sandbox_level level, struct sandbox_status *status, char *
 		return fail(why, "user and group", ret);
 	ret = deny_all();
 	status->landlock = ret == 0;
+	if (ret && !is_absent(ret))
+		return fail(why, "Landlock", ret);
 	if (ret && level == SANDBOX_CONTAINER && !status->own_root)
 		return fail(why, "neither an empty root nor Landlock can be had: run the container "
 			    "with CAP_SYS_ADMIN, or on a kernel with Landlock", ret);

@@ -259,7 +259,10 @@ int report_run(const struct keeper *keeper)
 		if (!WIFEXITED(o.status) || WEXITSTATUS(o.status))
 			ret = -ECHILD;
 	}
-	if (!ret && keeper->spec->sandbox != SANDBOX_OFF && !filter_impossible()) {
+	if (!ret && (keeper->spec->sandbox == SANDBOX_OFF || filter_impossible())) {
+		printf("nothing was tried: there is no filter\n");
+		ret = -ENOTSUP;
+	} else if (!ret) {
 		say_rules(r);
 		ret = run_kinds(r);
 	}

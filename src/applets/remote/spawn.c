@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ static const char *const env_prefixes[] = {
 };
 
 #define MAX_ENV 32
+
+#define PERSONALITY_ASK 0xffffffff	/* personality(2): changes nothing */
 
 static bool env_wanted(const char *text)
 {
@@ -113,6 +116,8 @@ static void child_main(const struct keeper *k, const struct spawn *s, int go[2])
 	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Whatever our caller wanted of its addresses (setarch -R). */
+	personality(personality(PERSONALITY_ASK) & ~ADDR_NO_RANDOMIZE);
 	execveat(LAUNCH_SLOT_FREE, "", argv, env, AT_EMPTY_PATH);
 	log_init(LAUNCH_SLOT_LOG, k->prog);
 	log_error("cannot execute the device process: %s", log_errname(errno));

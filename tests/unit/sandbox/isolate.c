@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "sandbox/isolate.h"
 #include "sandbox/landlock.h"
 
@@ -94,6 +95,19 @@ static void body_drop_nobody(const void *opaque)
 	check_dropped();
 }
 
+/* The kernel has it, and it cannot be had (16 layers are the most): that is not passed over. */
+static void body_drop_without_landlock(const void *opaque)
+{
+	struct sandbox_status status = { 0 };
+	char why[SANDBOX_WHY];
+	autofd set = sandbox_landlock_create(false);
+
+	for (unsigned i = 0; i < 16; i++)
+		check(sandbox_landlock_enter(set) == 0);
+	check(sandbox_drop(SANDBOX_SECCOMP_ONLY, &status, why) == -E2BIG);
+	check(!strncmp(why, "Landlock: ", 10));
+}
+
 static void body_drop_off(const void *opaque)
 {
 	struct sandbox_status status = { 0 };
@@ -139,6 +153,8 @@ static void test_drop(void)
 	expect(body_drop_root, NULL);
 	expect(body_drop_nobody, NULL);
 	expect(body_drop_off, NULL);
+	if (sandbox_landlock_abi())
+		expect(body_drop_without_landlock, NULL);
 	for (unsigned i = 0; i < G_N_ELEMENTS(keeps); i++)
 		expect(body_drop_keeper, &keeps[i]);
 	expect(body_drop_keeper_nobody, NULL);
