@@ -259,7 +259,8 @@ bool qopt_mentions(const struct qopt *opt, const char *id)
 				return true;
 		return false;
 	}
-	for (p = opt->arg; p && (p = strstr(p, id)); p++)
+	/* the empty id of a line that is refused later would be found behind the end too */
+	for (p = *id ? opt->arg : NULL; p && (p = strstr(p, id)); p++)
 		if (p > opt->arg && p[-1] == '=' && (p[len] == '\0' || p[len] == ','))
 			return true;
 	return false;

@@ -104,9 +104,28 @@ static void test_mutate(void)
 	g_assert_cmpuint(rewritten, >, RUNS / 100);
 }
 
+/* Lines that fuzzing has found, cut down. */
+static const char *const found[] = {
+	/* an empty name was looked for behind the end of an argument */
+	"-cpu host -device lsi -drive if=none,id= -device scsi-hd,drive=",
+};
+
+static void test_found(void)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(found); i++) {
+		g_autofree char *line = g_strconcat("qemu-system-x86_64 ", found[i], NULL);
+		g_auto(GStrv) argv = NULL;
+
+		g_assert_true(g_shell_parse_argv(line, NULL, &argv, NULL));
+		line_try_remote(argv);
+		line_try_move(argv, NULL, NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/mutate/found", test_found);
 	g_test_add_func("/mutate/command-lines", test_mutate);
 	return g_test_run();
 }
