@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
+
 #define LINE_MAX_BYTES 1024
 
 /* The log is the process's own, as stderr is: no device or session has one of its own. */
@@ -115,10 +117,30 @@ static void line_add_time(char *line, size_t *len)
 		 ts.tv_nsec / 1000);
 }
 
-/* What a terminal might take for a command. */
-static bool is_control(char c)
+/*
+ * What a terminal might take for a command, C1 controls (U+0080 to U+009F) too: in UTF-8 as c2 80
+ * to c2 9f, and, for a terminal of single bytes, as a byte that goes on with no character.
+ */
+static bool is_control(unsigned char before, unsigned char c)
 {
-	return (unsigned char)c < ' ' || c == 0x7f;
+	return c < ' ' || c == 0x7f || (c >= 0x80 && c < 0xa0 && (before < 0x80 || before == 0xc2));
+}
+
+/* Writes '?' in place of controls, but for newlines with @newlines. */
+static void clean(char *text, size_t len, bool newlines)
+{
+	unsigned char before = 0, c;
+
+	for (size_t i = 0; i < len; i++) {
+		c = text[i];
+		if (is_control(before, c) && !(newlines && c == '\n')) {
+			text[i] = '?';
+			/* Its first byte alone is no character. */
+			if (before == 0xc2 && c >= 0x80)
+				text[i - 1] = '?';
+		}
+		before = c;
+	}
 }
 
 static void line_begin(char *line, size_t *len, enum log_level level)
@@ -154,18 +176,25 @@ static unsigned long count_lines(const char *text, unsigned long len)
 
 	for (unsigned long i = 0; i < len; i++)
 		count += text[i] == '\n';
-	return count;
+	/* One that has no end yet will get one. */
+	return count + (len && text[len - 1] != '\n');
 }
 
 void log_copy(const char *lines, unsigned long len)
 {
-	char clean[PIPE_BUF];
+	char text[PIPE_BUF];
 
-	if (len > sizeof(clean))
-		len = sizeof(clean);
-	for (unsigned long i = 0; i < len; i++)
-		clean[i] = lines[i] != '\n' && is_control(lines[i]) ? '?' : lines[i];
-	write_lines(clean, len, count_lines(clean, len));
+	if (!len)
+		return;
+	len = min_u64(len, sizeof(text));
+	/* The next line shall not stand behind it. */
+	if (lines[len - 1] != '\n')
+		len = min_u64(len, sizeof(text) - 1);
+	memcpy(text, lines, len);
+	clean(text, len, true);
+	if (text[len - 1] != '\n')
+		text[len++] = '\n';
+	write_lines(text, len, count_lines(text, len));
 }
 
 void log_drop(const char *lines, unsigned long len)
@@ -183,9 +212,7 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 		return;
 	line_begin(line, &len, level);
 	line_addv(line, &len, fmt, ap);
-	for (size_t i = 0; i < len; i++)
-		if (is_control(line[i]))
-			line[i] = '?';
+	clean(line, len, false);
 	line[len++] = '\n';
 	write_lines(line, len, 1);
 	errno = saved;

@@ -50,8 +50,9 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 void log_signal(const char *text, uint64_t number, unsigned base);
 
 /*
- * Writes finished lines of another process, at most PIPE_BUF bytes, control characters as '?'.
- * Like a line of our own, they are lost when the log fd does not take them at once.
+ * Writes lines of another process, at most PIPE_BUF bytes with the newline that they get if they
+ * end without; control characters (C1 too) as '?'.  Like a line of our own,
+ * they are lost when the log fd does not take them at once.
  */
 void log_copy(const char *lines, unsigned long len);
 

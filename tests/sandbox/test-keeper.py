@@ -84,6 +84,29 @@ class Flood(unittest.TestCase):
             self.assertIn("?]0;title? ? ? end\n", remote.said())
 
 
+    def test_c1(self):
+        """C1 controls, as UTF-8 and as bytes, are no terminal's either."""
+        with box.remote("edu") as remote:
+            with open(f"/proc/{remote.device_pid()}/fd/3", "wb", buffering=0) as log:
+                log.write(b"\xc2\x9b31m \xc2\x9d0;title\xc2\x9c \x9b31m caf\xc3\xa9 end\n")
+            mpq.wait_for(lambda: "end" in remote.said(), "the line")
+            self.assertIn("\n??31m ??0;title?? ?31m caf\u00e9 end\n", remote.said())
+
+    def test_no_newline(self):
+        """A piece without an end hides no line of the keeper's, and lines that come in pieces
+        stay whole."""
+        with box.remote("edu") as remote:
+            with open(f"/proc/{remote.device_pid()}/fd/3", "wb", buffering=0) as log:
+                log.write(b"in two ")
+                log.write(b"pieces\nevil")
+            mpq.wait_for(lambda: "pieces" in remote.said(), "the line")
+            self.assertIn("\nin two pieces\n", remote.said())
+            os.kill(remote.device_pid(), signal.SIGKILL)
+            remote.wait()
+            self.assertIn("\nevil\n", remote.said())
+            self.assertRegex(remote.said(), r"(?m)^mpqemu-remote: device process \d+: killed by")
+
+
 class Duties(unittest.TestCase):
     def ended(self, remote, status, words):
         self.assertEqual(remote.wait(), status, remote.said())

@@ -28,6 +28,8 @@
 struct launch {
 	struct spawn spawn;
 	int signal_fd;			/* owned */
+	char log[4096];			/* its last line, while that has no end */
+	size_t log_len;
 	uint64_t log_room;		/* bytes that may be copied now */
 	int64_t log_time;		/* of the last look, ns of loop_now() */
 	unsigned stop_signals;
@@ -79,20 +81,40 @@ static bool log_allows(struct launch *l, unsigned bytes)
 	return true;
 }
 
-/* Copies what the device process logs; it is a line a write.  Returns false at the end. */
+/* The first @len bytes of what is there. */
+static void pass_log(struct launch *l, size_t len)
+{
+	if (!len)
+		return;
+	if (log_allows(l, len))
+		log_copy(l->log, len);
+	else
+		log_drop(l->log, len);
+	l->log_len -= len;
+	memmove(l->log, l->log + len, l->log_len);
+}
+
+/*
+ * Copies what the device process logs: whole lines, for a pipe may cut them.  One without an end
+ * is passed on when it fills the buffer, or at the pipe's end.  Returns false at the end.
+ */
 static bool copy_log(struct launch *l)
 {
-	char buf[4096];
-	ssize_t n = read(l->spawn.log[0], buf, sizeof(buf));
+	ssize_t n = read(l->spawn.log[0], l->log + l->log_len, sizeof(l->log) - l->log_len);
+	const char *end;
 
 	if (n < 0 && errno == EINTR)
 		return true;
-	if (n <= 0)
+	if (n <= 0) {
+		pass_log(l, l->log_len);
 		return false;
-	if (log_allows(l, n))
-		log_copy(buf, n);
-	else
-		log_drop(buf, n);
+	}
+	l->log_len += n;
+	end = memrchr(l->log, '\n', l->log_len);
+	if (end)
+		pass_log(l, end + 1 - l->log);
+	else if (l->log_len == sizeof(l->log))
+		pass_log(l, l->log_len);
 	return true;
 }
 

@@ -108,6 +108,13 @@ static void test_control_characters(void)
 		{ "\x7f\x01\x1f", "p: ???\n" },
 		{ "end\n", "p: end?\n" },
 		{ "caf\xc3\xa9 ~ ", "p: caf\xc3\xa9 ~ \n" },
+		{ "\xc2\x9b" "31m \xc2\x9d", "p: ??31m ??\n" },	/* CSI, OSC */
+		{ "\xc2\x80\xc2\x9f", "p: ????\n" },	/* the first, the last */
+		{ "\xc2\xa0\xc2\xa9\xc2\xbf", "p: \xc2\xa0\xc2\xa9\xc2\xbf\n" },
+		{ "\x9b" "31m\x9b", "p: ?31m?\n" },	/* as single bytes */
+		{ "\xc3\x80 \xe2\x80\x9c \xf0\x9f\x98\x80",	/* inside of characters */
+		  "p: \xc3\x80 \xe2\x80\x9c \xf0\x9f\x98\x80\n" },
+		{ "\xc2", "p: \xc2\n" },
 	};
 	char buf[4096];
 
@@ -116,6 +123,37 @@ static void test_control_characters(void)
 		log_error("%s", rows[i].text);
 		g_assert_cmpstr(logged(buf), ==, rows[i].line);
 	}
+	log_pipe_close();
+}
+
+/* What is copied ends with a newline, so that the next line stands alone. */
+static void test_copy(void)
+{
+	static const struct {
+		const char *text, *line;
+	} rows[] = {
+		{ "a\nb\n", "a\nb\n" }, { "no end", "no end\n" }, { "a\nno end", "a\nno end\n" },
+		{ "\n", "\n" }, { "", "" }, { "\xc2\x9b\n\xc2\x85", "??\n??\n" },
+		{ "\xc2\n\x9b", "\xc2\n?\n" }, { "\r\n", "?\n" },
+	};
+	g_autofree char *big = g_strnfill(PIPE_BUF, 'x');
+	unsigned long lost = log_lost();
+	char buf[4096];
+
+	log_to_pipe("p");
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		log_copy(rows[i].text, strlen(rows[i].text));
+		g_assert_cmpstr(logged(buf), ==, rows[i].line);
+	}
+	log_copy(big, PIPE_BUF);
+	logged(buf);
+	g_assert_cmpuint(strspn(buf, "x"), ==, PIPE_BUF - 1);
+	g_assert_cmpstr(logged(buf), ==, "\n");
+	log_copy("evil", 4);
+	log_error("an alarm");
+	g_assert_cmpstr(logged(buf), ==, "evil\np: an alarm\n");
+	log_drop("a\nno end", 8);
+	g_assert_cmpuint(log_lost(), ==, lost + 2);
 	log_pipe_close();
 }
 
@@ -170,7 +208,7 @@ static void test_lost(void)
 	g_assert_cmpstr(logged(buf), ==,
 			"p: heard\np: warning: 3 log lines before the last were lost\n");
 	log_copy("as it is\n\033\177\t", 12);	/* but for what a terminal obeys */
-	g_assert_cmpstr(logged(buf), ==, "as it is\n???");
+	g_assert_cmpstr(logged(buf), ==, "as it is\n???\n");
 	log_drop("x\ny\n", 4);
 	log_error("heard");
 	g_assert_cmpstr(logged(buf), ==,
@@ -308,6 +346,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/log/cut", test_cut);
 	g_test_add_func("/log/prog-cut", test_prog_cut);
 	g_test_add_func("/log/control-characters", test_control_characters);
+	g_test_add_func("/log/copy", test_copy);
 	g_test_add_func("/log/lost", test_lost);
 	g_test_add_func("/log/full", test_full);
 	g_test_add_func("/log/levels", test_levels);
