@@ -15,8 +15,8 @@
 static struct guestmem_arena *guarded;
 
 /*
- * Memory that is not there, found by an access.  Not one of those: a signal that somebody sent, an
- * access that is not aligned, bad memory that nobody has touched yet.
+ * Memory that is not there, found by an access.  Not one of those: an access that is not aligned,
+ * bad memory that nobody has touched yet.
  */
 static bool missing_memory(const siginfo_t *si)
 {
@@ -29,6 +29,8 @@ static void on_sigbus(int sig, siginfo_t *si, void *context)
 {
 	int saved = errno;
 
+	if (si->si_code <= 0)	/* sent by somebody: no access of ours failed */
+		return;
 	if (!missing_memory(si) || !guestmem_arena_repair(guarded, si->si_addr)) {
 		log_signal("SIGBUS outside guest memory, at ", (uintptr_t)si->si_addr, 16);
 		_exit(SIGBUS_EXIT);

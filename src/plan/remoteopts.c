@@ -73,7 +73,7 @@ const struct option_def remote_options[] = {
 	NONE("net"), NONE("nic"),
 	/* what QEMU has and this program has not */
 	{ "sandbox", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_sandbox, NULL,
-	  "its own is always on; --sandbox=off turns it off", 0 },
+	  "only \"on\" is; a level is given by --sandbox=LEVEL", 0 },
 	REFUSED_WORD("runas", "start it as that user"),
 	REFUSED_WORD("chroot", "start it there"),
 	REFUSED_WORD("run-with", "start it as that user, or there"),

@@ -125,7 +125,8 @@ int sandbox_clone_map(enum sandbox_level level, unsigned share, pid_t child, int
 		if (ret == -EPERM)
 			ret = map_own(child);
 		if (ret)
-			return fail(why, geteuid() == 0 ? NEEDS_SETFCAP : USER_MAP, ret);
+			return fail(why, geteuid() == 0 && ret == -EPERM ? NEEDS_SETFCAP :
+				    USER_MAP, ret);
 	}
 	if (write(go[1], "", 1) != 1)
 		return fail(why, "child", -errno);

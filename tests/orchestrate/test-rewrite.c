@@ -432,7 +432,7 @@ static const struct row moved[] = {
 	/* accelerators and vCPUs */
 	{ "TCG warning", LSI " -accel tcg",
 	  "# warning: under TCG QEMU delivers no interrupts from a remote device: firmware works, "
-	  "a Linux guest needs 'irqpoll noapictimer' on its kernel command line; with KVM (-accel "
+	  "a Linux guest needs 'irqpoll noapictimer nohz=off' on its kernel command line; with KVM (-accel "
 	  "kvm) all is well\n", .tcg = true },
 	{ "TCG by default", LSI, "# warning: under TCG", .tcg = true },
 	{ "no TCG warning under KVM", LSI, "-accel kvm", .absent = "under TCG" },

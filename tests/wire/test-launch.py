@@ -415,7 +415,8 @@ class ProxyInfo(wire.unittest.TestCase):
         for obj in ("x-remote-object,id=r,devid=e0,fd=9",
                     '{"qom-type":"x-remote-object","id":"r","devid":"e0","fd":"9"}'):
             with self.subTest(obj):
-                done = self.info(*command(*SERVE, "-object", obj))
+                # valgrind, which the proxy runs under, goes with it into the remote
+                done = self.info(*command(*SERVE, "-object", obj)[len(wrapper()):])
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertIn("e0: 1234:11e8", done.stdout)
 
@@ -488,6 +489,74 @@ def children(pid):
         return [int(child) for child in file.read().split()]
 
 
+class Caller(wire.unittest.TestCase):
+    """What a careless caller leaves behind for its child."""
+
+    def serve(self, prefix=(), env=None, preexec_fn=None):
+        """(status, what it said) of a remote that answered once."""
+        ours, theirs = socket.socketpair()
+        with tempfile.TemporaryFile() as log:
+            proc = subprocess.Popen(
+                [*prefix, *command(*SERVE, "-object",
+                                   f"x-remote-object,id=r,devid=e0,fd={theirs.fileno()}")],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=log,
+                env={**os.environ, **(env or {})}, preexec_fn=preexec_fn)
+            theirs.close()
+            peer = Peer(ours)
+            try:
+                self.assertEqual(peer.cfg_read(0, 2), 0x1234)
+                peer.close()
+                return proc.wait(TIMEOUT)
+            finally:
+                proc.kill()
+                proc.wait()
+
+    def test_sigchld_ignored(self):
+        """The keeper hears of its device process's end all the same."""
+        ignored = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"]
+        self.assertEqual(self.serve(ignored), EXIT_CLEAN)
+
+    def test_standard_fds_closed(self):
+        for closed in ([0], [0, 1], [0, 1, 2]):
+            with self.subTest(closed=closed):
+                self.assertEqual(self.serve(preexec_fn=lambda c=closed: [os.close(n) for n in c]),
+                                 EXIT_CLEAN)
+
+    def test_tunables_of_libc(self):
+        """They are not the device process's: one of them makes free() a system call."""
+        tunables = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1"}
+        self.assertEqual(self.serve(env=tunables), EXIT_CLEAN)
+
+    @wire.not_wrapped("valgrind takes the highest fds for itself")
+    def test_soft_limit_of_fds(self):
+        """It is raised as far as the hard one goes."""
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE,
+                               (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        self.assertEqual(self.serve(preexec_fn=few), EXIT_CLEAN)
+
+    @wire.not_wrapped("valgrind has files of its own")
+    def test_file_size_limit(self):
+        def small():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            done = ran(*SERVE, "-object", f"x-remote-object,id=r,devid=e0,fd={theirs.fileno()}",
+                       pass_fds=[theirs.fileno()], preexec_fn=small)
+        self.assertEqual(done.returncode, EXIT_START)
+        self.assertIn("ulimit -f", done.stderr)
+
+    def test_forged_signals(self):
+        """SIGSYS and SIGBUS from outside are no forbidden call and no fault of its own."""
+        with Remote.edu() as remote:
+            remote.peer.cfg_read(0, 2)
+            for number in (signal.SIGSYS, signal.SIGBUS) if not wrapper() else ():
+                os.kill(remote.device_pid(), number)
+            self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+            self.assertEqual(remote.log(), "")
+
+
 class LogGone(wire.unittest.TestCase):
     """Nobody reads stderr any more: lines are lost, and nothing else is."""
 
@@ -503,6 +572,7 @@ class LogGone(wire.unittest.TestCase):
             os.set_blocking(writer, True)
             return reader, writer
 
+    @wire.not_wrapped("valgrind has a state of its own for a process that waits")
     def test_lost_lines_are_told(self):
         """Two lines and the sandbox's find no room; after the next one their number is said."""
         reader, writer = self.full_pipe()

@@ -2,6 +2,7 @@
 #include "applets/remote/device.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,7 +186,7 @@ static int make_all(struct device_process *p)
 	loop_set_hooks(p->loop, before_event, after_event, p);
 	p->arena = guestmem_arena_create();
 	if (!p->arena)
-		return fail("address range for guest RAM", -errno);
+		return fail("address range for guest RAM (ulimit -v has to allow 64 GiB)", -errno);
 	ret = sigbus_guard(p->arena);
 	if (ret)
 		return fail("SIGBUS handler", ret);
@@ -287,6 +288,9 @@ int device_applet_main(int argc, char **argv)
 	struct stat st;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* What is freed after the set-up stays in the heap: there is no call to give it back by. */
+	mallopt(M_TRIM_THRESHOLD, -1);
+	mallopt(M_MMAP_MAX, 0);
 	log_init(LAUNCH_SLOT_LOG, DEVICE_APPLET);
 	if (argc != 1 || fstat(LAUNCH_SLOT_SPEC, &st) < 0 || !S_ISREG(st.st_mode)) {
 		log_init(STDERR_FILENO, DEVICE_APPLET);

@@ -63,11 +63,11 @@ static bool open_pidfile(struct remote *r, GError **error)
 		return true;
 	r->pid_fd = open(r->plan.pidfile, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (r->pid_fd < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot open "
-				"pid file: %s", log_errname(errno));
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-pidfile %s: cannot create PID file: "
+				"Cannot open pid file: %s", r->plan.pidfile, log_errname(errno));
 	if (fcntl(r->pid_fd, F_OFD_SETLK, &lock) < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot create PID file: Cannot lock "
-				"pid file: %s", log_errname(errno));
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-pidfile %s: cannot create PID file: "
+				"Cannot lock pid file: %s", r->plan.pidfile, log_errname(errno));
 	return true;
 }
 
@@ -161,8 +161,12 @@ static bool prepare(struct remote *r, GError **error)
 {
 	int ret;
 
-	/* In both processes: a log that nobody reads any more loses lines, and nothing else. */
+	/* A log that nobody reads any more loses lines, and nothing else. */
 	signal(SIGPIPE, SIG_IGN);
+	/* A caller that ignores it leaves it so: no end of a child would be heard of. */
+	signal(SIGCHLD, SIG_DFL);
+	/* ulimit -f: what does not fit is an error with a name. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (!set_up_log(r, error))
 		return false;
 	fill_spec(r);
@@ -215,6 +219,17 @@ static void finish(struct remote *r)
 	remote_plan_finish(&r->plan);
 }
 
+/* A caller may have closed them: nothing of ours shall get their numbers. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	fd_close(&fd);
+}
+
 int remote_main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
@@ -225,6 +240,7 @@ int remote_main(int argc, char **argv)
 	int status = DEVICE_EXIT_OK;
 	bool ok;
 
+	open_standard_fds();
 	log_init(STDERR_FILENO, r.prog);
 	ok = remote_plan_parse(argc, argv, &r.plan, &error);
 	if (ok && r.plan.action == PLAN_PRINT)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,11 +28,13 @@
  * valgrind's options.  Nothing else: there may be secrets in it.
  */
 static const char *const env_prefixes[] = {
-	"LD_", "GLIBC_TUNABLES=", "ASAN_", "UBSAN_", "LSAN_", "LLVM_PROFILE_FILE=", "GCOV_",
+	"LD_", "ASAN_", "UBSAN_", "LSAN_", "LLVM_PROFILE_FILE=", "GCOV_",
 	"VALGRIND_",
 };
 
 #define MAX_ENV 32
+
+#define FDS_NEEDED (LAUNCH_SLOT_COUNT * 2)	/* while they move into their slots */
 
 #define PERSONALITY_ASK 0xffffffff	/* personality(2): changes nothing */
 
@@ -111,7 +114,7 @@ static void child_main(const struct keeper *k, const struct spawn *s, int go[2])
 	ret = launch_arrange(fds, list_fds(k, s, fds), s->exe_fd);
 	if (ret) {
 		log_error("cannot give the device process its fds (ulimit -n %d is enough): %s",
-			  LAUNCH_SLOT_COUNT * 2, log_errname(ret));
+			  FDS_NEEDED, log_errname(ret));
 		_exit(DEVICE_EXIT_START);
 	}
 	sigemptyset(&none);
@@ -175,6 +178,17 @@ static int verify_container(const struct keeper *k)
 	return ret;
 }
 
+/* The soft limit is the caller's to set and ours to raise, as far as the hard one goes. */
+static void allow_fds(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FDS_NEEDED)
+		return;
+	limit.rlim_cur = limit.rlim_max < FDS_NEEDED ? limit.rlim_max : FDS_NEEDED;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int spawn_device(const struct keeper *keeper, struct spawn *s)
 {
 	int ret;
@@ -186,10 +200,13 @@ int spawn_device(const struct keeper *keeper, struct spawn *s)
 	ret = verify_container(keeper);
 	if (ret)
 		return ret;
+	allow_fds();
 	ret = make_fds(keeper, s);
 	if (ret) {
 		log_error("cannot launch the device process: %s%s",
-			  s->exe_fd < 0 ? "/proc/self/exe: " : "", log_errname(ret));
+			  s->exe_fd < 0 ? "/proc/self/exe (/proc has to be mounted): " : "",
+			  ret == -EFBIG ? "files may not be as large as needed (ulimit -f)" :
+			  log_errname(ret));
 		return ret;
 	}
 	ret = clone_device(keeper, s);

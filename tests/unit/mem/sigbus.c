@@ -267,11 +267,17 @@ static void send_with_address(void)
 
 static void test_outside(void)
 {
-	static void (*const causes[])(void) = { touch_own_file, send_signal, send_with_address };
+	/* Who sends one shall not end the device: no access of its own has failed. */
+	static const struct {
+		void (*cause)(void);
+		int status;
+	} rows[] = {
+		{ touch_own_file, SIGBUS_EXIT }, { send_signal, 0 }, { send_with_address, 0 },
+	};
 	struct world w;
 
 	world_init(&w);
-	for (unsigned i = 0; i < G_N_ELEMENTS(causes); i++) {
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
 		char line[256];
 		int p[2], status;
 		ssize_t n;
@@ -281,18 +287,19 @@ static void test_outside(void)
 		pid = must(fork());
 		if (!pid) {
 			log_init(p[1], "dev");
-			causes[i]();
+			rows[i].cause();
 			_exit(0);
 		}
 		must(close(p[1]));
 		must(waitpid(pid, &status, 0));
 		g_assert_true(WIFEXITED(status));
-		g_assert_cmpint(WEXITSTATUS(status), ==, SIGBUS_EXIT);
+		g_assert_cmpint(WEXITSTATUS(status), ==, rows[i].status);
 		n = must(read(p[0], line, sizeof(line) - 1));
 		line[n] = '\0';
 		g_test_message("%s", line);
-		g_assert_true(g_str_has_prefix(line, "dev: SIGBUS outside guest memory, at 0x"));
-		g_assert_true(g_str_has_suffix(line, "\n"));
+		g_assert_true(g_str_has_prefix(line, rows[i].status ?
+					       "dev: SIGBUS outside guest memory, at 0x" : ""));
+		g_assert_true(rows[i].status ? g_str_has_suffix(line, "\n") : !n);
 		must(close(p[0]));
 	}
 	world_finish(&w);

@@ -54,7 +54,7 @@ static const struct {
 	  "--on-error=hol: it is one of report|hold|enospc-hold|ignore|stop" },
 	{ "-on-error=hold", MPQ_ERROR_USAGE, "-on-error=hold: invalid option" },
 	{ "-sandbox off", MPQ_ERROR_REFUSED, "-sandbox off: not supported by mpqemu-remote: "
-	  "its own is always on; --sandbox=off turns it off" },
+	  "only \"on\" is; a level is given by --sandbox=LEVEL" },
 	{ "-sandbox onward", MPQ_ERROR_REFUSED, NULL },
 	{ "--sandbox=loose", MPQ_ERROR_USAGE,
 	  "--sandbox=loose: it is one of strict|container|seccomp-only|off" },

@@ -356,6 +356,10 @@ static void test_family(void)
 
 	if (box_not_root())
 		return;
+	if (getenv("MPQ_WRAPPER")) {
+		g_test_skip("valgrind needs its files, and does not follow a clone into namespaces");
+		return;
+	}
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
 		expect(body_family, &rows[i]);
 }
