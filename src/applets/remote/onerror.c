@@ -39,19 +39,38 @@ struct onerror {
 	unsigned tokens;		/* lines that may be told now */
 };
 
+/* ---- Lines ---- */
+
+/* Against a device process that does nothing but report errors, or does not listen. */
+static bool may_tell(struct onerror *o)
+{
+	int64_t now = loop_now(), due = (now - o->told) / (SECOND_NS / TELL_RATE);
+
+	if (due > 0) {
+		o->tokens = MIN(o->tokens + due, TELL_BURST);
+		o->told = now;
+	}
+	if (!o->tokens)
+		return false;
+	if (!--o->tokens)
+		log_warning("too many requests are held back; some will not be told");
+	return true;
+}
+
 /* ---- What the VM does ---- */
 
 static void retry(struct onerror *o, enum ctl_type how)
 {
 	int ret = ctl_send(o->control, how, 0);
 
-	if (ret)
+	if (ret && may_tell(o))
 		log_warning("control channel: %s", log_errname(ret));
 }
 
 static void on_stopped(void *opaque, const char *status)
 {
-	log_info("the VM is stopped (%.32s) until it is resumed", status);
+	if (may_tell(opaque))
+		log_info("the VM is stopped (%.32s) until it is resumed", status);
 }
 
 static void on_resumed(void *opaque)
@@ -84,22 +103,6 @@ static const struct qmp_ops ops = {
 };
 
 /* ---- What the device process says ---- */
-
-/* Against a device process that does nothing but report errors. */
-static bool may_tell(struct onerror *o)
-{
-	int64_t now = loop_now(), due = (now - o->told) / (SECOND_NS / TELL_RATE);
-
-	if (due > 0) {
-		o->tokens = MIN(o->tokens + due, TELL_BURST);
-		o->told = now;
-	}
-	if (!o->tokens)
-		return false;
-	if (!--o->tokens)
-		log_warning("too many requests are held back; some will not be told");
-	return true;
-}
 
 static void emit(struct onerror *o, const struct ctl_held *held)
 {

@@ -333,6 +333,7 @@ static void test_hostile_device(void)
 static void test_full_control(void)
 {
 	struct rig rig;
+	unsigned lines;
 
 	rig_up(&rig, "");
 	fd_close(&rig.qemu);
@@ -341,6 +342,37 @@ static void test_full_control(void)
 		;
 	device_holds(&rig, true, EIO);
 	assert_has(logged(&rig), "control channel: ");
+	/* Nor does it when it reports errors only: the lines have their bounds. */
+	for (unsigned i = 0; i < 100000; i++)
+		onerror_held(rig.o, ctl_held_pack(&(struct ctl_held){ 0, true, EIO }),
+			     rig.control[0]);
+	lines = count(logged(&rig), "\n");
+	g_assert_cmpuint(lines, >, 100);
+	g_assert_cmpuint(lines, <, 150);
+	rig_down(&rig);
+}
+
+/* A device process that reports errors, and a QEMU that answers each time: lines at a bound. */
+static void test_stopped_flood(void)
+{
+	unsigned lines = 0;
+	char line[200];
+	struct rig rig;
+
+	rig_up(&rig, "");
+	qemu_line(&rig, GREETING);
+	qemu_line(&rig, RETURN(1));
+	for (unsigned id = 2; id < 2002; id += 2) {
+		device_holds(&rig, true, EIO);
+		qemu_says(&rig, line, g_snprintf(line, sizeof(line), "{\"return\": {}, \"id\": %u}\r\n",
+						 id));
+		qemu_says(&rig, line, g_snprintf(line, sizeof(line), "{\"return\": {\"status\": "
+						 "\"paused\", \"running\": false}, \"id\": %u}\r\n",
+						 id + 1));
+		lines += count(logged(&rig), "\n");
+	}
+	g_assert_cmpuint(lines, >, 100);
+	g_assert_cmpuint(lines, <, 150);
 	rig_down(&rig);
 }
 
@@ -617,6 +649,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/onerror/full-socket", test_full_socket);
 	g_test_add_func("/onerror/hostile-device", test_hostile_device);
 	g_test_add_func("/onerror/full-control", test_full_control);
+	g_test_add_func("/onerror/stopped-flood", test_stopped_flood);
 	g_test_add_func("/onerror/events-lost", test_events_lost);
 	g_test_add_func("/onerror/stop", test_stop);
 	g_test_add_func("/onerror/before-greeting", test_before_greeting);
