@@ -364,11 +364,11 @@ static void test_stopped_flood(void)
 	qemu_line(&rig, RETURN(1));
 	for (unsigned id = 2; id < 2002; id += 2) {
 		device_holds(&rig, true, EIO);
-		qemu_says(&rig, line, g_snprintf(line, sizeof(line), "{\"return\": {}, \"id\": %u}\r\n",
-						 id));
-		qemu_says(&rig, line, g_snprintf(line, sizeof(line), "{\"return\": {\"status\": "
-						 "\"paused\", \"running\": false}, \"id\": %u}\r\n",
-						 id + 1));
+		g_snprintf(line, sizeof(line), "{\"return\": {}, \"id\": %u}\r\n", id);
+		qemu_says(&rig, line, strlen(line));
+		g_snprintf(line, sizeof(line), "{\"return\": {\"status\": \"paused\", "
+			   "\"running\": false}, \"id\": %u}\r\n", id + 1);
+		qemu_says(&rig, line, strlen(line));
 		lines += count(logged(&rig), "\n");
 	}
 	g_assert_cmpuint(lines, >, 100);
