@@ -25,7 +25,7 @@ enum filter_set_id {
 	FILTER_EPOLL,		/* fd of the event loop */
 	FILTER_POOL,		/* eventfd of the block pool */
 	FILTER_ARENA,		/* addresses where guest memory may be mapped */
-	FILTER_CHILD,		/* pid of the device process */
+	FILTER_CHILD,		/* pidfds of the keeper's children */
 	FILTER_MONITOR,		/* fd of the VM's monitor */
 	FILTER_SELF,		/* pid of a storage daemon, as it knows it */
 	FILTER_SET_COUNT,

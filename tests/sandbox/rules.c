@@ -3,7 +3,7 @@
  * Which rows of a table of rules do calls need?
  *
  *   sandbox-rules device BASE SIZE   guest memory lies in SIZE bytes from address BASE on
- *   sandbox-rules keeper PID         of its device process
+ *   sandbox-rules keeper BASE SIZE   its pidfds are SIZE numbers from BASE on
  *
  * Reads calls, "NAME ARGUMENT..." a line, and writes for each row "COUNT<tab>CALL<tab>LIMITS<tab>
  * WHY", COUNT being how many of the calls it allows, and for each call that no row allows
@@ -43,13 +43,13 @@ static void env_fill(char **args, struct filter_env *env)
 			[FILTER_RECEIVED] = group(LAUNCH_SLOT_FREE, LAUNCH_RECEIVED),
 			[FILTER_EPOLL] = one(LAUNCH_SLOT_EPOLL),
 			[FILTER_POOL] = one(LAUNCH_SLOT_POOL),
-			[FILTER_CHILD] = one(first),
 		},
 		.features = UINT32_MAX,
 	};
 	if (args[1]) {
 		env->arena_size = strtoull(args[1], NULL, 0);
 		env->set[FILTER_ARENA] = group(first, env->arena_size);
+		env->set[FILTER_CHILD] = env->set[FILTER_ARENA];
 	}
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "applets/remote/device.h"
@@ -165,6 +167,30 @@ int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 	return 0;
 }
 
+int confine_pidfd(pid_t child)
+{
+	autofd low = pidfd_open(child, 0);
+	int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, CONFINE_PIDFD);
+
+	if (fd >= CONFINE_PIDFD + CONFINE_PIDFDS) {
+		close(fd);
+		return -EMFILE;
+	}
+	/* EINVAL: the limit is lower than that. */
+	return fd >= 0 ? fd : errno == EINVAL ? -EMFILE : -errno;
+}
+
+/* No new fd can stand where the pidfds do; those that are there stay. */
+static int keep_pidfds(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max = min_u64(CONFINE_PIDFD, limit.rlim_max);
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+}
+
 /* The keeper's last capabilities. */
 static uint64_t keeper_caps(const struct launch_spec *spec, unsigned features)
 {
@@ -182,7 +208,7 @@ static uint64_t keeper_caps(const struct launch_spec *spec, unsigned features)
 	return caps;
 }
 
-int confine_keeper(const struct launch_spec *spec, int child, unsigned features, int monitor)
+int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor)
 {
 	struct filter_env env = { .features = features };
 	char why[SANDBOX_WHY] = "";
@@ -190,7 +216,7 @@ int confine_keeper(const struct launch_spec *spec, int child, unsigned features,
 
 	if (spec->sandbox == SANDBOX_OFF)
 		return 0;
-	env.set[FILTER_CHILD] = one(child);
+	env.set[FILTER_CHILD] = group(CONFINE_PIDFD, CONFINE_PIDFDS);
 	if (monitor >= 0) {
 		env.features |= FILTER_QMP;
 		env.set[FILTER_MONITOR] = one(monitor);
@@ -198,7 +224,9 @@ int confine_keeper(const struct launch_spec *spec, int child, unsigned features,
 	ret = sandbox_drop_keeper(keeper_caps(spec, features), why);
 	if (ret)
 		return refuse(spec, ret, why);
-	ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
+	ret = keep_pidfds();
+	if (!ret)
+		ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
 	if (!ret && !filter_impossible())
 		ret = filter_load(&filter_keeper, &env);
 	if (ret)

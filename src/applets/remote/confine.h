@@ -7,6 +7,7 @@
  */
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "plan/spec.h"
 #include "sandbox/filter.h"
@@ -36,10 +37,21 @@ void confine_env(const struct launch_spec *spec, uint64_t arena_base, uint64_t a
 		 struct filter_env *ret_env);
 
 /*
+ * The keeper's pidfds stand at these numbers, of which one masked comparison tells.  When the
+ * keeper is confined it can get no new fd there (RLIMIT_NOFILE), so that what it may signal are the
+ * children that it has.
+ */
+#define CONFINE_PIDFD 256
+#define CONFINE_PIDFDS 256
+
+/* A pidfd of a child, at one of them; the caller owns it.  Or -errno. */
+int confine_pidfd(pid_t child);
+
+/*
  * Keeper, once its device process serves: gives up what it does not need.  @features: those of
  * enum filter_feature that it has; @monitor: the socket that it may still connect, or -1.  Returns
  * as above.
  */
-int confine_keeper(const struct launch_spec *spec, int child, unsigned features, int monitor);
+int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor);
 
 #endif

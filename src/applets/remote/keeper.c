@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -27,6 +28,7 @@
 /* One run of a device process. */
 struct launch {
 	struct spawn spawn;
+	int pidfd;			/* owned */
 	int signal_fd;			/* owned */
 	char log[4096];			/* its last line, while that has no end */
 	size_t log_len;
@@ -128,6 +130,11 @@ static void reap(struct launch *l)
 	l->wait_status = status;
 }
 
+static void kill_device(const struct launch *l)
+{
+	pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
+}
+
 static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
 {
 	char path[64], name[64] = "unknown";
@@ -142,12 +149,12 @@ static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
 	}
 	if (l->stop_signals++) {
 		log_info("terminating at once on a second signal %u", si->ssi_signo);
-		kill(l->spawn.pid, SIGKILL);
+		kill_device(l);
 		return;
 	}
 	log_info("terminating on signal %u from pid %u (%s)", si->ssi_signo, si->ssi_pid, name);
 	if (ctl_send(l->spawn.control[0], CTL_STOP, 0))
-		kill(l->spawn.pid, SIGKILL);
+		kill_device(l);
 }
 
 static void on_signal(struct launch *l)
@@ -173,7 +180,7 @@ static int on_ready(const struct keeper *k, struct launch *l)
 		return -EPROTO;
 	l->ready = true;
 	ret = k->ready ? k->ready(k->opaque) : 0;
-	return ret ? ret : confine_keeper(k->spec, l->spawn.pid, k->features,
+	return ret ? ret : confine_keeper(k->spec, k->features,
 					  onerror_unconnected(k->onerror));
 }
 
@@ -225,7 +232,7 @@ static void watch(const struct keeper *k, struct launch *l)
 
 		if (poll(p, count, wait_ms) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
-			kill(l->spawn.pid, SIGKILL);
+			kill_device(l);
 			waitpid(l->spawn.pid, &l->wait_status, 0);
 			return;
 		}
@@ -259,25 +266,49 @@ static int exit_status(const struct launch *l)
 	return 128 + WTERMSIG(l->wait_status);
 }
 
+/* The device process and a pidfd of it. */
+static int launch(const struct keeper *keeper, struct launch *l)
+{
+	int ret = spawn_device(keeper, &l->spawn);
+
+	if (ret)
+		return ret;
+	l->pidfd = confine_pidfd(l->spawn.pid);
+	if (l->pidfd >= 0)
+		return 0;
+	log_error("cannot watch the device process (ulimit -n %d is enough): %s",
+		  CONFINE_PIDFD + CONFINE_PIDFDS, log_errname(l->pidfd));
+	kill(l->spawn.pid, SIGKILL);
+	waitpid(l->spawn.pid, NULL, 0);
+	return l->pidfd;
+}
+
+static void launch_finish(struct launch *l)
+{
+	spawn_finish(&l->spawn);
+	fd_close(&l->pidfd);
+	fd_close(&l->signal_fd);
+}
+
 int keeper_run(const struct keeper *keeper)
 {
-	struct launch l = { .signal_fd = -1, .log_room = LOG_BURST, .log_time = loop_now() };
+	struct launch l = {
+		.pidfd = -1, .signal_fd = -1, .log_room = LOG_BURST, .log_time = loop_now(),
+	};
 	int ret = take_signals(&l);
 
 	if (ret)
 		log_error("signals: %s", log_errname(ret));
 	else
-		ret = spawn_device(keeper, &l.spawn);
+		ret = launch(keeper, &l);
 	if (ret) {
-		spawn_finish(&l.spawn);
-		fd_close(&l.signal_fd);
+		launch_finish(&l);
 		return DEVICE_EXIT_START;
 	}
 	for (unsigned i = 0; i < keeper->spec->device_count; i++)
 		if (keeper->peer[i] >= 0)
 			close(keeper->peer[i]);
 	watch(keeper, &l);
-	spawn_finish(&l.spawn);
-	fd_close(&l.signal_fd);
+	launch_finish(&l);
 	return exit_status(&l);
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "applets/remote/confine.h"
 #include "applets/remote/storage-priv.h"
 #include "applets/remote/storage.h"
 #include "base/error.h"
@@ -266,7 +267,7 @@ static bool start_failed(struct storage *s, int err, char **argv, GError **error
 	int status;
 
 	if (err != -ECHILD || wait_ended(s, STOP_TIMEOUT) <= 0)
-		kill(s->pid, SIGKILL);
+		pidfd_send_signal(s->pidfd, SIGKILL, NULL, 0);
 	status = reap(s);
 	said = read_said(s->said_fd);
 	text = first_error(said, argv);
@@ -347,8 +348,9 @@ static bool clone_daemon(struct storage *s, struct birth *b, GError **error)
 		ok = s->pid > 0 || clone_failed(b->jail, s->pid, error);
 	}
 	if (ok) {
-		s->pidfd = pidfd_open(s->pid, 0);
-		ok = s->pidfd >= 0 || clone_failed(b->jail, -errno, error);
+		s->pidfd = confine_pidfd(s->pid);
+		ok = s->pidfd >= 0 || mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot start the "
+					       "storage daemon: %s", log_errname(s->pidfd));
 	}
 	ok = ok && let_go(s, b, error);
 	birth_finish(b);
@@ -412,9 +414,9 @@ void storage_stop(struct storage *storage)
 	if (!storage)
 		return;
 	early = wait_ended(storage, 0) > 0;
-	kill(storage->pid, SIGTERM);
+	pidfd_send_signal(storage->pidfd, SIGTERM, NULL, 0);
 	if (wait_ended(storage, STOP_TIMEOUT) <= 0)
-		kill(storage->pid, SIGKILL);
+		pidfd_send_signal(storage->pidfd, SIGKILL, NULL, 0);
 	status = reap(storage);
 	if (early)
 		log_error("storage daemon: ended by %s %d while the disk was in use",

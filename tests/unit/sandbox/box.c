@@ -49,7 +49,7 @@ struct filter_env box_env(unsigned features)
 			[FILTER_RECEIVED] = { ~63ULL, 128 }, [FILTER_EPOLL] = one(8),
 			[FILTER_POOL] = one(9),
 			[FILTER_ARENA] = { ~(BOX_ARENA_SIZE - 1), BOX_ARENA },
-			[FILTER_CHILD] = one(0x7ffffffe),	/* no process has that number */
+			[FILTER_CHILD] = { ~255ULL, 256 },	/* nothing stands there */
 			[FILTER_SELF] = one(2),
 			[FILTER_MONITOR] = one(10),
 		},

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a keeper that was taken over could still reach, each try in a child that is confined. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+#include "applets/remote/confine.h"
+#include "applets/remote/device.h"
+#include "sandbox/filter.h"
+#include "../util.h"
+
+static const struct launch_spec spec = { .sandbox = SANDBOX_STRICT };
+
+/* A child does not assert: the filter forbids what that would call. */
+static void check(bool ok)
+{
+	if (!ok)
+		_exit(99);
+}
+
+/* Runs @body in a child and returns its exit status. */
+static int in_child(void (*body)(void *opaque), void *opaque)
+{
+	pid_t pid = must(fork());
+	int status;
+
+	if (pid == 0) {
+		body(opaque);
+		_exit(0);
+	}
+	must(waitpid(pid, &status, 0));
+	g_assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static bool no_filter(void)
+{
+	const char *why = filter_impossible();
+
+	if (!why && getenv("MPQ_WRAPPER"))
+		why = "valgrind makes calls of its own";
+	if (why)
+		g_test_skip(why);
+	return why;
+}
+
+/* A process that only waits. */
+static pid_t sleeper(void)
+{
+	pid_t pid = must(fork());
+
+	while (pid == 0)
+		pause();
+	return pid;
+}
+
+/* ---- Signals ---- */
+
+struct signals {
+	pid_t child, other;
+	bool pidfd_of_other;	/* try it */
+	unsigned features;
+};
+
+/* The child's end by its pidfd, or, outside the numbers, another's, which is the own end. */
+static void body_signals(void *opaque)
+{
+	const struct signals *s = opaque;
+	int fd = confine_pidfd(s->child), low = pidfd_open(s->other, 0);
+
+	check(fd >= CONFINE_PIDFD && fd < CONFINE_PIDFD + CONFINE_PIDFDS);
+	check(fcntl(fd, F_GETFD) == FD_CLOEXEC && low >= 0 && low < CONFINE_PIDFD);
+	check(confine_keeper(&spec, s->features, -1) == 0);
+	if (s->pidfd_of_other)
+		pidfd_send_signal(low, SIGKILL, NULL, 0);
+	check(pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0);
+}
+
+static void test_signals(void)
+{
+	struct signals s = { .child = sleeper(), .other = sleeper() };
+
+	if (no_filter())
+		goto end;
+	for (s.features = 0; s.features <= FILTER_DAEMON; s.features += FILTER_DAEMON) {
+		s.pidfd_of_other = true;
+		g_assert_cmpint(in_child(body_signals, &s), ==, DEVICE_EXIT_FORBIDDEN);
+		g_assert_cmpint(waitpid(s.other, NULL, WNOHANG), ==, 0);
+	}
+	s.features = s.pidfd_of_other = 0;
+	g_assert_cmpint(waitpid(s.child, NULL, WNOHANG), ==, 0);
+	g_assert_cmpint(in_child(body_signals, &s), ==, 0);
+	must(waitpid(s.child, NULL, 0));
+	s.child = 0;
+end:
+	if (s.child)
+		kill(s.child, SIGKILL);
+	kill(s.other, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+/* A pidfd's number that has become free gets nothing else: a process's folder would do as one. */
+static void body_refill(void *opaque)
+{
+	int fd = confine_pidfd(getpid()), last = -1, n;
+
+	check(fd >= CONFINE_PIDFD && confine_keeper(&spec, FILTER_DAEMON, -1) == 0);
+	check(close(fd) == 0);
+	while ((n = open("/proc/self/comm", O_RDONLY | O_CLOEXEC)) >= 0)
+		last = n;
+	check(errno == EMFILE && last == CONFINE_PIDFD - 1);
+}
+
+static void test_refill(void)
+{
+	g_assert_cmpint(in_child(body_refill, NULL), ==, 0);
+}
+
+/* Too many of them, or a limit below their numbers. */
+static void body_no_room(void *opaque)
+{
+	struct rlimit limit = { CONFINE_PIDFD, 1024 };
+	int fd;
+
+	check(setrlimit(RLIMIT_NOFILE, &limit) == 0 && confine_pidfd(getpid()) == -EMFILE);
+	limit.rlim_cur = 1024;
+	check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	for (unsigned i = 0; i < CONFINE_PIDFDS; i++) {
+		fd = confine_pidfd(getpid());
+		check(fd == (int)(CONFINE_PIDFD + i));
+	}
+	check(confine_pidfd(getpid()) == -EMFILE);
+}
+
+static void test_no_room(void)
+{
+	g_assert_cmpint(in_child(body_no_room, NULL), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/keeper/confine/signals", test_signals);
+	g_test_add_func("/keeper/confine/refill", test_refill);
+	g_test_add_func("/keeper/confine/no-room", test_no_room);
+	return g_test_run();
+}
