@@ -316,7 +316,7 @@ static int finish_drop(uint64_t caps, char *why)
 
 static int deny_all(void)
 {
-	autofd ruleset = sandbox_landlock_create(false);
+	autofd ruleset = sandbox_landlock_create(false, true);
 
 	return ruleset < 0 ? ruleset : sandbox_landlock_enter(ruleset);
 }

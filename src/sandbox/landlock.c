@@ -43,11 +43,12 @@ static size_t attr_size(int abi)
 	return (abi >= 4 ? 2 : 1) * sizeof(uint64_t);
 }
 
-int sandbox_landlock_create(bool net)
+int sandbox_landlock_create(bool net, bool scoped)
 {
 	int abi = sandbox_landlock_abi(), fd;
 	struct ruleset_attr attr = {
-		.fs = fs_rights(abi), .net = net ? 0 : NET_ALL, .scoped = SCOPED_ALL,
+		.fs = fs_rights(abi), .net = net ? 0 : NET_ALL,
+		.scoped = scoped ? SCOPED_ALL : 0,
 	};
 
 	if (!abi)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,10 +209,43 @@ static uint64_t keeper_caps(const struct launch_spec *spec, unsigned features)
 	return caps;
 }
 
-int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor)
+/* The folder of the pid file, "." of one that names none; NULL without. */
+static const char *folder_of(const char *pidfile, char folder[PATH_MAX])
+{
+	const char *slash = pidfile ? strrchr(pidfile, '/') : NULL;
+
+	if (!pidfile)
+		return NULL;
+	if (!slash)
+		return ".";
+	/* It was opened, so that it is not longer than that. */
+	snprintf(folder, PATH_MAX, "%.*s", (int)(slash - pidfile + 1), pidfile);
+	return folder;
+}
+
+/*
+ * No file but the name of who sent a signal, in /proc, and no removal but in the pid file's folder.
+ * The monitor's socket has a path that is no matter of Landlock's; signals are the children's.
+ */
+static int keeper_files(const char *folder)
+{
+	autofd ruleset = sandbox_landlock_create(false, false);
+	int ret;
+
+	if (ruleset < 0)
+		return sandbox_landlock_abi() ? ruleset : 0;
+	ret = sandbox_landlock_allow(ruleset, "/proc", LANDLOCK_READ_FILE);
+	if (!ret && folder)
+		ret = sandbox_landlock_allow(ruleset, folder, LANDLOCK_REMOVE_FILE);
+	return ret ? ret : sandbox_landlock_enter(ruleset);
+}
+
+int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor,
+		   const char *pidfile)
 {
 	struct filter_env env = { .features = features };
-	char why[SANDBOX_WHY] = "";
+	char why[SANDBOX_WHY] = "", path[PATH_MAX];
+	const char *folder = folder_of(pidfile, path);
 	int ret;
 
 	if (spec->sandbox == SANDBOX_OFF)
@@ -224,6 +258,9 @@ int confine_keeper(const struct launch_spec *spec, unsigned features, int monito
 	ret = sandbox_drop_keeper(keeper_caps(spec, features), why);
 	if (ret)
 		return refuse(spec, ret, why);
+	ret = keeper_files(folder);
+	if (ret)
+		return refuse(spec, ret, "keeper: Landlock");
 	ret = keep_pidfds();
 	if (!ret)
 		ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);

@@ -49,9 +49,10 @@ int confine_pidfd(pid_t child);
 
 /*
  * Keeper, once its device process serves: gives up what it does not need.  @features: those of
- * enum filter_feature that it has; @monitor: the socket that it may still connect, or -1.  Returns
- * as above.
+ * enum filter_feature that it has; @monitor: the socket that it may still connect, or -1;
+ * @pidfile: the file that it removes at the end, or NULL.  Returns as above.
  */
-int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor);
+int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor,
+		   const char *pidfile);
 
 #endif

@@ -181,7 +181,7 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	l->ready = true;
 	ret = k->ready ? k->ready(k->opaque) : 0;
 	return ret ? ret : confine_keeper(k->spec, k->features,
-					  onerror_unconnected(k->onerror));
+					  onerror_unconnected(k->onerror), k->pidfile);
 }
 
 /* Returns false when the channel is of no more use. */

@@ -22,6 +22,7 @@ struct keeper {
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
 	unsigned features;		/* of enum filter_feature: what the keeper itself has */
+	const char *pidfile;		/* which the caller removes at the end; or NULL */
 	struct onerror *onerror;	/* what happens when a request is held back */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);

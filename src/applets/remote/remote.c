@@ -195,7 +195,7 @@ static int run(struct remote *r)
 	int daemon[SPEC_MAX_DISKS];
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peer,
-		.features = r->plan.pidfile ? FILTER_PIDFILE : 0,
+		.features = r->plan.pidfile ? FILTER_PIDFILE : 0, .pidfile = r->plan.pidfile,
 		.image = images_fds(r->images), .daemon = daemon, .onerror = r->onerror,
 		.ready = on_ready, .opaque = r,
 	};

@@ -187,7 +187,7 @@ static bool find_module(struct storage_jail *jail, GError **error)
 
 static bool make_ruleset(struct storage_jail *jail, bool network, GError **error)
 {
-	jail->ruleset = sandbox_landlock_create(network);
+	jail->ruleset = sandbox_landlock_create(network, true);
 	if (jail->ruleset >= 0)
 		return true;
 	/* In a root of its own there is nothing that it would have to keep away. */

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +18,7 @@
 #include "applets/remote/confine.h"
 #include "applets/remote/device.h"
 #include "sandbox/filter.h"
+#include "sandbox/landlock.h"
 #include "../util.h"
 
 static const struct launch_spec spec = { .sandbox = SANDBOX_STRICT };
@@ -78,7 +82,7 @@ static void body_signals(void *opaque)
 
 	check(fd >= CONFINE_PIDFD && fd < CONFINE_PIDFD + CONFINE_PIDFDS);
 	check(fcntl(fd, F_GETFD) == FD_CLOEXEC && low >= 0 && low < CONFINE_PIDFD);
-	check(confine_keeper(&spec, s->features, -1) == 0);
+	check(confine_keeper(&spec, s->features, -1, NULL) == 0);
 	if (s->pidfd_of_other)
 		pidfd_send_signal(low, SIGKILL, NULL, 0);
 	check(pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0);
@@ -113,7 +117,7 @@ static void body_refill(void *opaque)
 {
 	int fd = confine_pidfd(getpid()), last = -1, n;
 
-	check(fd >= CONFINE_PIDFD && confine_keeper(&spec, FILTER_DAEMON, -1) == 0);
+	check(fd >= CONFINE_PIDFD && confine_keeper(&spec, FILTER_DAEMON, -1, NULL) == 0);
 	check(close(fd) == 0);
 	while ((n = open("/proc/self/comm", O_RDONLY | O_CLOEXEC)) >= 0)
 		last = n;
@@ -146,11 +150,122 @@ static void test_no_room(void)
 	g_assert_cmpint(in_child(body_no_room, NULL), ==, 0);
 }
 
+/* ---- Files ---- */
+
+struct files {
+	const char *pidfile, *beside, *other;	/* a file beside it, one of another folder */
+	const char *socket;			/* a listener's path */
+};
+
+static bool denied(int ret)
+{
+	return ret < 0 && errno == EACCES;
+}
+
+static int open_read(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* What a keeper may: the name of who sent a signal, the monitor, the pid file. */
+static void check_duties(const struct files *f, int monitor)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	g_strlcpy(addr.sun_path, f->socket, sizeof(addr.sun_path));
+	check(open_read("/proc/1/comm") >= 0 && open_read("/proc/self/comm") >= 0);
+	check(connect(monitor, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	check(unlink(f->pidfile) == 0);
+}
+
+static void body_files(void *opaque)
+{
+	const struct files *f = opaque;
+	int monitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	check(monitor >= 0);
+	check(confine_keeper(&spec, FILTER_PIDFILE, monitor, f->pidfile) == 0);
+	check(denied(open_read("/etc/passwd")) && denied(open_read(f->beside)));
+	check(denied(open_read(f->pidfile)) && denied(open_read(f->other)));
+	check(denied(open_read("/proc")) && denied(open_read("/")));
+	/* Of other processes there are names, and not what they hold. */
+	check(denied(open_read("/proc/1/environ")) && denied(open_read("/proc/1/mem")));
+	check(denied(unlink(f->other)));
+	check_duties(f, monitor);
+}
+
+static void body_no_pidfile(void *opaque)
+{
+	const struct files *f = opaque;
+
+	check(confine_keeper(&spec, FILTER_PIDFILE, -1, NULL) == 0);
+	check(denied(unlink(f->pidfile)) && denied(open_read("/etc/passwd")));
+}
+
+/* Level off: nothing is given up. */
+static void body_off(void *opaque)
+{
+	static const struct launch_spec off = { .sandbox = SANDBOX_OFF };
+
+	check(confine_keeper(&off, FILTER_PIDFILE, -1, NULL) == 0);
+	check(open_read("/etc/passwd") >= 0 && pidfd_open(getpid(), 0) >= 0);
+}
+
+static int listener(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+	g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+	must(bind(fd, (struct sockaddr *)&addr, sizeof(addr)));
+	must(listen(fd, 1));
+	return fd;
+}
+
+static void make_file(const char *path)
+{
+	g_assert_true(g_file_set_contents(path, "x", 1, NULL));
+}
+
+static void test_files(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("keeper-XXXXXX", NULL);
+	g_autofree char *sub = g_build_filename(folder, "run", NULL);
+	g_autofree char *pidfile = g_build_filename(sub, "pid", NULL);
+	g_autofree char *beside = g_build_filename(sub, "beside", NULL);
+	g_autofree char *other = g_build_filename(folder, "other", NULL);
+	g_autofree char *path = g_build_filename(folder, "qmp", NULL);
+	struct files f = { pidfile, beside, other, path };
+	int fd;
+
+	must(mkdir(sub, 0700));
+	fd = listener(path);
+	make_file(pidfile);
+	make_file(beside);
+	make_file(other);
+	g_assert_cmpint(in_child(body_off, NULL), ==, 0);
+	if (sandbox_landlock_abi()) {
+		g_assert_cmpint(in_child(body_no_pidfile, &f), ==, 0);
+		g_assert_cmpint(in_child(body_files, &f), ==, 0);
+		g_assert_cmpint(access(pidfile, F_OK), ==, -1);
+	} else {
+		must(unlink(pidfile));
+		g_test_skip("no Landlock here");
+	}
+	close(fd);
+	must(unlink(path));
+	must(unlink(other));
+	must(unlink(beside));
+	must(rmdir(sub));
+	must(rmdir(folder));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/keeper/confine/signals", test_signals);
 	g_test_add_func("/keeper/confine/refill", test_refill);
 	g_test_add_func("/keeper/confine/no-room", test_no_room);
+	g_test_add_func("/keeper/confine/files", test_files);
 	return g_test_run();
 }

@@ -246,7 +246,7 @@ static int connect_tcp(void)
 static void body_landlock(const void *opaque)
 {
 	bool net = opaque;
-	int abi = sandbox_landlock_abi(), set = sandbox_landlock_create(net), fd;
+	int abi = sandbox_landlock_abi(), set = sandbox_landlock_create(net, true), fd;
 
 	check(set >= 0 && fcntl(set, F_GETFD) == FD_CLOEXEC);
 	check(sandbox_landlock_allow(set, "/nonexistent/x", LANDLOCK_READ_TREE) == 0);
@@ -274,7 +274,7 @@ static void body_landlock(const void *opaque)
 static void test_landlock(void)
 {
 	if (!sandbox_landlock_abi()) {
-		g_assert_cmpint(sandbox_landlock_create(true), ==, -ENOSYS);
+		g_assert_cmpint(sandbox_landlock_create(true, true), ==, -ENOSYS);
 		g_test_skip("no Landlock here");
 		return;
 	}
