@@ -253,6 +253,23 @@ static int set_caps(uint64_t caps, uint64_t inheritable)
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+bool sandbox_may_write(const char *folder)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 }, none[2];
+	bool may;
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return false;
+	memcpy(none, data, sizeof(none));
+	none[0].effective = none[1].effective = 0;
+	if (syscall(SYS_capset, &head, none) < 0)
+		return false;
+	/* Not libc's, which guesses where the kernel does not know the flag. */
+	may = syscall(SYS_faccessat2, AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0;
+	return syscall(SYS_capset, &head, data) == 0 && may;
+}
+
 /* No way back: not by a set-user-ID program, not by being root, not by ambient capabilities. */
 #define SECUREBITS (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | \
 		    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | \

@@ -48,6 +48,12 @@ int sandbox_clone_map(enum sandbox_level level, unsigned share, pid_t child, int
 /* Child: waits for it.  -EPIPE: the parent has given up. */
 int sandbox_clone_wait(int go[2]);
 
+/*
+ * Could this process, without its capabilities, make and remove files in @folder?  A kernel that
+ * cannot tell (before Linux 5.8) says no.
+ */
+bool sandbox_may_write(const char *folder);
+
 /* What was reached; for the line that says so. */
 struct sandbox_status {
 	bool own_root;		/* an empty one */

@@ -40,9 +40,31 @@ class Facts(unittest.TestCase):
             self.check(remote.proc.pid)
 
     def test_with_a_pidfile(self):
-        """One right stays: the file may stand in a folder of another user's."""
         with box.place() as at, box.remote("raw", "root", ["-pidfile", at.path("pid")]) as remote:
-            self.check(remote.proc.pid, CAP_DAC_OVERRIDE)
+            self.check(remote.proc.pid)
+
+    def test_with_a_pidfile_in_another_s_folder(self):
+        """One right stays where the file could not be removed without: (modes of the folder that
+        it is in and of the one above, does it stay?)"""
+        for above, mode, caps in ((0o755, 0o700, CAP_DAC_OVERRIDE), (0o755, 0o777, 0),
+                                  (0o700, 0o777, CAP_DAC_OVERRIDE),
+                                  (0o755, 0o775, CAP_DAC_OVERRIDE)):
+            with self.subTest(above=above, mode=mode), box.place() as at:
+                folder = at.path("above/of-nobody")
+                os.makedirs(folder)
+                for path, bits in ((at.path("above"), above), (folder, mode)):
+                    os.chown(path, box.NOBODY, box.NOBODY)
+                    os.chmod(path, bits)
+                pidfile = os.path.join(folder, "pid")
+                with box.remote("raw", "root", ["-pidfile", pidfile]) as remote:
+                    self.check(remote.proc.pid, caps)
+                    self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.said())
+                    self.assertFalse(os.path.exists(pidfile))
+
+    def test_files_that_it_may_open(self):
+        """None can stand where its children's pidfds do."""
+        with box.remote("raw") as remote:
+            self.assertEqual(box.limits(remote.proc.pid)["Max open files"], ("256", "256"))
 
     def test_peers_are_the_device_process_s(self):
         """It holds no socket of a peer, so that the peer sees the device process's end."""

@@ -192,13 +192,13 @@ static int keep_pidfds(void)
 	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
-/* The keeper's last capabilities. */
-static uint64_t keeper_caps(const struct launch_spec *spec, unsigned features)
+/* The keeper's last capabilities; @folder: of its pid file, or NULL. */
+static uint64_t keeper_caps(const struct launch_spec *spec, const char *folder)
 {
 	uint64_t caps = 0;
 
-	/* The pid file may stand in a folder of another user's. */
-	if (features & FILTER_PIDFILE)
+	/* It may be another user's, and closed to us. */
+	if (folder && !sandbox_may_write(folder))
 		caps |= 1ULL << CAP_DAC_OVERRIDE;
 	/*
 	 * Root's device process is nobody's.  Whose user namespace it is in may kill it all the
@@ -255,7 +255,7 @@ int confine_keeper(const struct launch_spec *spec, unsigned features, int monito
 		env.features |= FILTER_QMP;
 		env.set[FILTER_MONITOR] = one(monitor);
 	}
-	ret = sandbox_drop_keeper(keeper_caps(spec, features), why);
+	ret = sandbox_drop_keeper(keeper_caps(spec, folder), why);
 	if (ret)
 		return refuse(spec, ret, why);
 	ret = keeper_files(folder);
