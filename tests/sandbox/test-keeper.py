@@ -176,6 +176,38 @@ class Signals(Duties):
 
 
 @box.needs_root
+class Hangs(Duties):
+    """What does not end in 30 s, though its keeper said so, or is gone itself."""
+
+    LIMIT = 30 + mpq.TIMEOUT
+
+    def hold_a_request(self, remote, at, ram):
+        """Its disk's server hangs with a read under way."""
+        remote.peer.sync_sysmem([ram.region()])
+        disk = lsidisk.Disk(remote.peer, ram)
+        disk.ready()
+        at.nbd_server.send_signal(signal.SIGSTOP)
+        disk.start([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], 512)
+        remote.peer.cfg_read(0, 2)
+
+    def test_end_in_time(self):
+        """One device process is stopped and told to end; another drains for ever, its keeper
+        killed.  Both at once: the test waits for the limit."""
+        with box.remote("edu") as told, box.remote("nbd") as orphan, mpq.Ram(1 << 20) as ram:
+            self.hold_a_request(orphan, orphan.place, ram)
+            device = orphan.device_pid()
+            os.kill(told.device_pid(), signal.SIGSTOP)
+            orphan.proc.kill()
+            told.proc.terminate()
+            mpq.wait_for(lambda: "terminating on" in told.said(), "the signal")
+            self.assertEqual(told.proc.wait(self.LIMIT), 128 + signal.SIGKILL)
+            self.assertRegex(told.said(), r"terminating on [^\n]*\nmpqemu-remote: device process "
+                             r"\d+: has not ended 30 s after it was told to; it is killed\n\Z")
+            orphan.proc.wait()
+            mpq.wait_for(lambda: not os.path.exists(f"/proc/{device}"), "the orphan's end")
+
+
+@box.needs_root
 class Held(Duties):
     """A request that waits for SIGUSR1 after an error: the keeper says so, and passes it on."""
 

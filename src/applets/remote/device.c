@@ -37,6 +37,7 @@ struct device_process {
 	struct disks *disks;
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
 	struct serve_ops serve_ops;
+	struct loop_timer stop_limit;		/* when no keeper is there to set it */
 	unsigned open;				/* sessions */
 	int exit_status;
 	bool stopping;
@@ -92,6 +93,13 @@ static void on_session_closed(void *opaque, struct serve *serve, enum serve_end 
 		stop(p);
 }
 
+/* What is still under way is lost, and with it what a flush would have kept. */
+static void on_stop_limit(void *opaque)
+{
+	log_error("not drained %d s after the keeper's end; ending at once", DEVICE_STOP_LIMIT);
+	_exit(DEVICE_EXIT_FLUSH);
+}
+
 static void retry_held(struct device_process *p, bool later)
 {
 	for (unsigned i = 0; i < p->spec->device_count; i++)
@@ -111,6 +119,9 @@ static void on_control(void *opaque, uint32_t events)
 		/* Without its keeper nobody could take the device over: end in order. */
 		loop_fd_del(p->loop, LAUNCH_SLOT_CONTROL);
 		log_error("keeper: %s; ending", ret == -ENODATA ? "gone" : log_errname(ret));
+		/* Nobody else would end it if a disk answers no more. */
+		loop_timer_set(p->loop, &p->stop_limit,
+			       loop_now() + DEVICE_STOP_LIMIT * 1000 * LOOP_MS);
 		stop(p);
 	} else if (msg.type == CTL_STOP) {
 		stop(p);
@@ -267,6 +278,7 @@ int device_main(void)
 		log_error("out of memory");
 		return DEVICE_EXIT_START;
 	}
+	p->stop_limit.fn = on_stop_limit;
 	p->serve_ops = (struct serve_ops){ .closed = on_session_closed, .opaque = p };
 	if (set_up(p))
 		p->exit_status = DEVICE_EXIT_START;

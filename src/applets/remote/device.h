@@ -12,6 +12,12 @@ int device_main(void);
 /* The applet's name under which a keeper executes it. */
 #define DEVICE_APPLET "mpqemu-device"
 
+/*
+ * Seconds that a device process has to drain and flush when it is told to end, or when its keeper
+ * is gone; then its keeper, or it itself, ends it.
+ */
+#define DEVICE_STOP_LIMIT 30
+
 /* Exit statuses of a device process, of its keeper, and of mpqemu-remote as a whole. */
 enum device_exit {
 	DEVICE_EXIT_OK = 0,

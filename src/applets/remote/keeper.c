@@ -35,6 +35,8 @@ struct launch {
 	uint64_t log_room;		/* bytes that may be copied now */
 	int64_t log_time;		/* of the last look, ns of loop_now() */
 	unsigned stop_signals;
+	int64_t stop_limit;		/* of loop_now(): it has to have ended; 0: none */
+	bool killed;			/* and a line said so */
 	bool ended;
 	int wait_status;
 	bool ready;
@@ -135,6 +137,37 @@ static void kill_device(const struct launch *l)
 	pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
 }
 
+/* In order, but not for ever: one that was taken over may not listen. */
+static void tell_to_stop(struct launch *l)
+{
+	if (ctl_send(l->spawn.control[0], CTL_STOP, 0))
+		kill_device(l);
+	else if (!l->stop_limit)
+		l->stop_limit = loop_now() + DEVICE_STOP_LIMIT * 1000 * LOOP_MS;
+}
+
+static void check_stop_limit(struct launch *l)
+{
+	if (!l->stop_limit || l->ended || loop_now() < l->stop_limit)
+		return;
+	log_error("device process %d: has not ended %d s after it was told to; it is killed",
+		  l->spawn.pid, DEVICE_STOP_LIMIT);
+	l->stop_limit = 0;
+	l->killed = true;
+	kill_device(l);
+}
+
+/* ms until then, or @wait_ms if that is sooner; -1 is never. */
+static int until_stop_limit(const struct launch *l, int wait_ms)
+{
+	int64_t left = (l->stop_limit - loop_now() + LOOP_MS - 1) / LOOP_MS;
+
+	if (!l->stop_limit || l->ended)
+		return wait_ms;
+	left = left > 0 ? left : 0;
+	return wait_ms < 0 || left < wait_ms ? left : wait_ms;
+}
+
 static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
 {
 	char path[64], name[64] = "unknown";
@@ -149,12 +182,12 @@ static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
 	}
 	if (l->stop_signals++) {
 		log_info("terminating at once on a second signal %u", si->ssi_signo);
+		l->killed = true;
 		kill_device(l);
 		return;
 	}
 	log_info("terminating on signal %u from pid %u (%s)", si->ssi_signo, si->ssi_pid, name);
-	if (ctl_send(l->spawn.control[0], CTL_STOP, 0))
-		kill_device(l);
+	tell_to_stop(l);
 }
 
 static void on_signal(struct launch *l)
@@ -198,7 +231,7 @@ static bool on_control(const struct keeper *k, struct launch *l)
 		onerror_held(k->onerror, msg.arg, l->spawn.control[0]);
 	if (msg.type == CTL_READY && on_ready(k, l)) {
 		l->failed = true;
-		ctl_send(l->spawn.control[0], CTL_STOP, 0);
+		tell_to_stop(l);
 	}
 	return true;
 }
@@ -228,7 +261,7 @@ static void watch(const struct keeper *k, struct launch *l)
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
 		p[WATCH_DAEMON + i] = (struct pollfd){ .fd = k->daemon[i], .events = POLLIN };
 	while (!l->ended || p[WATCH_LOG].fd >= 0) {
-		int wait_ms = onerror_poll(k->onerror, &p[WATCH_QMP]);
+		int wait_ms = until_stop_limit(l, onerror_poll(k->onerror, &p[WATCH_QMP]));
 
 		if (poll(p, count, wait_ms) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
@@ -243,6 +276,7 @@ static void watch(const struct keeper *k, struct launch *l)
 		if (p[WATCH_CONTROL].revents && !on_control(k, l))
 			p[WATCH_CONTROL].fd = -1;
 		onerror_polled(k->onerror, &p[WATCH_QMP], l->spawn.control[0]);
+		check_stop_limit(l);
 		for (unsigned i = WATCH_DAEMON; i < count; i++)
 			if (p[i].revents) {
 				on_daemon(k, l, i - WATCH_DAEMON);
@@ -260,7 +294,7 @@ static int exit_status(const struct launch *l)
 			  "it may have been taken over", l->spawn.pid);
 	if (WIFEXITED(l->wait_status))
 		return WEXITSTATUS(l->wait_status);
-	if (!(l->stop_signals > 1 && WTERMSIG(l->wait_status) == SIGKILL))
+	if (!(l->killed && WTERMSIG(l->wait_status) == SIGKILL))
 		log_error("device process %d: killed by signal %d (%s)", l->spawn.pid,
 			  WTERMSIG(l->wait_status), sigdescr_np(WTERMSIG(l->wait_status)));
 	return 128 + WTERMSIG(l->wait_status);
