@@ -28,7 +28,7 @@
 /* One run of a device process. */
 struct launch {
 	struct spawn spawn;
-	int pidfd;			/* owned */
+	int pidfd;			/* owned; or -errno */
 	int signal_fd;			/* owned */
 	char log[4096];			/* its last line, while that has no end */
 	size_t log_len;
@@ -134,7 +134,12 @@ static void reap(struct launch *l)
 
 static void kill_device(const struct launch *l)
 {
-	pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
+	if (l->ended)
+		return;
+	if (l->pidfd < 0)
+		kill(l->spawn.pid, SIGKILL);
+	else
+		pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
 }
 
 /* In order, but not for ever: one that was taken over may not listen. */
@@ -308,7 +313,8 @@ static int launch(const struct keeper *keeper, struct launch *l)
 	if (ret)
 		return ret;
 	l->pidfd = confine_pidfd(l->spawn.pid);
-	if (l->pidfd >= 0)
+	/* valgrind and its like know no pidfds; with a filter the keeper could kill by those only. */
+	if (l->pidfd >= 0 || (l->pidfd == -ENOSYS && keeper->spec->sandbox == SANDBOX_OFF))
 		return 0;
 	log_error("cannot watch the device process (ulimit -n %d is enough): %s",
 		  CONFINE_PIDFD + CONFINE_PIDFDS, log_errname(l->pidfd));
