@@ -15,6 +15,7 @@ struct loop;
 
 struct block_nbd_config {
 	int fd;			/* connected stream socket; nothing has been read from it */
+	int copy_fd;		/* number of the copy that libnbd gets; 0: any */
 	const char *export_name;
 	bool readonly;
 	bool no_flush;		/* cache=unsafe: flush and FUA do nothing */
@@ -32,12 +33,15 @@ int nbd_preload(const char *path, char *why, size_t why_size);
 /*
  * Loads the module unless nbd_preload() has, shakes hands with the server (this waits for it) and
  * makes a block device, which owns config->fd; on failure it has been closed, too.  The size is the
- * server's.  A server that dies later fails every request with -EIO from then on.  One more fd is
- * used, to watch the socket.
+ * server's.  A server that dies later fails every request with -EIO from then on.
+ *
+ * libnbd gets a copy of the socket and closes it when the server is gone.  config->fd stays open
+ * until the block device is closed, so that nothing else can take its number; see to it that
+ * nothing takes the copy's either.
  *
  * libnbd allocates a command a request.  The heap is made NBD_HEAP bytes longer here, and never
  * shorter again, so that requests take from it and need no brk() and no mmap(): afterwards the
- * calls are sendto, recvfrom and, when the server is gone, close on the socket, and epoll_ctl.
+ * calls are sendto, recvfrom and, when the server is gone, close on the copy, and epoll_ctl.
  *
  * Returns 0, or -errno with one line in @why (@why_size bytes): -ENOSYS when mpqemu was built
  * without libnbd, -ELIBACC when the module cannot be loaded.

@@ -33,10 +33,9 @@ static const char zeroes[ZERO_SIZE];
 struct nbd_block {
 	struct block block;
 	struct nbd_handle *h;
-	int watch_fd;			/* a dup: libnbd closes its own whenever it likes */
+	int watch_fd;			/* ours; libnbd closes its copy whenever it likes */
 	uint32_t watching;		/* EPOLLIN, EPOLLOUT */
 	bool dead;
-	bool given;			/* libnbd has the socket, and closes it */
 	bool no_flush, probed_raw;
 	bool can_flush, can_fua, can_trim, can_zero;
 	struct block_req *answered;	/* oldest first */
@@ -318,10 +317,18 @@ static int failed(int ret, char *why, size_t why_size)
 	return err ? -err : -EIO;
 }
 
+/* Who may close it: libnbd, or whoever has taken its place. */
+static int copy_socket(const struct block_nbd_config *config)
+{
+	if (config->copy_fd)
+		return dup3(config->fd, config->copy_fd, O_CLOEXEC);
+	return fcntl(config->fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static int shake_hands(struct nbd_block *nbd, const struct block_nbd_config *config, char *why,
 		       size_t why_size)
 {
-	int ret = 0;
+	int ret = 0, copy;
 
 	nbd->h = nbd_create();
 	if (!nbd->h)
@@ -333,13 +340,13 @@ static int shake_hands(struct nbd_block *nbd, const struct block_nbd_config *con
 	ret = failed(ret, why, why_size);
 	if (ret)
 		return ret;
-	nbd->watch_fd = fcntl(config->fd, F_DUPFD_CLOEXEC, 0);
-	if (nbd->watch_fd < 0) {
+	copy = copy_socket(config);
+	if (copy < 0) {
+		ret = -errno;
 		snprintf(why, why_size, "NBD: no file descriptor is left");
-		return -errno;
+		return ret;
 	}
-	nbd->given = true;
-	return failed(nbd_connect_socket(nbd->h, config->fd), why, why_size);
+	return failed(nbd_connect_socket(nbd->h, copy), why, why_size);
 }
 
 /* Sets up the generic part from what the server says of itself. */
@@ -408,7 +415,7 @@ int mpqemu_nbd_create(struct loop *loop, const struct block_nbd_config *config,
 		close(config->fd);
 		return -ENOMEM;
 	}
-	nbd->watch_fd = -1;
+	nbd->watch_fd = config->fd;
 	nbd->answered_tail = &nbd->answered;
 	nbd->work = (struct loop_work){ .fn = nbd_work, .opaque = nbd };
 	ret = shake_hands(nbd, config, why, why_size);
@@ -417,12 +424,9 @@ int mpqemu_nbd_create(struct loop *loop, const struct block_nbd_config *config,
 	if (!ret)
 		ret = watch(nbd, loop, why, why_size);
 	if (ret) {
-		if (nbd->watch_fd >= 0)
-			close(nbd->watch_fd);
 		if (nbd->h)
 			nbd_close(nbd->h);
-		if (!nbd->given)
-			close(config->fd);
+		close(config->fd);
 		free(nbd);
 		return ret;
 	}

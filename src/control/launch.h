@@ -8,6 +8,9 @@
  * stands at LAUNCH_SLOT_FREE and above.  Each group starts at a multiple of its size: one masked
  * comparison of the system-call filter tells its members.  The same table stands in
  * mpqemu-remote(1).
+ *
+ * libnbd closes its socket when the server is gone.  What it gets is a copy at a number that
+ * nothing received can ever take: the slot of the image stays open.
  */
 
 enum launch_slot {
@@ -24,7 +27,8 @@ enum launch_slot {
 	LAUNCH_SLOT_PEER = 16,		/* 16..23: the peer of each device */
 	LAUNCH_SLOT_IMAGE = 64,		/* 64..127: images and NBD sockets */
 	LAUNCH_SLOT_FREE = 128,		/* 128..191: what arrives from peers */
-	LAUNCH_SLOT_COUNT = 192,
+	LAUNCH_SLOT_COUNT = 192,	/* the limit of fds later: none is received from here on */
+	LAUNCH_SLOT_NBD = 192,		/* 192..255: libnbd's copies of NBD sockets, by image */
 };
 
 /* How many numbers a group has. */

@@ -20,7 +20,8 @@ enum filter_set_id {
 	FILTER_LOG,		/* fd of the log */
 	FILTER_CONTROL,		/* fd of the control channel */
 	FILTER_PEER,		/* fds of the peers */
-	FILTER_IMAGE,		/* fds of images and of NBD connections */
+	FILTER_IMAGE,		/* fds of images, which are never closed */
+	FILTER_NBD_SOCKET,	/* libnbd's fds; their numbers are never used again */
 	FILTER_RECEIVED,	/* numbers that fds from peers get */
 	FILTER_EPOLL,		/* fd of the event loop */
 	FILTER_POOL,		/* eventfd of the block pool */

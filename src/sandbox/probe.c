@@ -105,7 +105,7 @@ static const struct attempt attempts[] = {
 	{ "copy an fd, dup3", CALL(dup3), { 0, 190, O_CLOEXEC }, { SYM_IMAGE } },
 	{ "copy an fd, fcntl", CALL(fcntl), { 0, F_DUPFD, 0 }, { SYM_IMAGE } },
 	{ "change an fd's flags", CALL(fcntl), { 0, F_SETFL, O_NONBLOCK }, { SYM_RECEIVED } },
-	{ "close an image", CALL(close), { 0 }, { SYM_IMAGE }, .unless = FILTER_NBD },
+	{ "close an image", CALL(close), { 0 }, { SYM_IMAGE } },
 	{ "close the keeper's channel", CALL(close), { 0 }, { SYM_CONTROL } },
 	{ "close all", CALL(close_range), { 0, UINT32_MAX, 0 }, { 0 } },
 	{ "copy an image to the peer", CALL(sendfile), { 0, 0, 0, 4096 }, { SYM_PEER, SYM_IMAGE } },

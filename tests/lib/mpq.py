@@ -23,7 +23,7 @@ MAX_PAYLOAD = 192
 TIMEOUT = float(os.environ.get("MPQ_TEST_TIMEOUT", "60"))   # guards hangs, decides nothing else
 
 EXIT_CLEAN, EXIT_START, EXIT_MID_MESSAGE, EXIT_PROTOCOL = 0, 1, 2, 3
-EXIT_FORBIDDEN = 5
+EXIT_FLUSH, EXIT_FORBIDDEN = 4, 5
 
 
 class Cmd(IntEnum):

@@ -66,7 +66,7 @@ class Place:
         sock = self.path("nbd.sock")
         server = subprocess.Popen(
             ["qemu-nbd", "--persistent", "--format=raw", f"--socket={sock}", "--discard=unmap",
-             "--shared=4", image or self.image("nbd.img")], stdin=subprocess.DEVNULL,
+             "--shared=0", image or self.image("nbd.img")], stdin=subprocess.DEVNULL,
             stderr=self.stack.enter_context(open(self.path("nbd.log"), "w", encoding="utf-8")))
         self.nbd_server = server
         self.stack.callback(server.wait)

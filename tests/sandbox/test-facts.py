@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a serving device process is, as the kernel tells it to others."""
+import contextlib
 import fcntl
 import os
 import re
@@ -120,10 +121,8 @@ class Facts(unittest.TestCase):
         slot, fds = box.slots(), box.fds(pid)
         raw = "disk.img" in fds[slot["IMAGE"]]
         nbd = fds[slot["IMAGE"]].startswith("socket:")
-        if nbd:     # one more number of the same socket, which libnbd does not close: block/nbd.h
-            more = max(fds)
-            self.assertEqual(fds.pop(more), fds[slot["IMAGE"]])
-            self.assertGreaterEqual(more, slot["FREE"])
+        if nbd:     # one more number of the same socket, which libnbd may close: block/nbd.h
+            self.assertEqual(fds.pop(slot["NBD"]), fds[slot["IMAGE"]])
         if isinstance(remote, box.Orchestrated):    # QEMU has sent its interrupt already
             for number in [n for n in fds if n >= slot["FREE"]]:
                 self.assertEqual(fds.pop(number), "anon_inode:[eventfd]")
@@ -195,6 +194,57 @@ class Modes(unittest.TestCase):
             want = (fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW |
                     fcntl.F_SEAL_SEAL)
             self.assertEqual(seals & want, want)
+
+
+@box.needs_root
+class NbdSockets(unittest.TestCase):
+    """What libnbd closes is a number that no fd of a peer's can get."""
+
+    def use_received(self, remote, peers):
+        """As many fds as two sessions send."""
+        with contextlib.ExitStack() as stack:
+            ram = stack.enter_context(mpq.Ram(1 << 20))
+            for peer in peers:
+                peer.sync_sysmem([ram.region(gpa=i << 20) for i in range(8)])
+                irq, resample = (stack.enter_context(mpq.Event()) for _ in range(2))
+                peer.set_irqfd(irq.fd, resample.fd)
+                peer.cfg_read(0, 2)
+        received = [n for n in box.fds(remote.device_pid()) if n >= box.slots()["FREE"]]
+        return [n for n in received if n < box.slots()["COUNT"]]
+
+    def test_server_gone(self):
+        slot = box.slots()
+        with box.remote("nbd") as remote:
+            before = box.fds(remote.device_pid())
+            copy = f"/proc/{remote.device_pid()}/fd/{slot['NBD']}"
+            self.assertEqual(os.readlink(copy), before[slot["IMAGE"]])
+            remote.place.nbd_server.kill()
+            mpq.wait_for(lambda: not os.path.lexists(copy), "libnbd to close its socket")
+            self.assertTrue(self.use_received(remote, remote.peers))
+            after = box.fds(remote.device_pid())
+            self.assertEqual(after[slot["IMAGE"]], before[slot["IMAGE"]])
+            self.assertNotIn(slot["NBD"], after)
+            self.assertEqual(remote.finish(), mpq.EXIT_FLUSH, remote.said())
+
+    def test_as_many_as_may_be(self):
+        """64 disks take none of the numbers for received fds."""
+        slot, disks = box.slots(), []
+        with box.place() as at:
+            sock = at.nbd()
+            for i in range(64):
+                bus, unit = divmod(i, 32)
+                disks += box.nbd_disk(sock, f"n{i}", f"l{bus}.0,scsi-id={unit // 8},lun={unit % 8}")
+            with mpq.Remote.start([box.LSI, "lsi53c895a,id=l1"], disks) as remote:
+                box.serving(remote)
+                fds = box.fds(remote.device_pid())
+                self.assertEqual(sorted(fds), [*range(slot["FREE"]),
+                                               *range(slot["NBD"], slot["NBD"] + 64)])
+                for i in range(64):
+                    self.assertEqual(fds[slot["NBD"] + i], fds[slot["IMAGE"] + i])
+                self.assertTrue(self.use_received(remote, remote.peers))
+                for peer in remote.peers:
+                    peer.close()
+                self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
 
 
 @box.needs_root

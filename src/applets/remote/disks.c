@@ -78,7 +78,8 @@ static int open_nbd(struct disks *d, const struct spec_image *image, struct bloc
 		    char *why)
 {
 	const struct block_nbd_config config = {
-		.fd = image->slot, .export_name = image->export_name, .readonly = image->readonly,
+		.fd = image->slot, .copy_fd = image->slot - LAUNCH_SLOT_IMAGE + LAUNCH_SLOT_NBD,
+		.export_name = image->export_name, .readonly = image->readonly,
 		.no_flush = image->no_flush, .discard = image->discard,
 		.probed_raw = image->probed_raw,
 	};

@@ -140,6 +140,7 @@ static void say_probe(const struct probe *probe, const struct outcome *o, bool g
 static const char *const set_names[FILTER_SET_COUNT] = {
 	[FILTER_LOG] = "the log's", [FILTER_CONTROL] = "the control channel's",
 	[FILTER_PEER] = "a peer's", [FILTER_IMAGE] = "an image's",
+	[FILTER_NBD_SOCKET] = "an NBD connection's",
 	[FILTER_RECEIVED] = "a received one", [FILTER_EPOLL] = "the event loop's",
 	[FILTER_POOL] = "the block pool's", [FILTER_ARENA] = "in the guest-memory range",
 	[FILTER_CHILD] = "a child's", [FILTER_MONITOR] = "the monitor's",

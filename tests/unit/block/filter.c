@@ -347,7 +347,7 @@ static const struct calls_allowed nbd_calls = { {
 
 static const struct calls_allowed nbd_dying_calls = { {
 	"epoll_wait", "epoll_ctl", "sendto", "recvfrom",
-	"close",	/* libnbd closes its socket at once; the dup that we watch stays */
+	"close",	/* libnbd closes its copy at once; the socket that we watch stays */
 	"kill",		/* the test's own */
 } };
 

@@ -310,7 +310,7 @@ static void test_readonly_and_guard(void)
 /* A server that dies with requests in flight: all of them end, and all later ones. */
 static void test_dead_server(void)
 {
-	enum { COUNT = 40 };
+	enum { COUNT = 40, COPY_FD = 250 };
 	static struct block_req reqs[COUNT];
 	static struct result results[COUNT];
 	unsigned left = COUNT;
@@ -318,8 +318,9 @@ static void test_dead_server(void)
 	int keeper;
 
 	if (!setup(&f, "--filter=delay memory 4M rdelay=60 wdelay=60",
-		   (struct block_nbd_config){ 0 }))
+		   (struct block_nbd_config){ .copy_fd = COPY_FD }))
 		return;
+	g_assert_true(fd_is_open(COPY_FD));
 	for (int i = 0; i < COUNT; i++) {
 		results[i] = (struct result){ &left, 1 };
 		reqs[i] = (struct block_req){ .op = i % 2 ? BLOCK_READ : BLOCK_WRITE,
@@ -341,7 +342,11 @@ static void test_dead_server(void)
 		g_assert_cmpint(io(&f, BLOCK_FLUSH, 0, 0, 0, NULL), ==, -EIO);
 	}
 	close(keeper);
+	/* The number that others know stays taken; libnbd's own is free again. */
+	g_assert_true(fd_is_open(f.fd));
+	g_assert_false(fd_is_open(COPY_FD));
 	teardown(&f);
+	g_assert_false(fd_is_open(f.fd));
 }
 
 /* It is gone before the request is sent: the sending itself finds out. */

@@ -46,6 +46,7 @@ struct filter_env box_env(unsigned features)
 		.set = {
 			[FILTER_LOG] = one(BOX_LOG), [FILTER_CONTROL] = one(4),
 			[FILTER_PEER] = { ~7ULL, 16 }, [FILTER_IMAGE] = { ~31ULL, 32 },
+			[FILTER_NBD_SOCKET] = { ~63ULL, 192 },
 			[FILTER_RECEIVED] = { ~63ULL, 128 }, [FILTER_EPOLL] = one(8),
 			[FILTER_POOL] = one(9),
 			[FILTER_ARENA] = { ~(BOX_ARENA_SIZE - 1), BOX_ARENA },
