@@ -23,7 +23,8 @@
 #include "sandbox/isolate.h"
 
 #define LISTEN_SLOT 3
-#define SAID_SIZE 16384		/* bytes of the daemon's stderr that are kept */
+#define SAID_SIZE 65536		/* bytes of its stderr that are kept: a pipe's usual size */
+#define OUTPUT_MAX (1 << 20)	/* bytes of what a program that is run may print */
 #define START_TIMEOUT 60000	/* ms; a guard against hanging, not a part of the protocol */
 #define STOP_TIMEOUT 10000	/* ms that it gets to write back its caches */
 
@@ -31,10 +32,22 @@ struct storage {
 	pid_t pid;
 	int pidfd;
 	/*
-	 * Its stderr: a memfd of fixed size, which never blocks it, never grows, and needs nobody
-	 * who reads.
+	 * Our end of its stderr.  A pipe, as that cannot be mapped: what is written to a file can
+	 * come back as code.  Neither end blocks, and nobody reads until it has ended: what does
+	 * not fit is lost.  A daemon that has its own end block stops nobody but itself.
 	 */
 	int said_fd;
+};
+
+/* What a child gets; all fds owned. */
+struct birth {
+	char **argv;
+	const struct storage_jail *jail;
+	int go[2];				/* sandbox_clone_wait()'s */
+	int parent_fd;				/* pidfd of the keeper */
+	int listen_fd, out_fd;			/* not owned; -1: /dev/null */
+	int said_fd;
+	int filter_fd[SANDBOX_PRELOAD_COUNT];
 };
 
 /* ---- The socket ---- */
@@ -85,22 +98,29 @@ bool storage_socket_pair(int *ret_listen, int *ret_client, GError **error)
 
 /* ---- What it says ---- */
 
-static int make_said_fd(void)
+static bool make_said(struct storage *s, struct birth *b)
 {
-	int fd = memfd_create("storage-stderr", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd[2];
 
-	if (fd >= 0 && (ftruncate(fd, SAID_SIZE) < 0 ||
-			fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) < 0))
-		fd_close(&fd);
-	return fd;
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	s->said_fd = fd[0];
+	b->said_fd = fd[1];
+	return true;
 }
 
+/* What is there, though another process may still have the other end. */
 static char *read_said(int fd)
 {
 	char *text = g_malloc0(SAID_SIZE + 1);
+	size_t len = 0;
+	ssize_t n;
 
-	if (pread(fd, text, SAID_SIZE, 0) < 0)
-		text[0] = 0;
+	do {
+		n = read(fd, text + len, SAID_SIZE - len);
+		len += n > 0 ? n : 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	text[len] = 0;
 	return g_strstrip(text);
 }
 
@@ -129,16 +149,6 @@ static char *first_error(const char *said, char **argv)
 
 /* ---- Its life ---- */
 
-/* What a child gets; all fds owned. */
-struct birth {
-	char **argv;
-	const struct storage_jail *jail;
-	int go[2];				/* sandbox_clone_wait()'s */
-	int parent_fd;				/* pidfd of the keeper */
-	int listen_fd, said_fd;			/* not owned */
-	int filter_fd[SANDBOX_PRELOAD_COUNT];
-};
-
 /* In the child: only what is async-signal-safe. */
 static void child_fail(const struct birth *b, const char *what)
 {
@@ -163,23 +173,25 @@ static void end_with_parent(const struct birth *b)
 		_exit(127);
 }
 
+/* Out of the way of the slots, whatever number it has; in place of one that is not there, null. */
+static bool move_up(int *fd, int null_fd)
+{
+	*fd = fcntl(*fd < 0 ? null_fd : *fd, F_DUPFD, SANDBOX_PRELOAD_FD + SANDBOX_PRELOAD_COUNT);
+	return *fd >= 0;
+}
+
 /* Puts the fds where the daemon and the module look for them, and closes all others. */
 static void arrange_fds(struct birth *b)
 {
-	int null_fd = open("/dev/null", O_RDWR), said_fd;
+	int null_fd = open("/dev/null", O_RDWR);
 	int first_free = SANDBOX_PRELOAD_FD + SANDBOX_PRELOAD_COUNT;
 	bool ok;
 
-	/* out of the way of the slots, whatever numbers they have */
-	said_fd = fcntl(b->said_fd, F_DUPFD, first_free);
-	b->listen_fd = fcntl(b->listen_fd, F_DUPFD, first_free);
-	null_fd = fcntl(null_fd, F_DUPFD, first_free);
-	ok = null_fd >= 0 && said_fd >= 0 && b->listen_fd >= 0;
-	for (int i = 0; i < SANDBOX_PRELOAD_COUNT; i++) {
-		b->filter_fd[i] = fcntl(b->filter_fd[i], F_DUPFD, first_free);
-		ok &= b->filter_fd[i] >= 0;
-	}
-	if (!ok || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 || dup2(said_fd, 2) < 0 ||
+	ok = move_up(&null_fd, -1) && move_up(&b->said_fd, -1) && move_up(&b->out_fd, null_fd) &&
+	     move_up(&b->listen_fd, null_fd);
+	for (int i = 0; i < SANDBOX_PRELOAD_COUNT; i++)
+		ok = ok && move_up(&b->filter_fd[i], -1);
+	if (!ok || dup2(null_fd, 0) < 0 || dup2(b->out_fd, 1) < 0 || dup2(b->said_fd, 2) < 0 ||
 	    dup2(b->listen_fd, LISTEN_SLOT) < 0)
 		child_fail(b, "fds");
 	for (int i = 0; i < SANDBOX_PRELOAD_COUNT; i++)
@@ -284,7 +296,7 @@ static bool start_failed(struct storage *s, int err, char **argv, GError **error
 
 static void birth_finish(struct birth *b)
 {
-	int *all[] = { &b->go[0], &b->go[1], &b->parent_fd };
+	int *all[] = { &b->go[0], &b->go[1], &b->parent_fd, &b->said_fd };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
 		fd_close(all[i]);
@@ -292,9 +304,9 @@ static void birth_finish(struct birth *b)
 		fd_close(&b->filter_fd[i]);
 }
 
-static bool birth_init(struct birth *b, GError **error)
+static bool birth_init(struct storage *s, struct birth *b, GError **error)
 {
-	bool ok = pipe2(b->go, O_CLOEXEC) == 0;
+	bool ok = pipe2(b->go, O_CLOEXEC) == 0 && make_said(s, b);
 
 	b->parent_fd = pidfd_open(getpid(), 0);
 	ok &= b->parent_fd >= 0;
@@ -337,10 +349,23 @@ static bool let_go(const struct storage *s, struct birth *b, GError **error)
 	return true;
 }
 
-static bool clone_daemon(struct storage *s, struct birth *b, GError **error)
+static void storage_kill(struct storage *s)
 {
-	bool ok = birth_init(b, error);
+	if (s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		reap(s);
+	}
+	storage_free(s);
+}
 
+/* Clones it, with an end of ours at its stderr.  NULL with @error. */
+static struct storage *clone_daemon(struct birth *b, GError **error)
+{
+	struct storage *s = g_new0(struct storage, 1);
+	bool ok;
+
+	s->pid = s->pidfd = s->said_fd = -1;
+	ok = birth_init(s, b, error);
 	if (ok) {
 		s->pid = sandbox_clone(b->jail->level, b->jail->share);
 		if (s->pid == 0)
@@ -354,50 +379,123 @@ static bool clone_daemon(struct storage *s, struct birth *b, GError **error)
 	}
 	ok = ok && let_go(s, b, error);
 	birth_finish(b);
-	return ok;
+	if (ok)
+		return s;
+	storage_kill(s);
+	return NULL;
 }
 
-static void storage_kill(struct storage *s)
+static bool no_filter(const struct storage_jail *jail, GError **error)
 {
-	if (s->pid > 0) {
-		kill(s->pid, SIGKILL);
-		reap(s);
-	}
-	storage_free(s);
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox=%s: the storage daemon runs without a "
+			"system-call filter: it did not load %s", sandbox_level_name(jail->level),
+			jail->module);
+}
+
+/* A program that its loader gave no module (a static one) would run without. */
+static bool has_filter(const struct storage *s, const struct storage_jail *jail)
+{
+	return !jail->module || sandbox_is_filtered(s->pid);
 }
 
 bool storage_spawn(char **argv, const struct storage_jail *jail, int listen_fd, int client_fd,
 		   struct storage **ret, GError **error)
 {
-	struct storage *s = g_new0(struct storage, 1);
 	struct birth b = {
 		.argv = argv, .jail = jail, .go = { -1, -1 }, .parent_fd = -1,
-		.listen_fd = listen_fd, .filter_fd = { -1, -1 },
+		.listen_fd = listen_fd, .out_fd = -1, .said_fd = -1, .filter_fd = { -1, -1 },
 	};
+	struct storage *s = clone_daemon(&b, error);
 	int err;
 
-	s->pid = s->pidfd = -1;
-	s->said_fd = b.said_fd = make_said_fd();
-	if (s->said_fd < 0)
-		mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot start the storage daemon: %s",
-			 log_errname(errno));
-	if (s->said_fd < 0 || !clone_daemon(s, &b, error)) {
-		storage_kill(s);
+	if (!s)
 		return false;
-	}
 	err = wait_greeting(s, client_fd);
 	if (err)
 		return start_failed(s, err, argv, error);
-	/* A program that its loader gave no module (a static one) would run without. */
-	if (jail->module && !sandbox_is_filtered(s->pid)) {
+	if (!has_filter(s, jail)) {
 		storage_kill(s);
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox=%s: the storage daemon runs "
-				"without a system-call filter: it did not load %s",
-				sandbox_level_name(jail->level), jail->module);
+		return no_filter(jail, error);
 	}
 	*ret = s;
 	return true;
 }
+
+/* ---- A program that runs and ends ---- */
+
+/* All that comes until the end of file: 0, or -errno. */
+static int read_output(int fd, GString *out)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char chunk[4096];
+	ssize_t n;
+
+	do {
+		n = poll(&p, 1, START_TIMEOUT);
+		if (n == 0)
+			return -ETIMEDOUT;
+		if (n > 0)
+			n = read(fd, chunk, sizeof(chunk));
+		if (n > 0)
+			g_string_append_len(out, chunk, n);
+		if (out->len > OUTPUT_MAX)
+			return -EFBIG;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? -errno : 0;
+}
+
+/* It has closed its output: waits for its end, and looks at it before it is gone from /proc. */
+static bool check_end(struct storage *s, const char *program, const struct storage_jail *jail,
+		      int err, GError **error)
+{
+	g_autofree char *said = NULL;
+	bool filtered;
+	int status;
+
+	if (!err && wait_ended(s, START_TIMEOUT) <= 0)
+		err = -ETIMEDOUT;
+	if (err)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", program, log_errname(err));
+	said = read_said(s->said_fd);
+	filtered = has_filter(s, jail);
+	status = reap(s);
+	if (status && said[0])
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s", g_strdelimit(said, "\n", ' '));
+	if (status)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s %d", program, WIFSIGNALED(status) ?
+				"signal" : "exit status", WIFSIGNALED(status) ? WTERMSIG(status) :
+				WEXITSTATUS(status));
+	return filtered || no_filter(jail, error);
+}
+
+bool storage_run(char **argv, const struct storage_jail *jail, char **ret_out, GError **error)
+{
+	g_autoptr(GString) out = g_string_new(NULL);
+	struct birth b = {
+		.argv = argv, .jail = jail, .go = { -1, -1 }, .parent_fd = -1, .listen_fd = -1,
+		.said_fd = -1, .filter_fd = { -1, -1 },
+	};
+	struct storage *s;
+	int fd[2], err;
+	bool ok;
+
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", argv[0], log_errname(errno));
+	b.out_fd = fd[1];
+	s = clone_daemon(&b, error);
+	fd_close(&fd[1]);
+	err = s ? read_output(fd[0], out) : 0;
+	fd_close(&fd[0]);
+	if (!s)
+		return false;
+	ok = check_end(s, argv[0], jail, err, error);
+	storage_kill(s);
+	if (ok)
+		*ret_out = g_strdup(out->str);
+	return ok;
+}
+
+/* ---- Its end ---- */
 
 int storage_pidfd(const struct storage *storage)
 {

@@ -84,6 +84,12 @@ int storage_jail_enter(const struct storage_jail *jail, char *why);
 bool storage_spawn(char **argv, const struct storage_jail *jail, int listen_fd, int client_fd,
 		   struct storage **ret, GError **error);
 
+/*
+ * Runs @argv in @jail, without a socket, to its end.  Fails if it does, with what it says on
+ * stderr, or if it was not in the jail.  *ret_out: what it printed; the caller frees.
+ */
+bool storage_run(char **argv, const struct storage_jail *jail, char **ret_out, GError **error);
+
 /* A listening UNIX socket that has no name any more, and a socket connected to it. */
 bool storage_socket_pair(int *ret_listen, int *ret_client, GError **error);
 

@@ -149,6 +149,49 @@ static void try_code(char **arg)
 	fprintf(stderr, "%s", outcome(mprotect(page, 4096, PROT_READ | PROT_EXEC)));
 }
 
+static long map_code(int fd, int flags)
+{
+	return (long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, flags, fd, 0) == -1 ? -1 : 0;
+}
+
+/* A file that can be written to, or each fd that is there, mapped as code. */
+static void try_map(char **arg)
+{
+	if (arg[0]) {
+		fprintf(stderr, "%s", outcome(map_code(open(arg[0], O_RDWR), MAP_PRIVATE)));
+		return;
+	}
+	for (int fd = 0; fd < 256; fd++)
+		if (map_code(fd, MAP_SHARED) == 0 || map_code(fd, MAP_PRIVATE) == 0) {
+			fprintf(stderr, "fd %d", fd);
+			return;
+		}
+	fprintf(stderr, "none");
+}
+
+/* As a daemon that serves: greets, and stays. */
+static void greet(char **arg)
+{
+	int fd = accept(3, NULL, NULL);
+
+	if (fd < 0 || write(fd, "x", 1) != 1)
+		fprintf(stderr, "%s", strerrorname_np(errno));
+	else
+		poll(NULL, 0, -1);
+}
+
+/* More than anybody reads while it runs. */
+static void try_talk(char **arg)
+{
+	static char line[4096];
+
+	memset(line, 'x', sizeof(line));
+	for (int i = 0; i < 100; i++)
+		if (write(STDERR_FILENO, line, sizeof(line)) < 0 && errno != EAGAIN)
+			return;
+	greet(arg);
+}
+
 static void try_rights(char **arg)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -168,17 +211,6 @@ static void try_status(char **arg)
 			fprintf(stderr, " %d", fd);
 }
 
-/* As a daemon that serves: greets, and stays. */
-static void greet(char **arg)
-{
-	int fd = accept(3, NULL, NULL);
-
-	if (fd < 0 || write(fd, "x", 1) != 1)
-		fprintf(stderr, "%s", strerrorname_np(errno));
-	else
-		poll(NULL, 0, -1);
-}
-
 static const struct {
 	const char *name;
 	void (*fn)(char **arg);
@@ -186,6 +218,7 @@ static const struct {
 	{ "open", try_open }, { "list", try_list }, { "tcp", try_tcp }, { "unix", try_unix },
 	{ "call", try_call }, { "missing", try_missing }, { "foreign", try_foreign },
 	{ "thread", try_thread }, { "self", try_self }, { "code", try_code },
+	{ "map", try_map }, { "talk", try_talk },
 	{ "rights", try_rights }, { "status", try_status }, { "greet", greet },
 };
 

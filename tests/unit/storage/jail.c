@@ -427,6 +427,34 @@ static void test_arguments(void)
 	cell_finish(&cell);
 }
 
+/* Nothing that it can write to can come back as code. */
+static void test_data_as_code(void)
+{
+	struct cell cell;
+
+	for (unsigned level = SANDBOX_STRICT; level < SANDBOX_OFF; level++) {
+		cell_init(&cell, level, FILTER_OFFLINE);
+		expect(&cell, "map", "none");
+		/* images: where there is a mount of their own */
+		if (level == SANDBOX_STRICT || (level == SANDBOX_CONTAINER && is_root()))
+			expect(&cell, "map image", "EPERM");
+		cell_finish(&cell);
+	}
+}
+
+/* Who says more than is kept is not held up. */
+static void test_talkative(void)
+{
+	g_autoptr(GError) error = NULL;
+	struct storage *s = NULL;
+	struct cell cell;
+
+	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+	g_assert_true(start(&cell, "talk", true, &s, &error));
+	storage_stop(s);
+	cell_finish(&cell);
+}
+
 /* ---- Rights ---- */
 
 static void test_rights(void)
@@ -605,6 +633,8 @@ static void add_tests(bool nobody)
 	g_test_add_func("/jail/calls/fatal", test_fatal);
 	g_test_add_func("/jail/calls/missing", test_missing);
 	g_test_add_func("/jail/calls/arguments", test_arguments);
+	g_test_add_func("/jail/calls/data-as-code", test_data_as_code);
+	g_test_add_func("/jail/talkative", test_talkative);
 	g_test_add_func("/jail/rights", test_rights);
 	g_test_add_func("/jail/no-filter", test_no_filter);
 	g_test_add_func("/jail/keeper-killed", test_keeper_killed);
