@@ -10,9 +10,13 @@
 
 #include "applets/remote/storage-priv.h"
 #include "base/error.h"
+#include "base/log.h"
 
 #define MAX_CHAIN 200		/* images; QEMU itself gives up on much less */
 
+/* What an image below another one may be: formats, nothing that goes elsewhere. */
+static const char *const formats[] = { "bochs", "cloop", "dmg", "parallels", "qcow", "qcow2", "qed",
+				       "raw", "vdi", "vhdx", "vmdk", "vpc", NULL };
 static const char *const with_backing[] = { "qcow2", "qcow", "qed", "vmdk", NULL };
 static const char *const networked[] = { "ftp", "ftps", "gluster", "http", "https", "iscsi", "nfs",
 					 "rbd", "ssh", NULL };
@@ -25,7 +29,7 @@ static void free_file(void *opaque)
 	g_free(file);
 }
 
-static void add_file(struct storage_graph *graph, const char *path, bool writable)
+void storage_graph_add_file(struct storage_graph *graph, const char *path, bool writable)
 {
 	struct storage_file *file = g_new0(struct storage_file, 1);
 
@@ -55,79 +59,14 @@ static void put(struct opt_set *set, const char *prefix, const char *key, const 
 	opt_put(set, full, value);
 }
 
-/* ---- qemu-img ---- */
-
-/* Runs `qemu-img info` (without regard to locks: the daemon is who takes them). */
-static json_t *run_info(const char *format, bool chain, const char *image, GError **error)
-{
-	const char *const fixed[] = { "qemu-img", "info", "-U", "--output=json" };
-	g_autoptr(GPtrArray) argv = g_ptr_array_new();
-	g_autofree char *out = NULL, *err = NULL;
-	json_error_t why;
-	json_t *json = NULL;
-	int status;
-
-	for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++)
-		g_ptr_array_add(argv, (void *)(uintptr_t)fixed[i]);
-	if (chain)
-		g_ptr_array_add(argv, (void *)(uintptr_t)"--backing-chain");
-	if (format) {
-		g_ptr_array_add(argv, (void *)(uintptr_t)"-f");
-		g_ptr_array_add(argv, (void *)(uintptr_t)format);
-	}
-	g_ptr_array_add(argv, (void *)(uintptr_t)"--");
-	g_ptr_array_add(argv, (void *)(uintptr_t)image);
-	g_ptr_array_add(argv, NULL);
-	if (!g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out,
-			  &err, &status, error))
-		return NULL;
-	if (status == 0)
-		json = json_loads(out, 0, &why);
-	if (!json) {
-		g_strdelimit(g_strstrip(err), "\n", ' ');
-		mpq_fail(error, MPQ_ERROR_REFUSED, "%s", g_str_has_prefix(err, "qemu-img: ") ?
-			 err + strlen("qemu-img: ") : err[0] ? err : "qemu-img info failed");
-	}
-	return json;
-}
-
-static const char *json_text(const json_t *object, const char *key)
-{
-	return json_string_value(json_object_get(object, key));
-}
-
-/*
- * The options below @prefix as the "json:{...}" that stands for the name of an image on that file,
- * of a format that is still open.
- */
-static char *as_filename(const struct opt_set *set, const char *prefix, GError **error)
-{
-	auto_opt_set sub = opt_set_sub(set, prefix);
-	g_autofree char *json = opt_set_to_json_text(sub, error);
-
-	return json ? g_strconcat("json:{\"file\":", json, "}", NULL) : NULL;
-}
-
-char *storage_probe(const struct opt_set *set, const char *prefix, GError **error)
-{
-	g_autofree char *name = as_filename(set, prefix, error);
-	json_t *info = name ? run_info(NULL, false, name, error) : NULL;
-	char *format = info ? g_strdup(json_text(info, "format")) : NULL;
-
-	if (info && !format)
-		mpq_fail(error, MPQ_ERROR_REFUSED, "the format cannot be found out; give it");
-	json_decref(info);
-	return format;
-}
-
-/* ---- What headers name ---- */
+/* ---- Nodes ---- */
 
 struct work {
 	const struct plan_image *image;
 	GPtrArray *sets;		/* struct opt_set: copies of image->graph */
 	struct storage_graph *graph;
 	unsigned nodes;			/* named so far */
-	bool sandboxed;
+	enum sandbox_level level;
 };
 
 static const struct opt_set *find_node(const struct work *w, const char *name)
@@ -138,66 +77,165 @@ static const struct opt_set *find_node(const struct work *w, const char *name)
 	return NULL;
 }
 
-/* The file below a format node: its name, or "json:{...}".  The caller frees. */
-static char *image_name(const struct work *w, const struct opt_set *set, const char *prefix,
-			GError **error)
-{
-	const char *reference = get(set, prefix, "file");
-	const char *name = get(set, prefix, "file.filename");
-	g_autofree char *below = g_strconcat(prefix, "file.", NULL);
+/* ---- Files, and how far it reaches ---- */
 
-	if (name)
-		return g_strdup(name);
-	if (!reference)
-		return as_filename(set, below, error);
-	set = find_node(w, reference);
-	name = set ? opt_get(set, "filename") : NULL;
-	if (name)
-		return g_strdup(name);
-	if (set && !opt_has_prefix(set, "file.") && !opt_get(set, "file"))
-		return as_filename(set, "", error);
-	mpq_fail(error, MPQ_ERROR_REFUSED, "the backing file of node '%s' cannot be found out; "
-		 "name it with backing=", get(set, prefix, "node-name"));
-	return NULL;
+/* How far the node at @prefix reaches; the socket of its server is a file, too. */
+static unsigned node_reach(struct work *w, const struct opt_set *set, const char *prefix)
+{
+	const char *driver = get(set, prefix, "driver"), *type = get(set, prefix, "server.type");
+	const char *path = get(set, prefix, type ? "server.path" : "path");
+
+	if (g_strv_contains(networked, driver))
+		return FILTER_INET;
+	if (strcmp(driver, "nbd"))
+		return FILTER_OFFLINE;
+	if (!g_strcmp0(type, "vsock"))
+		return FILTER_VSOCK;
+	if (!path)
+		return FILTER_INET;
+	storage_graph_add_file(w->graph, path, false);
+	return FILTER_UNIX;
 }
 
-/* A name in a header that is no local file would send the daemon elsewhere. */
-static bool is_local_name(const char *name, GError **error)
+static bool note_file(struct work *w, const char *path, GError **error)
 {
-	const char *colon = strchr(name, ':'), *slash = strchr(name, '/');
-
-	if (colon && (!slash || colon < slash))
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "'%s', which the image names, is not a "
-				"local file; describe it with -blockdev", name);
+	if (g_str_has_prefix(path, "/dev/fdset/"))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: a storage daemon cannot have a "
+				"descriptor of ours", path);
+	storage_graph_add_file(w->graph, path, !w->image->readonly);
 	return true;
 }
 
-/* VMDK: the files that hold the data stand in the descriptor. */
-static void add_extents(struct work *w, const json_t *info, bool writable)
+/* Notes every file and whether something goes over the network. */
+static bool note_files(struct work *w, struct opt_set *set, GError **error)
 {
-	const json_t *data = json_object_get(json_object_get(info, "format-specific"), "data");
-	const json_t *extents = json_object_get(data, "extents");
-	const json_t *extent;
-	size_t i;
+	for (size_t i = 0; i < set->count; i++) {
+		const struct opt *opt = &set->opt[i];
+		const char *key = strrchr(opt->key, '.') ? strrchr(opt->key, '.') + 1 : opt->key;
+		g_autofree char *prefix = g_strndup(opt->key, key - opt->key);
 
-	json_array_foreach(extents, i, extent)
-		if (json_text(extent, "filename"))
-			add_file(w->graph, json_text(extent, "filename"), writable);
+		if (!strcmp(key, "filename") && !note_file(w, opt->value, error))
+			return false;
+		if (!strcmp(key, "driver"))
+			w->graph->features |= node_reach(w, set, prefix);
+		/* io_uring goes round a system-call filter: no daemon in a sandbox has it. */
+		if (w->level != SANDBOX_OFF && !strcmp(key, "aio") &&
+		    !strcmp(opt->value, "io_uring"))
+			put(set, prefix, "aio", "threads");
+	}
+	return true;
 }
 
-/* qcow2's data-file=: a raw file beside the image; relative names are relative to the image. */
-static char *data_file(const json_t *info)
+/* The farthest counts: who has a network has sockets of all kinds. */
+static unsigned farthest(unsigned features)
 {
-	const json_t *data = json_object_get(json_object_get(info, "format-specific"), "data");
-	const char *name = json_text(data, "data-file");
-	g_autofree char *dir = NULL;
+	const unsigned network = features & (FILTER_INET | FILTER_VSOCK);
 
-	if (!name)
-		return NULL;
-	if (g_path_is_absolute(name))
-		return g_strdup(name);
-	dir = g_path_get_dirname(json_text(info, "filename"));
-	return g_build_filename(dir, name, NULL);
+	if (network)
+		return network;
+	return features & FILTER_UNIX ? FILTER_UNIX : FILTER_OFFLINE;
+}
+
+/* ---- Sources: the files whose headers are read ---- */
+
+/*
+ * The options below @prefix as the "json:{...}" that stands for the name of an image on that file,
+ * of a format that is still open.
+ */
+static char *as_filename(const struct opt_set *set, GError **error)
+{
+	g_autofree char *json = opt_set_to_json_text(set, error);
+
+	return json ? g_strconcat("json:{\"file\":", json, "}", NULL) : NULL;
+}
+
+/* A local file.  Its name is a name and no address, whatever it looks like. */
+static void source_path(struct storage_source *source, const char *path)
+{
+	const char *colon = strchr(path, ':'), *slash = strchr(path, '/');
+
+	source->path = g_strdup(path);
+	source->name = g_strconcat(colon && (!slash || colon < slash) ? "./" : "", path, NULL);
+	storage_graph_add_file(&source->graph, path, false);
+}
+
+/* What the options @set of a protocol node and those below it name.  Read-only. */
+static bool source_node(struct work *w, struct storage_source *source, struct opt_set *set,
+			GError **error)
+{
+	struct storage_graph *graph = w->graph;
+	bool ok;
+
+	w->graph = &source->graph;
+	ok = note_files(w, set, error);
+	w->graph = graph;
+	source->graph.features = farthest(source->graph.features);
+	for (guint i = 0; i < source->graph.files->len; i++)
+		((struct storage_file *)source->graph.files->pdata[i])->writable = false;
+	source->name = ok ? as_filename(set, error) : NULL;
+	return source->name;
+}
+
+static void source_init(struct storage_source *source, enum sandbox_level level)
+{
+	*source = (struct storage_source){ .level = level };
+	storage_graph_init(&source->graph);
+	source->graph.features = FILTER_OFFLINE;
+}
+
+/* The file below the format node at @prefix. */
+static bool source_below(struct work *w, const struct opt_set *set, const char *prefix,
+			 struct storage_source *source, GError **error)
+{
+	const char *reference = get(set, prefix, "file");
+	g_autofree char *below = g_strconcat(prefix, "file.", NULL);
+	const struct opt_set *node = reference ? find_node(w, reference) : NULL;
+	auto_opt_set sub = node ? opt_set_copy(node) : opt_set_sub(set, below);
+	const char *path = opt_get(sub, "filename"), *driver = opt_get(sub, "driver");
+
+	if (reference && (!node || (!path && (opt_has_prefix(sub, "file.") ||
+					      opt_get(sub, "file")))))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "the backing file of node '%s' cannot "
+				"be found out; name it with backing=",
+				get(set, prefix, "node-name"));
+	if (path && (!driver || !strcmp(driver, "file") || !strcmp(driver, "host_device"))) {
+		source_path(source, path);
+		return true;
+	}
+	return source_node(w, source, sub, error);
+}
+
+char *storage_probe(enum sandbox_level level, const struct opt_set *set, const char *prefix,
+		    GError **error)
+{
+	static const struct plan_image image = { .readonly = true };
+	auto_opt_set sub = opt_set_sub(set, prefix);
+	struct work w = { .image = &image, .level = level };
+	struct storage_source source;
+	struct storage_header header;
+	char *format = NULL;
+
+	source_init(&source, level);
+	if (source_node(&w, &source, sub, error) &&
+	    storage_header_read(&source, NULL, &header, error)) {
+		format = g_steal_pointer(&header.format);
+		storage_header_finish(&header);
+	}
+	storage_source_finish(&source);
+	if (format && !g_strv_contains(formats, format) && strcmp(format, "luks")) {
+		mpq_fail(error, MPQ_ERROR_REFUSED, "the format cannot be found out; give it");
+		g_clear_pointer(&format, g_free);
+	}
+	return format;
+}
+
+/* ---- What headers name ---- */
+
+/* VMDK: the files that hold the data stand in the descriptor. */
+static void add_extents(struct work *w, const struct storage_header *header, bool writable)
+{
+	for (guint i = 0; i < header->extents->len; i++)
+		storage_graph_add_file(w->graph, header->extents->pdata[i], writable);
 }
 
 static const char *node_kind(const char *path)
@@ -205,32 +243,40 @@ static const char *node_kind(const char *path)
 	return g_str_has_prefix(path, "/dev/") ? "host_device" : "file";
 }
 
-/* The node of one backing file, on top of the node @below (NULL: none), as JSON text. */
-static char *backing_node(struct work *w, const json_t *info, const char *node, const char *below,
-			  GError **error)
+/*
+ * qcow2's data-file=, a raw file that is written to: the user has to name it, or at SANDBOX_OFF it
+ * is warned of.
+ */
+static bool data_path(struct work *w, const struct storage_source *source,
+		      const struct storage_header *header, char **ret, GError **error)
 {
-	const char *format = json_text(info, "format"), *path = json_text(info, "filename");
-	g_autofree char *data = data_file(info);
-	json_t *root;
+	if (!header->data_file)
+		return true;
+	if (w->level != SANDBOX_OFF)
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "'%s' has its data in '%s', as only its "
+				"header says; name that with data-file= (data-file.driver=file, "
+				"data-file.filename=)", source->name, header->data_file);
+	log_warning("'%s' has its data in '%s', as only its header says", source->name,
+		    header->data_file);
+	*ret = storage_header_path(w->level, source->path, header->data_file, error);
+	return *ret;
+}
+
+/* The node of one backing file, on top of the node @below (NULL: none), as JSON text. */
+static char *backing_node(struct work *w, const char *path, const char *format, const char *data,
+			  const char *node, const char *below)
+{
+	json_t *root = json_pack("{s:s, s:s, s:b, s:{s:b, s:b}, s:{s:s, s:s}}", "driver", format,
+				 "node-name", node, "read-only", 1, "cache", "direct",
+				 w->image->direct, "no-flush", w->image->no_flush, "file", "driver",
+				 node_kind(path), "filename", path);
 	char *dump, *text;
 
-	if (!format || !path)
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "unreadable backing chain"), NULL;
-	if (!is_local_name(path, error) || (data && !is_local_name(data, error)))
-		return NULL;
-	root = json_pack("{s:s, s:s, s:b, s:{s:b, s:b}, s:{s:s, s:s}}", "driver", format,
-			 "node-name", node, "read-only", 1, "cache", "direct", w->image->direct,
-			 "no-flush", w->image->no_flush, "file", "driver", node_kind(path),
-			 "filename", path);
 	if (g_strv_contains(with_backing, format))
 		json_object_set_new(root, "backing", below ? json_string(below) : json_null());
 	if (data)
 		json_object_set_new(root, "data-file", json_pack("{s:s, s:s}", "driver",
 				    node_kind(data), "filename", data));
-	add_file(w->graph, path, false);
-	add_extents(w, info, false);
-	if (data)
-		add_file(w->graph, data, false);
 	dump = json_dumps(root, JSON_COMPACT);
 	text = g_strdup(dump);
 	free(dump);
@@ -238,54 +284,106 @@ static char *backing_node(struct work *w, const json_t *info, const char *node, 
 	return text;
 }
 
-/* Nodes for all but the first image of @chain, the lowest first; the topmost one's name. */
-static bool add_chain(struct work *w, const json_t *chain, char **ret_top, GError **error)
+static bool add_backing(struct work *w, const struct storage_source *above,
+			const struct storage_header *header, unsigned depth, char **ret_node,
+			GError **error);
+
+/* The image that @source is, and what is below it: the name of its node. */
+static bool add_image(struct work *w, struct storage_source *source, const char *format,
+		      unsigned depth, char **ret_node, GError **error)
 {
-	g_autofree char *below = NULL;
+	struct storage_header header = { .extents = NULL };
+	g_autofree char *below = NULL, *data = NULL, *node = NULL;
+	bool ok = true, read = !format || g_strv_contains(with_backing, format);
 
-	for (size_t i = json_array_size(chain) - 1; i > 0; i--) {
-		g_autofree char *node = g_strdup_printf("backing-%u", w->nodes++);
-		char *text = backing_node(w, json_array_get(chain, i), node, below, error);
-
-		if (!text)
-			return false;
-		g_ptr_array_add(w->graph->args, text);
-		g_free(below);
-		below = g_steal_pointer(&node);
+	if (format && !g_strv_contains(formats, format))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "'%s' is of format '%s', as the image "
+				"above it says; describe it with -blockdev", source->path, format);
+	if (read && !storage_header_read(source, format, &header, error))
+		return false;
+	if (!format)
+		format = header.format;
+	if (!g_strv_contains(formats, format))
+		ok = mpq_fail(error, MPQ_ERROR_REFUSED, "'%s' is of format '%s'; describe it with "
+			      "-blockdev", source->path, format);
+	ok = ok && (!read || (data_path(w, source, &header, &data, error) &&
+			      add_backing(w, source, &header, depth + 1, &below, error)));
+	if (ok) {
+		storage_graph_add_file(w->graph, source->path, false);
+		if (read)
+			add_extents(w, &header, false);
+		if (data)
+			storage_graph_add_file(w->graph, data, false);
+		node = g_strdup_printf("backing-%u", w->nodes++);
+		g_ptr_array_add(w->graph->args,
+				backing_node(w, source->path, format, data, node, below));
+		*ret_node = g_steal_pointer(&node);
 	}
-	*ret_top = g_steal_pointer(&below);
+	if (read)
+		storage_header_finish(&header);
+	return ok;
+}
+
+/* Nodes for what the header of @above names, the lowest first; the topmost one's name or NULL. */
+static bool add_backing(struct work *w, const struct storage_source *above,
+			const struct storage_header *header, unsigned depth, char **ret_node,
+			GError **error)
+{
+	g_autofree char *path = NULL;
+	struct storage_source source;
+	bool ok;
+
+	if (!header->backing)
+		return true;
+	if (depth > MAX_CHAIN)
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "the backing chain at '%s' has no end",
+				above->name);
+	path = storage_header_path(w->level, above->path, header->backing, error);
+	if (!path)
+		return false;
+	source_init(&source, w->level);
+	source_path(&source, path);
+	ok = add_image(w, &source, header->backing_format, depth, ret_node, error);
+	storage_source_finish(&source);
+	return ok;
+}
+
+/* What the header of the user's node at @prefix says and its options do not. */
+static bool complete_from(struct work *w, struct opt_set *set, const char *prefix,
+			  const struct storage_source *source, const struct storage_header *header,
+			  GError **error)
+{
+	g_autofree char *top = NULL, *data = NULL;
+
+	add_extents(w, header, !w->image->readonly);
+	if (!has(set, prefix, "data-file") && !data_path(w, source, header, &data, error))
+		return false;
+	if (data) {
+		put(set, prefix, "data-file.driver", node_kind(data));
+		put(set, prefix, "data-file.filename", data);
+	}
+	if (!has(set, prefix, "backing") && !add_backing(w, source, header, 1, &top, error))
+		return false;
+	if (top)
+		put(set, prefix, "backing", top);
 	return true;
 }
 
 /* Completes the node at @prefix of @set, whose driver may have files beside its own. */
 static bool complete_node(struct work *w, struct opt_set *set, const char *prefix, GError **error)
 {
-	g_autofree char *name = image_name(w, set, prefix, error), *top = NULL, *data = NULL;
-	json_t *chain = NULL;
-	size_t length;
-	bool ok = true;
+	struct storage_source source;
+	struct storage_header header;
+	bool ok;
 
-	if (name)
-		chain = run_info(get(set, prefix, "driver"), true, name, error);
-	if (!chain)
-		return false;
-	length = json_array_size(chain);
-	if (length < 1 || length > MAX_CHAIN)
-		ok = mpq_fail(error, MPQ_ERROR_REFUSED, "unreadable backing chain of '%s'", name);
+	source_init(&source, w->level);
+	ok = source_below(w, set, prefix, &source, error) &&
+	     storage_header_read(&source, get(set, prefix, "driver"), &header, error);
 	if (ok) {
-		add_extents(w, json_array_get(chain, 0), !w->image->readonly);
-		data = data_file(json_array_get(chain, 0));
-		ok = !data || is_local_name(data, error);
+		ok = complete_from(w, set, prefix, &source, &header, error);
+		storage_header_finish(&header);
 	}
-	if (ok && data && !has(set, prefix, "data-file")) {
-		put(set, prefix, "data-file.driver", node_kind(data));
-		put(set, prefix, "data-file.filename", data);
-	}
-	if (ok && !has(set, prefix, "backing"))
-		ok = add_chain(w, chain, &top, error);
-	if (top)
-		put(set, prefix, "backing", top);
-	json_decref(chain);
+	storage_source_finish(&source);
 	return ok;
 }
 
@@ -308,62 +406,6 @@ static bool complete_level(struct work *w, struct opt_set *set, const char *pref
 	return true;
 }
 
-/* How far the node at @prefix reaches; the socket of its server is a file, too. */
-static unsigned node_reach(struct work *w, const struct opt_set *set, const char *prefix)
-{
-	const char *driver = get(set, prefix, "driver"), *type = get(set, prefix, "server.type");
-	const char *path = get(set, prefix, type ? "server.path" : "path");
-
-	if (g_strv_contains(networked, driver))
-		return FILTER_INET;
-	if (strcmp(driver, "nbd"))
-		return FILTER_OFFLINE;
-	if (!g_strcmp0(type, "vsock"))
-		return FILTER_VSOCK;
-	if (!path)
-		return FILTER_INET;
-	add_file(w->graph, path, false);
-	return FILTER_UNIX;
-}
-
-static bool note_file(struct work *w, const char *path, GError **error)
-{
-	if (g_str_has_prefix(path, "/dev/fdset/"))
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: a storage daemon cannot have a "
-				"descriptor of ours", path);
-	add_file(w->graph, path, !w->image->readonly);
-	return true;
-}
-
-/* Notes every file and whether something goes over the network. */
-static bool note_files(struct work *w, struct opt_set *set, GError **error)
-{
-	for (size_t i = 0; i < set->count; i++) {
-		const struct opt *opt = &set->opt[i];
-		const char *key = strrchr(opt->key, '.') ? strrchr(opt->key, '.') + 1 : opt->key;
-		g_autofree char *prefix = g_strndup(opt->key, key - opt->key);
-
-		if (!strcmp(key, "filename") && !note_file(w, opt->value, error))
-			return false;
-		if (!strcmp(key, "driver"))
-			w->graph->features |= node_reach(w, set, prefix);
-		/* io_uring goes round a system-call filter: no daemon in a sandbox has it. */
-		if (w->sandboxed && !strcmp(key, "aio") && !strcmp(opt->value, "io_uring"))
-			put(set, prefix, "aio", "threads");
-	}
-	return true;
-}
-
-/* The farthest counts: who has a network has sockets of all kinds. */
-static unsigned farthest(unsigned features)
-{
-	const unsigned network = features & (FILTER_INET | FILTER_VSOCK);
-
-	if (network)
-		return network;
-	return features & FILTER_UNIX ? FILTER_UNIX : FILTER_OFFLINE;
-}
-
 static bool add_set(struct work *w, struct opt_set *set, GError **error)
 {
 	char *text;
@@ -381,17 +423,23 @@ static void destroy_set(void *set)
 	opt_set_destroy(set);
 }
 
-bool storage_graph_make(const struct plan_image *image, bool sandboxed, struct storage_graph *ret,
-			GError **error)
+void storage_graph_init(struct storage_graph *graph)
 {
-	g_autoptr(GPtrArray) sets = g_ptr_array_new_with_free_func(destroy_set);
-	struct storage_graph graph = {
+	*graph = (struct storage_graph){
 		.args = g_ptr_array_new_with_free_func(g_free),
 		.files = g_ptr_array_new_with_free_func(free_file),
 	};
-	struct work w = { .image = image, .sets = sets, .graph = &graph, .sandboxed = sandboxed };
+}
+
+bool storage_graph_make(const struct plan_image *image, enum sandbox_level level,
+			struct storage_graph *ret, GError **error)
+{
+	g_autoptr(GPtrArray) sets = g_ptr_array_new_with_free_func(destroy_set);
+	struct storage_graph graph;
+	struct work w = { .image = image, .sets = sets, .graph = &graph, .level = level };
 	bool ok = true;
 
+	storage_graph_init(&graph);
 	for (guint i = 0; i < image->graph->len; i++)
 		g_ptr_array_add(sets, opt_set_copy(image->graph->pdata[i]));
 	/* A CD-ROM's node may say nothing of it. */

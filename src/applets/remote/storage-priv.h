@@ -34,19 +34,59 @@ struct storage_file {
 };
 
 /*
- * Copies image->graph and completes it: every backing file and data file that an image names
- * becomes a node with an explicit format.  Runs qemu-img to read the headers.  @sandboxed: without
- * what no sandbox allows.
+ * Copies image->graph and completes it: every backing file that an image names becomes a node with
+ * an explicit format.  Runs qemu-img to read the headers.  A guest may have written those: but at
+ * SANDBOX_OFF, what they name has to lie beside the image, and what is written to has to be named
+ * by the user.
  */
-bool storage_graph_make(const struct plan_image *image, bool sandboxed, struct storage_graph *ret,
-			GError **error);
+bool storage_graph_make(const struct plan_image *image, enum sandbox_level level,
+			struct storage_graph *ret, GError **error);
 void storage_graph_finish(struct storage_graph *graph);
 
 /*
  * The format of the image that @set, options below @prefix, names ("file.": of the file below),
  * as qemu-img finds it.  The caller frees.
  */
-char *storage_probe(const struct opt_set *set, const char *prefix, GError **error);
+char *storage_probe(enum sandbox_level level, const struct opt_set *set, const char *prefix,
+		    GError **error);
+
+/* An image whose header is looked at. */
+struct storage_source {
+	enum sandbox_level level;
+	char *name;		/* as qemu-img takes it */
+	char *path;		/* of a local file; or NULL */
+	struct storage_graph graph;	/* its files and how far they reach; no args */
+};
+
+/* What a header says.  Nothing of it can be believed. */
+struct storage_header {
+	char *format;
+	char *backing, *backing_format;	/* or NULL */
+	char *data_file;		/* or NULL */
+	GPtrArray *extents;		/* char *: files beside the image, checked */
+};
+
+/* Adds a file that is only read, or is written to as well. */
+void storage_graph_add_file(struct storage_graph *graph, const char *path, bool writable);
+void storage_graph_init(struct storage_graph *graph);
+
+/* Frees what it holds. */
+void storage_source_finish(struct storage_source *source);
+
+/*
+ * Runs qemu-img in a jail that has the source's files only.  @format: or NULL, then it finds out.
+ * storage_header_finish() the result.
+ */
+bool storage_header_read(struct storage_source *source, const char *format,
+			 struct storage_header *ret, GError **error);
+void storage_header_finish(struct storage_header *header);
+
+/*
+ * The path of what the header of the image @path (NULL: no local file) names @name, or NULL if the
+ * daemon must not have it: it lies neither in the image's folder nor below.  The caller frees.
+ */
+char *storage_header_path(enum sandbox_level level, const char *path, const char *name,
+			  GError **error);
 
 /* What a storage daemon may see and do, at a level of the sandbox. */
 struct storage_jail {

@@ -64,7 +64,7 @@ static const char *nbd_prefix(const struct plan_image *image)
 }
 
 /* The nbd node whatever stands above it, for probing. */
-static bool probe_below(struct plan_image *image, GError **error)
+static bool probe_below(const struct remote_plan *plan, struct plan_image *image, GError **error)
 {
 	const struct opt_set *set = image->graph->pdata[image->graph->len - 1];
 	g_autofree char *format = NULL;
@@ -72,7 +72,7 @@ static bool probe_below(struct plan_image *image, GError **error)
 	if (!opt_has_prefix(set, "file."))
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: the format cannot be found out; "
 				"give it", image->where);
-	format = storage_probe(set, "file.", error);
+	format = storage_probe(plan->sandbox, set, "file.", error);
 	if (!format) {
 		g_prefix_error(error, "%s: ", image->where);
 		return false;
@@ -136,9 +136,10 @@ char **storage_command(const struct remote_plan *plan, struct plan_image *image,
 	struct storage_graph graph;
 	char **argv;
 
-	if (image->native || (image->probe && !image->filename && !probe_below(image, error)) ||
+	if (image->native ||
+	    (image->probe && !image->filename && !probe_below(plan, image, error)) ||
 	    nbd_prefix(image) ||
-	    !storage_graph_make(image, plan->sandbox != SANDBOX_OFF, &graph, error))
+	    !storage_graph_make(image, plan->sandbox, &graph, error))
 		return NULL;
 	argv = make_command(plan, image, &graph, error);
 	storage_graph_finish(&graph);
@@ -181,7 +182,7 @@ static bool open_by_daemon(const struct remote_plan *plan, const struct plan_ima
 	struct storage_graph graph;
 	bool ok;
 
-	if (!storage_graph_make(image, plan->sandbox != SANDBOX_OFF, &graph, error)) {
+	if (!storage_graph_make(image, plan->sandbox, &graph, error)) {
 		g_prefix_error(error, "%s: ", image->where);
 		return false;
 	}
@@ -198,7 +199,7 @@ bool storage_open(const struct remote_plan *plan, struct plan_image *image, stru
 	const char *prefix;
 
 	*ret_storage = NULL;
-	if (image->probe && !image->filename && !probe_below(image, error))
+	if (image->probe && !image->filename && !probe_below(plan, image, error))
 		return false;
 	prefix = nbd_prefix(image);
 	if (prefix ? !connect_nbd(image, prefix, spec, ret_fd, error) :

@@ -23,6 +23,7 @@
 #include "block/block.h"
 #include "block/nbd.h"
 #include "event/loop.h"
+#include "sandbox/landlock.h"
 
 #define MIB (1u << 20)
 
@@ -219,7 +220,11 @@ static void test_other_formats(void)
 		{ "qemu-img create -f vdi img 4M", "file=img" },
 		{ "qemu-img create -f vmdk -o subformat=monolithicFlat img.vmdk 4M",
 		  "file=img.vmdk,format=vmdk" },
-		{ "qemu-img create -f qcow2 -o data_file=data.raw img 4M", "file=img" },
+		{ "qemu-img create -f qcow2 -o data_file=data.raw img 4M",
+		  "file=img,format=qcow2,data-file.driver=file,data-file.filename=data.raw" },
+		{ "qemu-img create -f qcow2 -o data_file=data.raw img 4M",
+		  "-blockdev driver=file,node-name=e,filename=data.raw -blockdev driver=qcow2,"
+		  "node-name=d,file.driver=file,file.filename=img,data-file=e" },
 		{ LUKS("data=x"), "-object secret,id=s,data=x "
 		  "-drive if=none,id=d,file=img,format=luks,key-secret=s" },
 		{ "truncate -s 5M img", "-blockdev driver=raw,node-name=d,offset=1048576,"
@@ -237,6 +242,148 @@ static void test_other_formats(void)
 		expect(&f, MIB, 0x44);
 		finish(&f);
 	}
+}
+
+/* ---- What a header may name ---- */
+
+/* `nbdkit file @image` on a TCP port of 127.0.0.1: the first one that is free. */
+static int serve_tcp(const char *image)
+{
+	g_autofree char *port = NULL;
+
+	g_assert_true(sh("rm -f port; for port in $(seq %d 100 65000); do "
+			 "if nbdkit -i 127.0.0.1 -p $port -P tcp.pid file %s; then "
+			 "echo $port >port; break; fi; done", 20000 + getpid() % 100, image));
+	g_assert_true(g_file_get_contents("port", &port, NULL, NULL));
+	return atoi(port);
+}
+
+/* Refused at each level with a sandbox, and the file is none of the daemon's. */
+static void expect_refused_everywhere(const char *options, const char *what)
+{
+	static const char *const levels[] = { "strict", "container", "seccomp-only" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(levels); i++) {
+		g_autofree char *all = g_strdup_printf("--sandbox=%s %s", levels[i], options);
+
+		expect_refused(all, what);
+	}
+}
+
+#define NOT_BESIDE "is not a file in the folder of that image; name the chain with backing="
+
+/* A backing file lies beside the image or below, wherever links lead to. */
+static void test_header_backing(void)
+{
+	static const char *const away[] = {
+		"/etc/hostname", "../secret", "sub/../../secret", "link", "sub/link", "dev", "sub",
+	};
+	struct fixture f;
+
+	g_assert_true(sh("rm -rf home secret; mkdir -p home/sub; truncate -s 1M secret; "
+			 "qemu-io -f raw -c 'write -P 0x11 0 1M' secret; cp secret home/sub/base; "
+			 "cd home; ln -s ../secret link; ln -s ../../secret sub/link; "
+			 "ln -s /dev/zero dev; ln -s sub/base in"));
+	for (size_t i = 0; i < G_N_ELEMENTS(away); i++) {
+		g_assert_true(sh("qemu-img create -f qcow2 -u -b %s -F raw home/img 1M", away[i]));
+		expect_refused("file=home/img", NOT_BESIDE);
+	}
+	/* the level below the first one, too */
+	g_assert_true(sh("mv home/img home/mid; qemu-img create -f qcow2 -u -b /etc/hostname "
+			 "-F raw home/mid 1M; qemu-img create -f qcow2 -u -b mid -F qcow2 home/img "
+			 "1M"));
+	expect_refused_everywhere("-drive if=none,id=d,file=home/img", NOT_BESIDE);
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b img -F qcow2 home/img 1M"));
+	expect_refused("file=home/img", "has no end");
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b sub/base -F vvfat home/img 1M"));
+	expect_refused("file=home/img", "is of format 'vvfat'");
+	/* beside it, below, or named by the user */
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b in -F raw home/img 1M"));
+	open_images(&f, "file=home/img");
+	expect(&f, 0, 0x11);
+	finish(&f);
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b /etc/hostname -F raw home/img 1M"));
+	open_images(&f, "file=home/img,format=qcow2,backing.driver=raw,backing.file.driver=file,"
+		    "backing.file.filename=secret");
+	expect(&f, 0, 0x11);
+	finish(&f);
+	/* --sandbox=off: as QEMU does */
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b ../secret -F raw home/img 1M"));
+	open_images(&f, "--sandbox=off -drive if=none,id=d,file=home/img");
+	expect(&f, 0, 0x11);
+	finish(&f);
+}
+
+/* Files that would be written to: the user names them. */
+static void test_header_data_file(void)
+{
+	struct fixture f;
+
+	g_assert_true(sh("rm -rf home secret; mkdir home; qemu-img create -f qcow2 "
+			 "-o data_file=$PWD/secret home/img 4M"));
+	expect_refused_everywhere("-drive if=none,id=d,file=home/img", "name that with data-file=");
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b img -F qcow2 home/top 4M"));
+	expect_refused_everywhere("-drive if=none,id=d,file=home/top", "name that with data-file=");
+	open_images(&f, "--sandbox=off -drive if=none,id=d,file=home/img");
+	g_assert_cmpuint(f.block->size, ==, 4 * MIB);
+	finish(&f);
+}
+
+/* VMDK: data in files beside it. */
+static void test_header_extents(void)
+{
+	g_assert_true(sh("rm -rf home secret; mkdir home; truncate -s 4M secret; "
+			 "qemu-img create -f vmdk -o subformat=monolithicFlat home/i.vmdk 4M; "
+			 "cp home/i.vmdk home/j.vmdk; "
+			 "sed -i 's#\"i-flat.vmdk\"#\"../secret\"#' home/j.vmdk; "
+			 "grep -q '../secret' home/j.vmdk"));
+	expect_refused_everywhere("-drive if=none,id=d,file=home/j.vmdk,format=vmdk", NOT_BESIDE);
+	/* where only QEMU reads it so, it is not in the jail */
+	g_assert_true(sh("sed -i '1s/^/#\\n/' home/j.vmdk"));
+	expect_refused_everywhere("-drive if=none,id=d,file=home/j.vmdk,format=vmdk",
+				  "Could not open");
+}
+
+/* What qemu-img says of @name, when it is told to look at @path. */
+static char *header_error(enum sandbox_level level, const char *name, const char *path)
+{
+	struct storage_source source = {
+		.level = level, .name = g_strdup(name), .path = g_strdup(path),
+	};
+	g_autoptr(GError) error = NULL;
+	struct storage_header header;
+
+	storage_graph_init(&source.graph);
+	source.graph.features = FILTER_OFFLINE;
+	storage_graph_add_file(&source.graph, path, false);
+	g_assert_false(storage_header_read(&source, NULL, &header, &error));
+	storage_source_finish(&source);
+	g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+	return g_strdup(error->message);
+}
+
+/* Headers are read in a jail: no server, no other file. */
+static void test_header_jail(void)
+{
+	g_autofree char *server = NULL;
+	int port;
+
+	g_assert_true(sh("rm -f img far other; truncate -s 4M img other"));
+	port = serve_tcp("img");
+	server = g_strdup_printf("nbd:127.0.0.1:%d", port);
+	g_assert_true(sh("qemu-img info %s", server));
+	g_assert_true(sh("qemu-img create -f qcow2 -u -b nbd://127.0.0.1:%d -F raw far 1M", port));
+	expect_refused_everywhere("-drive if=none,id=d,file=far", "is not a local file");
+	for (unsigned level = SANDBOX_STRICT; level < SANDBOX_OFF; level++) {
+		g_autofree char *net = header_error(level, server, "img");
+		g_autofree char *file = header_error(level, "other", "img");
+
+		/* SIGSYS */
+		g_assert_nonnull(strstr(net, "signal 31"));
+		if (level == SANDBOX_STRICT || sandbox_landlock_abi())
+			g_assert_nonnull(strstr(file, "Could not open 'other'"));
+	}
+	g_assert_true(sh("kill $(cat tcp.pid)"));
 }
 
 static void test_readonly(void)
@@ -435,18 +582,6 @@ static void test_block_device(void)
 	expect_usable_everywhere(options);
 }
 
-/* `nbdkit file @image` on a TCP port of 127.0.0.1: the first one that is free. */
-static int serve_tcp(const char *image)
-{
-	g_autofree char *port = NULL;
-
-	g_assert_true(sh("rm -f port; for port in $(seq %d 100 65000); do "
-			 "if nbdkit -i 127.0.0.1 -p $port -P tcp.pid file %s; then "
-			 "echo $port >port; break; fi; done", 20000 + getpid() % 100, image));
-	g_assert_true(g_file_get_contents("port", &port, NULL, NULL));
-	return atoi(port);
-}
-
 /* A format on top of a server: the daemon has a network then, or that one socket. */
 static void test_nbd_below(void)
 {
@@ -593,6 +728,10 @@ static void add_sandbox_tests(void)
 	g_test_add_func("/storage/keeper-killed", test_keeper_killed);
 	g_test_add_func("/storage/readonly", test_readonly);
 	g_test_add_func("/storage/other-formats", test_other_formats);
+	g_test_add_func("/storage/header/backing", test_header_backing);
+	g_test_add_func("/storage/header/data-file", test_header_data_file);
+	g_test_add_func("/storage/header/extents", test_header_extents);
+	g_test_add_func("/storage/header/jail", test_header_jail);
 	g_test_add_func("/storage/sandbox/inside", test_inside);
 	g_test_add_func("/storage/sandbox/levels", test_levels);
 	g_test_add_func("/storage/sandbox/no-module", test_no_module);
