@@ -40,6 +40,8 @@ static bool arg_allows(const struct filter_arg *arg, const struct filter_env *en
 		return value == arg->value;
 	case FILTER_NOT:
 		return value != arg->value;
+	case FILTER_LOW:
+		return (uint32_t)value == arg->value;
 	case FILTER_BITS:
 		return !(value & ~arg->value);
 	case FILTER_IN:
@@ -110,6 +112,8 @@ static struct scmp_arg_cmp compare(const struct filter_arg *arg, const struct fi
 	switch (arg->op) {
 	case FILTER_NOT:
 		return SCMP_CMP64(arg->index, SCMP_CMP_NE, arg->value);
+	case FILTER_LOW:
+		return SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, UINT32_MAX, arg->value);
 	case FILTER_BITS:
 		return SCMP_CMP64(arg->index, SCMP_CMP_MASKED_EQ, ~arg->value, 0);
 	case FILTER_IN:

@@ -49,7 +49,8 @@ enum filter_feature {
 	FILTER_OFFLINE = 64,	/* storage daemon: its graph is all files, */
 	FILTER_UNIX = 128,	/* it has a server on a UNIX socket, */
 	FILTER_INET = 256,	/* on the network, */
-	FILTER_VSOCK = 512,	/* or beyond the virtual machine that this is */
+	FILTER_VSOCK = 512,	/* or beyond the virtual machine that this is, */
+	FILTER_UNIX_TOO = 1024,	/* besides one on a UNIX socket */
 };
 
 struct filter_env {
@@ -62,6 +63,7 @@ enum filter_op {
 	FILTER_ANY,		/* no comparison: the end of a row's list */
 	FILTER_EQ,		/* equal to value */
 	FILTER_NOT,		/* anything but value */
+	FILTER_LOW,		/* the low 32 bits are value: all that the kernel sees of an int */
 	FILTER_BITS,		/* no bit outside value */
 	FILTER_IN,		/* inside set number value */
 	FILTER_LENGTH,		/* at most arena_size */

@@ -4,10 +4,16 @@
  * program of others, of many versions, so the first table is wide: all that works on files,
  * memory, threads and sockets that are there.  A call that it does not name is answered ENOSYS, as
  * by a kernel that does not have it: programs know what to do then (clone3, io_uring, whose ring
- * would go round every filter).  The calls of the second table are those of an attack.
+ * would go round every filter).  The calls of the second table are those of an attack.  Where the
+ * kernel takes an int, rows that forbid look at its bits only (LOW): a value with others set is the
+ * same one to it.  Rows that allow need not.
  */
+#include <asm/sockios.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,6 +24,7 @@
 #define EQ(index, name, value) { index, FILTER_EQ, name, value }
 #define NOT(index, name, value) { index, FILTER_NOT, name, value }
 #define BITS(index, name, value) { index, FILTER_BITS, name, value }
+#define LOW(index, name, value) { index, FILTER_LOW, name, value }
 #define IN(index, name, set) { index, FILTER_IN, name, FILTER_##set }
 #define ANY { { 0 } }
 
@@ -34,6 +41,8 @@
 #define DATA (PROT_READ | PROT_WRITE)
 #define CODE (PROT_READ | PROT_EXEC)
 #define ONLINE (FILTER_UNIX | FILTER_INET | FILTER_VSOCK)
+#define LOCAL (FILTER_UNIX | FILTER_UNIX_TOO)
+#define NO_SIGNALS (~(uint64_t)O_ASYNC)
 
 static const struct filter_rule rules[] = {
 	{ CALL(ppoll), 0, ANY, "event loop" },
@@ -66,7 +75,20 @@ static const struct filter_rule rules[] = {
 	{ CALL(statx), 0, ANY, "images: format and protocol ask for limits" },
 	{ CALL(statfs), 0, ANY, "images: format and protocol ask for limits" },
 	{ CALL(fstatfs), 0, ANY, "images: format and protocol ask for limits" },
-	{ CALL(fcntl), 0, ANY, "images: locks" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_OFD_SETLK) }, "images: locks" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_OFD_GETLK) }, "images: locks" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_OFD_SETLKW) }, "images: locks" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_SETLK) }, "images: locks" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_GETLK) }, "images: locks" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_SETLKW) }, "images: locks" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_GETFL) }, "images: flags" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_GETFD) }, "images: flags" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_SETFD) }, "images: flags" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_DUPFD) }, "images: flags" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_DUPFD_CLOEXEC) }, "images: flags" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_GETPIPE_SZ) }, "images: flags" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_SETPIPE_SZ) }, "images: flags" },
+	{ CALL(fcntl), 0, { EQ(1, "op", F_SETFL), BITS(2, "arg", NO_SIGNALS) }, "images: flags" },
 	{ CALL(flock), 0, ANY, "images: locks" },
 	{ CALL(copy_file_range), 0, ANY, "images: copies" },
 	{ CALL(fadvise64), 0, ANY, "images: copies" },
@@ -165,14 +187,16 @@ static const struct filter_rule rules[] = {
 	{ CALL(prlimit64), 0, { EQ(0, "pid", 0) }, "libraries: limits" },
 	{ CALL(getrlimit), 0, ANY, "libraries: limits" },
 	{ CALL(setrlimit), 0, ANY, "libraries: limits" },
-	{ CALL(socket), ONLINE, { EQ(0, "domain", AF_UNIX) }, "protocols: servers, resolvers" },
+	{ CALL(socket), LOCAL, { EQ(0, "domain", AF_UNIX) }, "protocols: servers" },
 	{ CALL(socket), FILTER_INET, { EQ(0, "domain", AF_INET) }, "protocols: servers, names" },
 	{ CALL(socket), FILTER_INET, { EQ(0, "domain", AF_INET6) }, "protocols: servers, names" },
-	{ CALL(socket), FILTER_INET, { EQ(0, "domain", AF_NETLINK) }, "protocols: servers, names" },
+	{ CALL(socket), FILTER_INET,
+		{ EQ(0, "domain", AF_NETLINK), EQ(2, "protocol", NETLINK_ROUTE) },
+		"protocols: names" },
 	{ CALL(socket), FILTER_VSOCK, { EQ(0, "domain", AF_VSOCK) }, "protocols: servers" },
 	{ CALL(connect), ONLINE, ANY, "protocols: servers" },
 	{ CALL(bind), ONLINE, ANY, "protocols: servers" },
-	{ CALL(socketpair), ONLINE, ANY, "protocols: servers" },
+	{ CALL(socketpair), ONLINE, { EQ(0, "domain", AF_UNIX) }, "protocols: servers" },
 	{ CALL(sendmmsg), ONLINE, ANY, "protocols: servers" },
 	{ CALL(recvmmsg), ONLINE, ANY, "protocols: servers" },
 	{ CALL(exit_group), 0, ANY, "the end" },
@@ -197,6 +221,11 @@ static const struct filter_rule fatal[] = {
 	{ CALL(connect), FILTER_OFFLINE, ANY, "a network" },
 	{ CALL(bind), FILTER_OFFLINE, ANY, "a network" },
 	{ CALL(socket), FILTER_UNIX, { NOT(0, "domain", AF_UNIX) }, "a network" },
+	{ CALL(ioctl), 0, { LOW(1, "op", FIOSETOWN) }, "signals to other processes" },
+	{ CALL(ioctl), 0, { LOW(1, "op", SIOCSPGRP) }, "signals to other processes" },
+	{ CALL(ioctl), 0, { LOW(1, "op", FIOASYNC) }, "signals to other processes" },
+	{ CALL(ioctl), 0, { LOW(1, "op", TIOCSTI) }, "input of other processes" },
+	{ CALL(ioctl), 0, { LOW(1, "op", TIOCLINUX) }, "input of other processes" },
 	{ CALL(mount), 0, ANY, "another file system" },
 	{ CALL(umount2), 0, ANY, "another file system" },
 	{ CALL(pivot_root), 0, ANY, "another file system" },

@@ -126,13 +126,13 @@ static bool note_files(struct work *w, struct opt_set *set, GError **error)
 	return true;
 }
 
-/* The farthest counts: who has a network has sockets of all kinds. */
+/* The farthest counts, and whether there is a UNIX socket besides. */
 static unsigned farthest(unsigned features)
 {
 	const unsigned network = features & (FILTER_INET | FILTER_VSOCK);
 
 	if (network)
-		return network;
+		return network | (features & FILTER_UNIX ? FILTER_UNIX_TOO : 0);
 	return features & FILTER_UNIX ? FILTER_UNIX : FILTER_OFFLINE;
 }
 

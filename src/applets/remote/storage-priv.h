@@ -23,7 +23,7 @@ struct storage_graph {
 	GPtrArray *files;	/* struct storage_file */
 	/*
 	 * How far it reaches, of enum filter_feature: FILTER_OFFLINE, FILTER_UNIX, or the network
-	 * (FILTER_INET, FILTER_VSOCK).
+	 * (FILTER_INET, FILTER_VSOCK, and FILTER_UNIX_TOO).
 	 */
 	unsigned features;
 };

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -84,6 +85,16 @@ static void try_unix(char **arg)
 	else
 		len++;
 	fprintf(stderr, "%s", outcome(fd < 0 ? fd : connect(fd, (struct sockaddr *)&addr, len)));
+}
+
+static void try_resolve(char **arg)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	int ret = getaddrinfo(arg[0], "1", &hints, &list);
+
+	fprintf(stderr, "%s", ret ? gai_strerror(ret) : "done");
+	if (!ret)
+		freeaddrinfo(list);
 }
 
 /* A system call by its number, with numbers as arguments. */
@@ -218,7 +229,7 @@ static const struct {
 	{ "open", try_open }, { "list", try_list }, { "tcp", try_tcp }, { "unix", try_unix },
 	{ "call", try_call }, { "missing", try_missing }, { "foreign", try_foreign },
 	{ "thread", try_thread }, { "self", try_self }, { "code", try_code },
-	{ "map", try_map }, { "talk", try_talk },
+	{ "map", try_map }, { "resolve", try_resolve }, { "talk", try_talk },
 	{ "rights", try_rights }, { "status", try_status }, { "greet", greet },
 };
 

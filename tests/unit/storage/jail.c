@@ -9,11 +9,13 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <grp.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -306,6 +308,30 @@ static void test_offline(void)
 	}
 }
 
+/* What comes along with the host's network: its names, and nothing of its other sockets. */
+static void test_network_sockets(const char *abstract)
+{
+	static const int domains[] = { AF_UNIX, AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK };
+	struct cell cell;
+
+	for (unsigned level = SANDBOX_STRICT; level < SANDBOX_OFF; level++) {
+		cell_init(&cell, level, FILTER_INET);
+		expect(&cell, abstract, "ENOSYS");
+		for (size_t i = 0; i < G_N_ELEMENTS(domains); i++) {
+			g_autofree char *words = g_strdup_printf("call %d %d %d %d", SYS_socket,
+								 domains[i], SOCK_RAW,
+								 NETLINK_NETFILTER);
+			expect(&cell, words, "ENOSYS");
+		}
+		cell.features |= FILTER_UNIX_TOO;
+		expect(&cell, "unix sock", "done");
+		cell_finish(&cell);
+	}
+	cell_init(&cell, SANDBOX_STRICT, FILTER_VSOCK);
+	expect(&cell, abstract, "ENOSYS");
+	cell_finish(&cell);
+}
+
 static void test_networks(void)
 {
 	g_autofree char *name = g_strdup_printf("@mpqemu-test-%d", getpid());
@@ -330,7 +356,9 @@ static void test_networks(void)
 	/* a server on the network */
 	cell_init(&cell, SANDBOX_STRICT, FILTER_INET);
 	expect(&cell, tcp, "done");
+	expect(&cell, "resolve localhost", "done");
 	cell_finish(&cell);
+	test_network_sockets(abstract);
 	if (sandbox_landlock_abi() < 6)
 		return;
 	cell_init(&cell, SANDBOX_SECCOMP_ONLY, FILTER_UNIX);
@@ -350,7 +378,11 @@ static void test_fatal(void)
 	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
 	for (size_t i = 0; i < filter_storage_fatal.count; i++) {
 		const struct filter_rule *rule = &filter_storage_fatal.rule[i];
-		g_autofree char *words = g_strdup_printf("call %d 17 17 17 17", rule->nr);
+		/* an int with bits that the kernel does not see */
+		uint64_t value = rule->arg[0].value | 1ULL << 32;
+		g_autofree char *words = g_strdup_printf("call %d 17 %#lx 17 17", rule->nr,
+							 rule->arg[0].op == FILTER_LOW ? value :
+							 17);
 
 		if (rule->nr < 0 || !filter_rule_active(rule, &env))
 			continue;
@@ -399,6 +431,16 @@ static void test_arguments(void)
 		{ SYS_clone, { CLONE_NEWUSER | SIGCHLD }, FORBIDDEN },
 		{ SYS_clone, { CLONE_THREAD | CLONE_NEWNET }, "ENOSYS" },
 		{ SYS_clone3, { 0 }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_SETOWN, 1 }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_SETOWN | 1L << 32, 1 }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_SETOWN_EX, 0 }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_SETSIG, SIGKILL }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_SETLEASE, F_RDLCK }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_NOTIFY, 0 }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_SETFL, O_ASYNC }, "ENOSYS" },
+		{ SYS_fcntl, { 3, F_SETFL, O_NONBLOCK }, "done" },
+		{ SYS_ioctl, { 3, FIOASYNC, 0 }, FORBIDDEN },
+		{ SYS_ioctl, { 3, FIONBIO | 1L << 32, 0 }, "EFAULT" },
 		{ SYS_tgkill, { 2, 2, 0 }, "ENOSYS" },
 		{ SYS_kill, { 1, 0 }, "ENOSYS" },
 		{ SYS_tkill, { 1, 0 }, "ENOSYS" },
