@@ -24,7 +24,12 @@
 /* The module of the build tree goes before the installed one.  0, or -ENOENT: there is none. */
 int sandbox_preload_find(char *path, size_t size);
 
-/* Has @pid a filter, as /proc says?  False also when that cannot be told. */
+/*
+ * Has @pid, our child, the module's filters beside those that we have and it inherited (a
+ * container's, a service manager's), as /proc says?  False also when that cannot be told.
+ */
 bool sandbox_is_filtered(pid_t pid);
+/* The same, of the two files of /proc. */
+bool sandbox_status_filtered(const char *own, const char *its);
 
 #endif

@@ -9,7 +9,9 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <grp.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -534,6 +536,63 @@ static void test_no_filter(void)
 	cell_finish(&cell);
 }
 
+/* A filter of those who started us, which a daemon inherits, is none of its own. */
+static void test_outer_filter(void)
+{
+	static struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+	static const struct sock_fprog program = { .len = 1, .filter = code };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		g_autoptr(GError) error = NULL;
+		struct storage *s = NULL;
+		struct cell cell;
+
+		g_assert_cmpint(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), ==, 0);
+		g_assert_cmpint(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), ==, 0);
+		cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
+		g_assert_false(start(&cell, "greet", false, &s, &error));
+		g_assert_nonnull(strstr(error->message, "runs without a system-call filter"));
+		g_clear_error(&error);
+		g_assert_true(start(&cell, "greet", true, &s, &error));
+		storage_stop(s);
+		_exit(0);
+	}
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_cmpint(status, ==, 0);
+}
+
+/* What /proc says of it and of us. */
+static void test_status(void)
+{
+	static const struct {
+		const char *own, *its;
+		bool filtered;
+	} rows[] = {
+		{ "x\nSeccomp:\t0\nSeccomp_filters:\t0\n", "x\nSeccomp:\t2\nSeccomp_filters:\t2\n",
+		  true },
+		{ "x\nSeccomp:\t0\nSeccomp_filters:\t0\n", "x\nSeccomp:\t2\nSeccomp_filters:\t1\n",
+		  false },
+		{ "x\nSeccomp:\t2\nSeccomp_filters:\t1\n", "x\nSeccomp:\t2\nSeccomp_filters:\t2\n",
+		  false },
+		{ "x\nSeccomp:\t2\nSeccomp_filters:\t1\n", "x\nSeccomp:\t2\nSeccomp_filters:\t3\n",
+		  true },
+		{ "x\nSeccomp:\t0\nSeccomp_filters:\t0\n", "x\nSeccomp:\t0\nSeccomp_filters:\t2\n",
+		  false },
+		/* before Linux 5.10 */
+		{ "x\nSeccomp:\t0\n", "x\nSeccomp:\t2\n", true },
+		{ "x\nSeccomp:\t2\n", "x\nSeccomp:\t2\n", false },
+		/* without seccomp, or nothing to read */
+		{ "x\n", "x\n", false },
+		{ "", "x\nSeccomp:\t2\n", false },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+		g_assert_cmpint(sandbox_status_filtered(rows[i].own, rows[i].its), ==,
+				rows[i].filtered);
+}
+
 /* The keeper dies: so does what has no handler of its own, though it is the first of its pids. */
 static void test_keeper_killed(void)
 {
@@ -679,6 +738,8 @@ static void add_tests(bool nobody)
 	g_test_add_func("/jail/talkative", test_talkative);
 	g_test_add_func("/jail/rights", test_rights);
 	g_test_add_func("/jail/no-filter", test_no_filter);
+	g_test_add_func("/jail/no-filter/outer", test_outer_filter);
+	g_test_add_func("/jail/no-filter/status", test_status);
 	g_test_add_func("/jail/keeper-killed", test_keeper_killed);
 	g_test_add_func("/jail/paths", test_paths);
 	g_test_add_func("/jail/paths/twice", test_paths_twice);
