@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "applets/remote/storage-priv.h"
@@ -24,6 +25,8 @@ struct place {
 	uint64_t access;	/* of landlock.h */
 	bool outside_only;	/* left out of a root of its own */
 };
+
+#define MAX_FDS 4096
 
 #define WRITE_IMAGE (LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_USE_DEVICE)
 #define READ_IMAGE (LANDLOCK_READ_FILE | LANDLOCK_USE_DEVICE)
@@ -260,6 +263,24 @@ int storage_jail_filter(const struct storage_jail *jail, pid_t pid,
 	return filter_write(&filter_storage, &env, FILTER_ROWS_ALLOWED, filter_fd[1]);
 }
 
+/*
+ * No core file, which would have the guest's data; fds for a long chain of images, but as
+ * many as there may be where a protocol has a socket for each server of a cluster.  No limit for
+ * processes: it counts those of the user, in and out of the jail, and threads are some.
+ */
+static int lower_limits(const struct storage_jail *jail)
+{
+	struct rlimit none = { 0, 0 }, fds;
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || getrlimit(RLIMIT_NOFILE, &fds) < 0)
+		return -errno;
+	if (!(jail->features & FILTER_OFFLINE))
+		return 0;
+	fds.rlim_max = MIN(fds.rlim_max, MAX_FDS);
+	fds.rlim_cur = MIN(fds.rlim_cur, fds.rlim_max);
+	return setrlimit(RLIMIT_NOFILE, &fds) < 0 ? -errno : 0;
+}
+
 int storage_jail_enter(const struct storage_jail *jail, char *why)
 {
 	const struct sandbox_bind *binds = (const struct sandbox_bind *)(void *)jail->binds->data;
@@ -268,6 +289,11 @@ int storage_jail_enter(const struct storage_jail *jail, char *why)
 
 	if (jail->level == SANDBOX_OFF)
 		return 0;
+	ret = lower_limits(jail);
+	if (ret) {
+		g_strlcpy(why, "limits", SANDBOX_WHY);
+		return ret;
+	}
 	ret = sandbox_enter_binds(jail->level, binds, jail->binds->len, jail->cwd, &own_root, why);
 	if (!ret)
 		ret = sandbox_drop_program(jail->keep, why);

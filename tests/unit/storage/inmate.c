@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -203,6 +204,15 @@ static void try_talk(char **arg)
 	greet(arg);
 }
 
+static void try_limits(char **arg)
+{
+	struct rlimit core, fds;
+
+	getrlimit(RLIMIT_CORE, &core);
+	getrlimit(RLIMIT_NOFILE, &fds);
+	fprintf(stderr, "%lu %lu", core.rlim_max, fds.rlim_max);
+}
+
 static void try_rights(char **arg)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -230,7 +240,8 @@ static const struct {
 	{ "call", try_call }, { "missing", try_missing }, { "foreign", try_foreign },
 	{ "thread", try_thread }, { "self", try_self }, { "code", try_code },
 	{ "map", try_map }, { "resolve", try_resolve }, { "talk", try_talk },
-	{ "rights", try_rights }, { "status", try_status }, { "greet", greet },
+	{ "rights", try_rights }, { "limits", try_limits }, { "status", try_status },
+	{ "greet", greet },
 };
 
 int main(int argc, char **argv)

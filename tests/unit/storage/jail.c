@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -518,6 +519,24 @@ static void test_rights(void)
 	g_unsetenv("INMATE_SECRET");
 }
 
+static void test_limits(void)
+{
+	g_autofree char *local = NULL, *network = NULL;
+	struct rlimit fds;
+	struct cell cell;
+
+	g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &fds), ==, 0);
+	local = g_strdup_printf("0 %lu", MIN(fds.rlim_max, 4096));
+	network = g_strdup_printf("0 %lu", fds.rlim_max);
+	for (unsigned level = SANDBOX_STRICT; level < SANDBOX_OFF; level++) {
+		cell_init(&cell, level, FILTER_OFFLINE);
+		expect(&cell, "limits", local);
+		cell.features = FILTER_INET;
+		expect(&cell, "limits", network);
+		cell_finish(&cell);
+	}
+}
+
 /* ---- Life and death ---- */
 
 /* A program that does not load the module serves nobody. */
@@ -737,6 +756,7 @@ static void add_tests(bool nobody)
 	g_test_add_func("/jail/calls/data-as-code", test_data_as_code);
 	g_test_add_func("/jail/talkative", test_talkative);
 	g_test_add_func("/jail/rights", test_rights);
+	g_test_add_func("/jail/limits", test_limits);
 	g_test_add_func("/jail/no-filter", test_no_filter);
 	g_test_add_func("/jail/no-filter/outer", test_outer_filter);
 	g_test_add_func("/jail/no-filter/status", test_status);
