@@ -18,6 +18,7 @@
 
 /* Where the new root is put together: nothing that goes into it is below. */
 #define BUILD_DIR "/proc"
+#define OPEN_TRIES 100000	/* a host that does nothing but mount */
 #define TMPFS_OPTIONS "nr_inodes=65536,size=64k,mode=0755"
 
 static int fail(char *why, const char *path, int err)
@@ -28,12 +29,18 @@ static int fail(char *why, const char *path, int err)
 
 /* ---- Paths inside the new root ---- */
 
-/* Opens (O_PATH) what @path is in the root @root: neither ".." nor a link leads out of it. */
+/*
+ * Opens (O_PATH) what @path is in the root @root: neither ".." nor a link leads out of it.  Each
+ * mount or rename on the host makes the kernel unsure of a ".." (EAGAIN, openat2(2)).
+ */
 static int open_in(int root, const char *path)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	int fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+	int tries = OPEN_TRIES, fd;
 
+	do
+		fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+	while (fd < 0 && errno == EAGAIN && --tries);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -160,7 +167,7 @@ static int check_one(int root, const char *cwd, const struct sandbox_bind *bind)
 	full_path(cwd, bind->path, full);
 	fd = open_in(root, full);
 	if (fd < 0 || fstat(fd, &inside) < 0)
-		return -ENOENT;
+		return fd < 0 ? fd : -errno;
 	if (inside.st_dev != outside.st_dev || inside.st_ino != outside.st_ino)
 		return -EEXIST;
 	return 0;

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -30,90 +31,11 @@
 #include "applets/remote/storage-priv.h"
 #include "applets/remote/storage.h"
 #include "base/fd.h"
+#include "cell.h"
 #include "sandbox/landlock.h"
 
 #define NOBODY 65534
 #define FORBIDDEN "the storage daemon did not start: signal 31"
-
-static char *dir, *inmate;
-
-static bool is_root(void)
-{
-	return geteuid() == 0;
-}
-
-/* ---- One inmate ---- */
-
-struct cell {
-	enum sandbox_level level;
-	unsigned features;
-	GPtrArray *files;		/* struct storage_file */
-	bool no_landlock;		/* as in a kernel without it */
-};
-
-/* The files of each cell: one of each kind, in the test's directory. */
-static struct storage_file files[] = {
-	{ (char *)(uintptr_t)"image", true }, { (char *)(uintptr_t)"base", false },
-	{ (char *)(uintptr_t)"sock", false },
-};
-
-static void cell_init(struct cell *cell, enum sandbox_level level, unsigned features)
-{
-	*cell = (struct cell){
-		.level = level, .features = features, .files = g_ptr_array_new(),
-	};
-	for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
-		g_ptr_array_add(cell->files, &files[i]);
-}
-
-static void cell_finish(struct cell *cell)
-{
-	g_ptr_array_unref(cell->files);
-}
-
-/* Starts `inmate WORDS`; @preload: with the filter.  False with what it said. */
-static bool start(const struct cell *cell, const char *words, bool preload, struct storage **ret,
-		  GError **error)
-{
-	struct storage_graph graph = { .files = cell->files, .features = cell->features };
-	g_autofree char *line = g_strdup_printf("%s %s", inmate, words);
-	g_auto(GStrv) argv = g_strsplit(line, " ", -1);
-	struct storage_jail jail;
-	autofd listen_fd = -1;
-	autofd client_fd = -1;
-	bool ok;
-
-	g_assert_true(storage_socket_pair(&listen_fd, &client_fd, error));
-	storage_jail_make(cell->level, &graph, NULL, inmate, &jail, error);
-	g_assert_no_error(*error);
-	if (cell->no_landlock)
-		fd_close(&jail.ruleset);
-	if (!preload)
-		jail.env = g_environ_unsetenv(jail.env, "LD_PRELOAD");
-	ok = storage_spawn(argv, &jail, listen_fd, client_fd, ret, error);
-	storage_jail_finish(&jail);
-	return ok;
-}
-
-/* What came of it. */
-static char *outcome(const struct cell *cell, const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	struct storage *s = NULL;
-
-	g_assert_false(start(cell, words, true, &s, &error));
-	g_assert_nonnull(error);
-	return g_strdup(error->message);
-}
-
-static void expect(const struct cell *cell, const char *words, const char *what)
-{
-	g_autofree char *got = outcome(cell, words);
-
-	if (strcmp(got, what))
-		g_error("--sandbox=%s, %s: '%s' instead of '%s'", sandbox_level_name(cell->level),
-			words, got, what);
-}
 
 /* ---- Files ---- */
 
@@ -645,66 +567,6 @@ static void test_keeper_killed(void)
 	close(ready[1]);
 }
 
-/* ---- Paths ---- */
-
-/* Whatever way a path takes, what it leads to is there under the same path. */
-static void test_paths(void)
-{
-	static const char *const ways[] = {
-		"tree/link", "tree/dirlink/image", "./tree//deep/../link", "tree/deep/./image",
-		"../../../../../../../../../../../../../../../../etc/hostname",
-	};
-	struct cell cell;
-
-	g_assert_cmpint(g_mkdir_with_parents("tree/deep", 0755), ==, 0);
-	g_assert_true(g_file_set_contents("tree/deep/image", "x", 1, NULL));
-	g_assert_cmpint(symlink("deep/image", "tree/link"), ==, 0);
-	g_assert_cmpint(symlink("deep", "tree/dirlink"), ==, 0);
-	for (size_t i = 0; i < G_N_ELEMENTS(ways); i++) {
-		struct storage_file file = { g_strdup(ways[i]), i < 4 };
-		g_autofree char *words = g_strdup_printf("open %s %s", i < 4 ? "write" : "read",
-							 ways[i]);
-
-		cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
-		g_ptr_array_add(cell.files, &file);
-		expect(&cell, words, "done");
-		expect(&cell, "open read other", "ENOENT");
-		cell_finish(&cell);
-		g_free(file.path);
-	}
-}
-
-/* One file under two names, and two files that would be one inside. */
-static void test_paths_twice(void)
-{
-	struct storage_file twice[] = {
-		{ (char *)(uintptr_t)"base", true }, { (char *)(uintptr_t)"./base", false },
-	};
-	struct storage_file mixed[] = {
-		{ (char *)(uintptr_t)"away/../image", true },
-		{ (char *)(uintptr_t)"away", false },
-	};
-	g_autofree char *got = NULL;
-	struct cell cell;
-
-	/* the cell has it read-only, too: who may write it is not hindered by that */
-	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
-	for (size_t i = 0; i < G_N_ELEMENTS(twice); i++)
-		g_ptr_array_add(cell.files, &twice[i]);
-	expect(&cell, "open write base", "done");
-	cell_finish(&cell);
-
-	g_assert_cmpint(g_mkdir_with_parents("far/off", 0755), ==, 0);
-	g_assert_true(g_file_set_contents("far/image", "x", 1, NULL));
-	g_assert_cmpint(symlink("far/off", "away"), ==, 0);
-	cell_init(&cell, SANDBOX_STRICT, FILTER_OFFLINE);
-	for (size_t i = 0; i < G_N_ELEMENTS(mixed); i++)
-		g_ptr_array_add(cell.files, &mixed[i]);
-	got = outcome(&cell, "open write image");
-	g_assert_nonnull(strstr(got, "'image' and another file would have one path"));
-	cell_finish(&cell);
-}
-
 /* ---- All of them ---- */
 
 static void test_impossible(void)
@@ -761,8 +623,7 @@ static void add_tests(bool nobody)
 	g_test_add_func("/jail/no-filter/outer", test_outer_filter);
 	g_test_add_func("/jail/no-filter/status", test_status);
 	g_test_add_func("/jail/keeper-killed", test_keeper_killed);
-	g_test_add_func("/jail/paths", test_paths);
-	g_test_add_func("/jail/paths/twice", test_paths_twice);
+	add_path_tests();
 }
 
 int main(int argc, char **argv)
