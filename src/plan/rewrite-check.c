@@ -178,7 +178,8 @@ static bool check_tcg(struct check *check, const struct qopt *opt, GError **erro
 	if (check->facts->qemu_major < FIRST_CRASHING_MAJOR) {
 		plan_warn(check->plan, "under TCG QEMU delivers no interrupts from a remote "
 			  "device: firmware works, a Linux guest needs 'irqpoll noapictimer "
-			  "nohz=off' on its kernel command line; with KVM (-accel kvm) all is well");
+			  "nohz=off' on its kernel command line; with KVM (-accel kvm) all is "
+			  "well");
 		return true;
 	}
 	text = g_strdup_printf("QEMU %u.%u crashes by itself with x-pci-proxy-dev under TCG; take "

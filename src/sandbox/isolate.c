@@ -338,7 +338,7 @@ static int deny_all(void)
 	return ruleset < 0 ? ruleset : sandbox_landlock_enter(ruleset);
 }
 
-/* Not in this kernel, not enabled at its start, or forbidden by a container: all else is a fault. */
+/* Not in this kernel, not enabled, or forbidden by a container: all else is a fault. */
 static bool is_absent(int err)
 {
 	return err == -ENOSYS || err == -EOPNOTSUPP || err == -EPERM;

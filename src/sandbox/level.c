@@ -77,7 +77,7 @@ void sandbox_userns_obstacle(const char *sysctl, int err, char *text, size_t siz
 	if (err == -ENOSPC || err == -EUSERS)
 		snprintf(text, size, "user.max_user_namespaces is used up; raise it with sysctl");
 	else if (err == -EAGAIN)
-		snprintf(text, size, "the user has too many processes; raise the limit (ulimit -u)");
+		snprintf(text, size, "too many processes of this user; raise ulimit -u");
 	else if (err == -EINVAL || err == -ENOSYS)
 		snprintf(text, size, "this kernel has no user namespaces");
 	else

@@ -43,7 +43,7 @@ class Intx(guestsuite.GuestCase):
                        Controller([], id="lsi1", addr=8)]
         serial = self.dir / "serial"
         remotes = [[c] for c in controllers] if split else [controllers]
-        # Ticks that a loaded host has missed are not made up for in a burst: the program waits by them.
+        # The program waits by ticks: those that a loaded host missed are not made up for at once.
         options = ["-vga", "none", "-serial", f"file:{serial}",
                    "-global", "kvm-pit.lost_tick_policy=discard"]
         with qemu.Vm(remotes, options, "64M", "kvm") as vm:

@@ -432,8 +432,8 @@ static const struct row moved[] = {
 	/* accelerators and vCPUs */
 	{ "TCG warning", LSI " -accel tcg",
 	  "# warning: under TCG QEMU delivers no interrupts from a remote device: firmware works, "
-	  "a Linux guest needs 'irqpoll noapictimer nohz=off' on its kernel command line; with KVM (-accel "
-	  "kvm) all is well\n", .tcg = true },
+	  "a Linux guest needs 'irqpoll noapictimer nohz=off' on its kernel command line; with KVM "
+	  "(-accel kvm) all is well\n", .tcg = true },
 	{ "TCG by default", LSI, "# warning: under TCG", .tcg = true },
 	{ "no TCG warning under KVM", LSI, "-accel kvm", .absent = "under TCG" },
 	{ "QEMU 10 with KVM", LSI, "-accel kvm", .major = 10 },

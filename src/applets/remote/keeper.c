@@ -313,7 +313,7 @@ static int launch(const struct keeper *keeper, struct launch *l)
 	if (ret)
 		return ret;
 	l->pidfd = confine_pidfd(l->spawn.pid);
-	/* valgrind and its like know no pidfds; with a filter the keeper could kill by those only. */
+	/* valgrind knows no pidfds; with a filter the keeper can kill by those only. */
 	if (l->pidfd >= 0 || (l->pidfd == -ENOSYS && keeper->spec->sandbox == SANDBOX_OFF))
 		return 0;
 	log_error("cannot watch the device process (ulimit -n %d is enough): %s",
