@@ -39,9 +39,10 @@ static const struct filter_rule rules[] = {
 	{ CALL(unlink), FILTER_PIDFILE, { { 0 } }, "the pid file" },
 	{ CALL(clock_gettime), 0, { { 0 } }, "time, where the kernel offers none without a call" },
 	{ CALL(futex), 0, { { 0 } }, "glib" },
-	{ CALL(brk), 0, { { 0 } }, "memory" },
-	{ CALL(mmap), 0, { BITS(2, "prot", MEMORY) }, "memory" },
-	{ CALL(munmap), 0, { { 0 } }, "memory" },
+	{ CALL(brk), 0, { { 0 } }, "memory: a monitor's lines, a daemon's words" },
+	{ CALL(mmap), 0, { BITS(2, "prot", MEMORY) },
+	  "memory: a monitor's lines, a daemon's words" },
+	{ CALL(munmap), 0, { { 0 } }, "memory: a monitor's lines, a daemon's words" },
 	{ CALL(exit_group), 0, { { 0 } }, "the end" },
 };
 
