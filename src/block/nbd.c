@@ -78,7 +78,6 @@ int nbd_block_load(const char *path, struct loop *loop, const struct block_nbd_c
 		create = load_create(path, why, why_size);
 	if (create)
 		return create(loop, config, ret_block, why, why_size);
-	close(config->fd);
 	return -ELIBACC;
 }
 
@@ -97,7 +96,6 @@ int nbd_block_load(const char *path, struct loop *loop, const struct block_nbd_c
 		   struct block **ret_block, char *why, size_t why_size)
 {
 	snprintf(why, why_size, "%s", no_libnbd);
-	close(config->fd);
 	return -ENOSYS;
 }
 

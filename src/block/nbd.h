@@ -32,7 +32,7 @@ int nbd_preload(const char *path, char *why, size_t why_size);
 
 /*
  * Loads the module unless nbd_preload() has, shakes hands with the server (this waits for it) and
- * makes a block device, which owns config->fd; on failure it has been closed, too.  The size is the
+ * makes a block device, which owns config->fd from success on.  The size is the
  * server's.  A server that dies later fails every request with -EIO from then on.
  *
  * libnbd gets a copy of the socket and closes it when the server is gone.  config->fd stays open

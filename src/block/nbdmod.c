@@ -412,7 +412,6 @@ int mpqemu_nbd_create(struct loop *loop, const struct block_nbd_config *config,
 	if (!nbd || reserve_heap()) {
 		free(nbd);
 		snprintf(why, why_size, "NBD: out of memory");
-		close(config->fd);
 		return -ENOMEM;
 	}
 	nbd->watch_fd = config->fd;
@@ -426,7 +425,6 @@ int mpqemu_nbd_create(struct loop *loop, const struct block_nbd_config *config,
 	if (ret) {
 		if (nbd->h)
 			nbd_close(nbd->h);
-		close(config->fd);
 		free(nbd);
 		return ret;
 	}

@@ -51,6 +51,7 @@ enum filter_feature {
 	FILTER_INET = 256,	/* on the network, */
 	FILTER_VSOCK = 512,	/* or beyond the virtual machine that this is, */
 	FILTER_UNIX_TOO = 1024,	/* besides one on a UNIX socket */
+	FILTER_SETUP = 2048,	/* device: it is not done with its set-up */
 };
 
 struct filter_env {

@@ -3,12 +3,17 @@
  * What a device process may call once it serves its peers.  The rows stand in the order of how
  * often they are used.  Deliberately absent: everything that takes a path, makes an fd, a process
  * or a thread, maps outside guest memory, changes a protection, or sends an fd.
+ *
+ * Behind them the rows for a set-up that speaks to NBD servers already.  Who takes libnbd over
+ * then never goes on to the last filter: so these have no path, process, thread, protection or new
+ * file either.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -97,6 +102,33 @@ static const struct filter_rule rules[] = {
 	  "time, where the kernel offers none without a call" },
 	{ CALL(rt_sigreturn), 0, { { 0 } }, "return from the SIGBUS handler" },
 	{ CALL(exit_group), 0, { { 0 } }, "the end" },
+	/*
+	 * Set-up with NBD: the handshakes, and what comes after them.  Threads, the event loop and
+	 * raw images are there before.
+	 */
+	{ CALL(dup3), FILTER_SETUP, { IN(0, "oldfd", IMAGE), IN(1, "newfd", NBD_SOCKET),
+				      EQ(2, "flags", O_CLOEXEC) }, "set-up: libnbd's socket" },
+	{ CALL(fcntl), FILTER_SETUP, { FD(NBD_SOCKET), EQ(1, "op", F_GETFL) }, "set-up: NBD" },
+	{ CALL(fcntl), FILTER_SETUP, { FD(NBD_SOCKET), EQ(1, "op", F_SETFL),
+				       EQ(2, "arg", O_RDWR | O_NONBLOCK) }, "set-up: NBD" },
+	{ CALL(fcntl), FILTER_SETUP, { FD(NBD_SOCKET), EQ(1, "op", F_GETFD) }, "set-up: NBD" },
+	{ CALL(fcntl), FILTER_SETUP, { FD(NBD_SOCKET), EQ(1, "op", F_SETFD),
+				       EQ(2, "arg", FD_CLOEXEC) }, "set-up: NBD" },
+	{ CALL(poll), FILTER_SETUP, { EQ(1, "nfds", 1) }, "set-up: NBD, waiting for the server" },
+	{ CALL(restart_syscall), FILTER_SETUP, { { 0 } },
+	  "set-up: goes on waiting after it was stopped" },
+	{ CALL(brk), FILTER_SETUP, { { 0 } }, "set-up: memory" },
+	{ CALL(mmap), FILTER_SETUP, { EQ(0, "addr", 0), BITS(2, "prot", PROT_READ | PROT_WRITE),
+				      EQ(3, "flags", MAP_PRIVATE | MAP_ANONYMOUS) },
+	  "set-up: memory, where the heap has no room" },
+	{ CALL(munmap), FILTER_SETUP, { { 0 } }, "set-up: memory" },
+	{ CALL(pread64), FILTER_SETUP, { FD(RECEIVED) }, "set-up: /proc/self/statm" },
+	{ CALL(prlimit64), FILTER_SETUP, { EQ(0, "pid", 0) }, "set-up: limits" },
+	{ CALL(rt_sigaction), FILTER_SETUP, { EQ(0, "signum", SIGXFSZ) }, "set-up: limits" },
+	{ CALL(rt_sigaction), FILTER_SETUP, { EQ(0, "signum", SIGSYS) }, "set-up: last filter" },
+	{ CALL(rt_sigprocmask), FILTER_SETUP, { EQ(0, "how", SIG_UNBLOCK) },
+	  "set-up: last filter" },
+	{ CALL(seccomp), FILTER_SETUP, { { 0 } }, "set-up: last filter" },
 };
 
 const struct filter_table filter_device = { rules, sizeof(rules) / sizeof(rules[0]) };

@@ -182,6 +182,7 @@ static bool asks_for_files(void)
 static void try_spec(struct input *in)
 {
 	struct disks *disks;
+	int ret;
 
 	w.spec = w.good;
 	for (unsigned i = 0; i < MAX_OPS && in->left; i++) {
@@ -196,7 +197,8 @@ static void try_spec(struct input *in)
 		return;
 	if (disks_create(w.loop, &w.spec, held, NULL, &disks))
 		return;
-	for (unsigned i = 0; i < w.spec.device_count; i++)
+	ret = disks_connect(disks);
+	for (unsigned i = 0; i < w.spec.device_count && !ret; i++)
 		build(i, disks);
 	disks_destroy(disks);
 }

@@ -3,6 +3,7 @@
  * Which rows of a table of rules do calls need?
  *
  *   sandbox-rules device BASE SIZE   guest memory lies in SIZE bytes from address BASE on
+ *   sandbox-rules setup BASE SIZE    the same, before it has shaken hands with NBD servers
  *   sandbox-rules keeper BASE SIZE   its pidfds are SIZE numbers from BASE on
  *
  * Reads calls, "NAME ARGUMENT..." a line, and writes for each row "COUNT<tab>CALL<tab>LIMITS<tab>
@@ -45,7 +46,7 @@ static void env_fill(char **args, struct filter_env *env)
 			[FILTER_EPOLL] = one(LAUNCH_SLOT_EPOLL),
 			[FILTER_POOL] = one(LAUNCH_SLOT_POOL),
 		},
-		.features = UINT32_MAX,
+		.features = ~FILTER_SETUP,
 	};
 	if (args[1]) {
 		env->arena_size = strtoull(args[1], NULL, 0);
@@ -92,17 +93,21 @@ int main(int argc, char **argv)
 	char line[512], copy[512];
 	struct filter_env env;
 
-	if (argc < 3 || (strcmp(argv[1], "device") && strcmp(argv[1], "keeper")))
+	if (argc < 3 || (strcmp(argv[1], "device") && strcmp(argv[1], "setup") &&
+			 strcmp(argv[1], "keeper")))
 		return 2;
 	if (!strcmp(argv[1], "keeper"))
 		table = &filter_keeper;
 	env_fill(argv + 2, &env);
+	if (!strcmp(argv[1], "setup"))
+		env.features |= FILTER_SETUP;
 	while (fgets(line, sizeof(line), stdin)) {
 		strcpy(copy, line);
 		if (!count_call(table, &env, copy, counts))
 			printf("forbidden\t%s", line);
 	}
 	for (size_t i = 0; i < table->count && i < MAX_ROWS; i++)
-		print_row(&table->rule[i], counts[i]);
+		if (filter_rule_active(&table->rule[i], &env))
+			print_row(&table->rule[i], counts[i]);
 	return table->count > MAX_ROWS;
 }

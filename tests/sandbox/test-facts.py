@@ -22,6 +22,7 @@ NAMESPACES = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"}
 # Resources that a device process has nothing of.
 NONE_OF = ("Max core file size", "Max processes", "Max locked memory", "Max msgqueue size",
            "Max pending signals", "Max realtime priority", "Max nice priority", "Max file locks")
+POLLS = ("7", "271", "73")      # poll and ppoll of x86-64, ppoll of arm64, in /proc/PID/syscall
 SHOW_LOOPBACK = """
 import fcntl, socket, struct
 names = [name for _, name in socket.if_nameindex()]
@@ -245,6 +246,44 @@ class NbdSockets(unittest.TestCase):
                 for peer in remote.peers:
                     peer.close()
                 self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
+
+
+@box.needs_root
+class Handshake(unittest.TestCase):
+    """An NBD server is not trusted: a filter is there before it is heard."""
+
+    def start(self, at, user, server):
+        server.bind(at.path("nbd.sock"))
+        server.listen()
+        os.chmod(at.path("nbd.sock"), 0o666)
+        disks = box.raw_disk(at.image()) + box.nbd_disk(at.path("nbd.sock"))
+        remote = mpq.Remote.start([box.LSI], disks, prefix=box.USERS[user])
+        server.settimeout(mpq.TIMEOUT)
+        return remote, server.accept()[0]
+
+    def filtered(self, pid):
+        """Waits in the handshake, with a filter in every thread."""
+        if not box.proc(pid, "comm").startswith("mpqemu"):
+            return False
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+            waits = file.read().split()[0] in POLLS
+        threads = box.threads(pid)
+        return waits and len(threads) > 1 and \
+            {box.status(thread)["Seccomp"] for thread in threads} == {"2"}
+
+    def test_stalled(self):
+        for user in box.USERS:
+            with self.subTest(user), box.place() as at, socket.socket(socket.AF_UNIX) as server:
+                remote, near = self.start(at, user, server)
+                with remote, near:
+                    pid = mpq.wait_for(lambda: box.device_below(os.getpid()), "device process")
+                    mpq.wait_for(lambda: self.filtered(pid), "a filter before the handshake")
+                    self.assertIn(box.slots()["NBD"] + 1, box.fds(pid), "the second disk's")
+                    near.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    near.shutdown(socket.SHUT_RDWR)
+                    self.assertEqual(remote.finish(), mpq.EXIT_START, remote.said())
+                    self.assertIn("NBD: ", remote.said())
+                    self.assertNotIn("forbidden", remote.said())
 
 
 @box.needs_root

@@ -89,6 +89,7 @@ class Reports(unittest.TestCase):
             with self.subTest(user):
                 found, calls = self.of("raw", user)
                 self.assertIn("pwritev2", calls)
+                self.assertNotIn("handshake", found.text)
                 self.assertNotIn("ioctl", calls)
                 self.assertGreaterEqual(found.limited, MIN_LIMITED)
 
@@ -97,6 +98,8 @@ class Reports(unittest.TestCase):
         self.assertFalse({"pread64", "pwrite64", "fallocate"} & calls)
         self.assertTrue([why for call, why in found.rows
                          if call == "close" and "server that is gone" in why])
+        self.assertRegex(found.text, r"\nallowed in the handshake with NBD servers: \d+ system "
+                         r"calls, \d+ of them limited\n")
 
     def test_lsi_block_device(self):
         """What the allowed calls are made with leaves the disk as it was."""

@@ -141,6 +141,33 @@ static void say_level(const struct confine *c)
 		 no_filter ? ")" : "");
 }
 
+/* A forbidden call is told, and ends the process. */
+static int load_filter(struct confine *c)
+{
+	int ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
+
+	if (!ret && !filter_impossible())
+		ret = filter_load(&filter_device, &c->env);
+	if (ret)
+		log_error("--sandbox=%s: system-call filter: %s",
+			  sandbox_level_name(c->spec->sandbox), log_errname(ret));
+	return ret;
+}
+
+/*
+ * It stays below the last one: of several filters the strictest answer counts (seccomp(2)).  So it
+ * allows all that the last one does; and is left out where no server is spoken to, since each call
+ * is looked at by both.
+ */
+int confine_handshake(struct confine *c, uint64_t arena_base, uint64_t arena_size)
+{
+	confine_env(c->spec, arena_base, arena_size, &c->env);
+	if (c->spec->sandbox == SANDBOX_OFF || !(c->env.features & FILTER_NBD))
+		return 0;
+	c->env.features |= FILTER_SETUP;
+	return load_filter(c);
+}
+
 int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 {
 	struct sandbox_limits limits = { .fds = LAUNCH_SLOT_COUNT };
@@ -156,17 +183,10 @@ int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 	ret = sandbox_limit(&limits, why);
 	if (ret)
 		return refuse(c->spec, ret, why);
-	ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
 	confine_env(c->spec, arena_base, arena_size, &c->env);
 	c->status.names = filter_names(&filter_device, &c->env, &c->status.limited);
 	say_level(c);
-	if (!ret && !filter_impossible())
-		ret = filter_load(&filter_device, &c->env);
-	if (ret) {
-		snprintf(why, sizeof(why), "system-call filter: %s", log_errname(ret));
-		return refuse(c->spec, ret, why);
-	}
-	return 0;
+	return load_filter(c);
 }
 
 int confine_pidfd(pid_t child)

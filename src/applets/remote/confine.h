@@ -27,6 +27,12 @@ struct confine {
 int confine_early(struct confine *c, const struct launch_spec *spec);
 
 /*
+ * Device process, once threads, arena and files are there: when a disk is behind NBD, the filter of
+ * the set-up, for whoever takes over libnbd in a handshake.  Returns as above.
+ */
+int confine_handshake(struct confine *c, uint64_t arena_base, uint64_t arena_size);
+
+/*
  * Device process: what comes after, the last stage: limits, then the filter.  The arena is where
  * guest memory may be mapped.  Logs the level that was reached.  Returns as above.
  */

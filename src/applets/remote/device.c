@@ -189,6 +189,7 @@ static int start_device(struct device_process *p, unsigned i)
 
 static int make_all(struct device_process *p)
 {
+	uint64_t base, size;
 	int ret;
 
 	p->loop = loop_create(LAUNCH_SLOT_EPOLL);
@@ -201,7 +202,12 @@ static int make_all(struct device_process *p)
 	ret = sigbus_guard(p->arena);
 	if (ret)
 		return fail("SIGBUS handler", ret);
+	guestmem_arena_range(p->arena, &base, &size);
 	ret = disks_create(p->loop, p->spec, on_held, p, &p->disks);
+	if (!ret)
+		ret = confine_handshake(&p->confine, base, size);
+	if (!ret)
+		ret = disks_connect(p->disks);
 	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
 		ret = make_device(p, i);
 	if (ret)

@@ -182,6 +182,16 @@ int disks_preload(const struct launch_spec *spec)
 	return 0;
 }
 
+static int open_disks(struct disks *d, bool nbd)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < d->spec->disk_count && !ret; i++)
+		if ((d->spec->disk[i].image.kind == SPEC_IMAGE_NBD) == nbd)
+			ret = open_disk(d, i);
+	return ret;
+}
+
 int disks_create(struct loop *loop, const struct launch_spec *spec,
 		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
 		 struct disks **ret_disks)
@@ -198,15 +208,23 @@ int disks_create(struct loop *loop, const struct launch_spec *spec,
 	ret = make_pool(d);
 	if (ret)
 		log_error("block pool: %s", log_errname(ret));
-	for (unsigned i = 0; i < spec->disk_count && !ret; i++)
-		ret = open_disk(d, i);
+	if (!ret)
+		ret = open_disks(d, false);
 	if (ret) {
 		disks_destroy(d);
 		return ret;
 	}
-	make_buses(d);
 	*ret_disks = d;
 	return 0;
+}
+
+int disks_connect(struct disks *d)
+{
+	int ret = open_disks(d, true);
+
+	if (!ret)
+		make_buses(d);
+	return ret;
 }
 
 void disks_destroy(struct disks *d)

@@ -16,13 +16,21 @@ struct loop;
 int disks_preload(const struct launch_spec *spec);
 
 /*
- * Opens the backend of every disk in @spec (which stays in place).  @held is called when a disk
- * holds a request back after an error.  Returns 0 or -errno, after logging what failed.
+ * Opens the backend of every disk in @spec (which stays in place) but those behind NBD.  @held is
+ * called when a disk holds a request back after an error.  Returns 0 or -errno, after logging what
+ * failed.
  */
 int disks_create(struct loop *loop, const struct launch_spec *spec,
 		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
 		 struct disks **ret_disks);
 void disks_destroy(struct disks *disks);
+
+/*
+ * Opens the disks behind NBD, which takes what their servers say; then all are there for
+ * disks_bus_setup().  Makes no thread and no file.  Returns as above; disks_destroy() is still due
+ * after a failure.
+ */
+int disks_connect(struct disks *disks);
 
 /* The struct scsi_bus_setup of controller @device, for pci_dev_init(). */
 void *disks_bus_setup(struct disks *disks, unsigned device);

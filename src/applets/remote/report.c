@@ -157,6 +157,20 @@ static void say_arg(const struct filter_arg *arg)
 		       arg->value);
 }
 
+/* The filter below the last one; the probes run under both. */
+static void say_setup(const struct report *r)
+{
+	struct filter_env env = r->env;
+	unsigned limited, names;
+
+	if (!(env.features & FILTER_NBD))
+		return;
+	env.features |= FILTER_SETUP;
+	names = filter_names(&filter_device, &env, &limited);
+	printf("allowed in the handshake with NBD servers: %u system calls, %u of them limited\n",
+	       names, limited);
+}
+
 static void say_rules(const struct report *r)
 {
 	unsigned limited, names = filter_names(&filter_device, &r->env, &limited);
@@ -175,6 +189,7 @@ static void say_rules(const struct report *r)
 		}
 		printf("%s\n", rule->arg[0].op ? ")" : "");
 	}
+	say_setup(r);
 }
 
 /* ---- The whole ---- */

@@ -54,7 +54,7 @@ static bool as_expected(struct try *t, const struct probe *probe)
 
 static void test_device(void)
 {
-	static const unsigned features[] = { FILTER_RAW, FILTER_NBD };
+	static const unsigned features[] = { FILTER_RAW, FILTER_NBD, FILTER_NBD | FILTER_SETUP };
 	unsigned count[PROBE_HOSTILE + 1] = { 0 };
 
 	if (box_no_filter())
