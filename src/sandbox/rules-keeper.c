@@ -21,7 +21,7 @@
 static const struct filter_rule rules[] = {
 	{ CALL(poll), 0, { { 0 } }, "waits for everything" },
 	{ CALL(restart_syscall), 0, { { 0 } }, "goes on waiting after it was stopped" },
-	{ CALL(read), 0, { { 0 } }, "signals, the log pipe, events" },
+	{ CALL(read), 0, { { 0 } }, "signals, the log pipe, events, what storage daemons said" },
 	{ CALL(write), 0, { { 0 } }, "the log" },
 	{ CALL(recvfrom), 0, { EQ(4, "src_addr", 0) }, "control channel, monitor" },
 	{ CALL(sendto), 0, { EQ(4, "dest_addr", 0) }, "control channel, monitor" },
@@ -32,7 +32,6 @@ static const struct filter_rule rules[] = {
 	  EQ(2, "info", 0), EQ(3, "flags", 0) }, "a child that does not end" },
 	{ CALL(pidfd_send_signal), FILTER_DAEMON, { IN(0, "pidfd", CHILD), EQ(1, "sig", SIGTERM),
 	  EQ(2, "info", 0), EQ(3, "flags", 0) }, "storage daemons" },
-	{ CALL(pread64), FILTER_DAEMON, { { 0 } }, "what storage daemons said" },
 	{ CALL(openat), 0, { EQ(2, "flags", O_RDONLY | O_CLOEXEC) },
 	  "who sent a signal: its name" },
 	{ CALL(close), 0, { { 0 } }, "the end" },
