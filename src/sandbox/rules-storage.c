@@ -41,6 +41,7 @@
 #define DATA (PROT_READ | PROT_WRITE)
 #define CODE (PROT_READ | PROT_EXEC)
 #define ONLINE (FILTER_UNIX | FILTER_INET | FILTER_VSOCK)
+#define STREAM (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 #define LOCAL (FILTER_UNIX | FILTER_UNIX_TOO)
 #define NO_SIGNALS (~(uint64_t)O_ASYNC)
 
@@ -187,7 +188,8 @@ static const struct filter_rule rules[] = {
 	{ CALL(prlimit64), 0, { EQ(0, "pid", 0) }, "libraries: limits" },
 	{ CALL(getrlimit), 0, ANY, "libraries: limits" },
 	{ CALL(setrlimit), 0, ANY, "libraries: limits" },
-	{ CALL(socket), LOCAL, { EQ(0, "domain", AF_UNIX) }, "protocols: servers" },
+	{ CALL(socket), LOCAL, { EQ(0, "domain", AF_UNIX), BITS(1, "type", STREAM) },
+		"protocols: servers" },
 	{ CALL(socket), FILTER_INET, { EQ(0, "domain", AF_INET) }, "protocols: servers, names" },
 	{ CALL(socket), FILTER_INET, { EQ(0, "domain", AF_INET6) }, "protocols: servers, names" },
 	{ CALL(socket), FILTER_INET,
@@ -196,7 +198,9 @@ static const struct filter_rule rules[] = {
 	{ CALL(socket), FILTER_VSOCK, { EQ(0, "domain", AF_VSOCK) }, "protocols: servers" },
 	{ CALL(connect), ONLINE, ANY, "protocols: servers" },
 	{ CALL(bind), ONLINE, ANY, "protocols: servers" },
-	{ CALL(socketpair), ONLINE, { EQ(0, "domain", AF_UNIX) }, "protocols: servers" },
+	/* a pair of datagram sockets could send to any address */
+	{ CALL(socketpair), ONLINE, { EQ(0, "domain", AF_UNIX), BITS(1, "type", STREAM) },
+		"protocols: wake-ups" },
 	{ CALL(sendmmsg), ONLINE, ANY, "protocols: servers" },
 	{ CALL(recvmmsg), ONLINE, ANY, "protocols: servers" },
 	{ CALL(exit_group), 0, ANY, "the end" },

@@ -236,6 +236,13 @@ static void test_offline(void)
 /* What comes along with the host's network: its names, and nothing of its other sockets. */
 static void test_network_sockets(const char *abstract)
 {
+	/* a pair of datagram sockets can send to others */
+	static const struct { int type; const char *what; } pairs[] = {
+		{ SOCK_DGRAM, "ENOSYS" }, { SOCK_DGRAM | SOCK_CLOEXEC, "ENOSYS" },
+		{ SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, "EFAULT" },
+	};
+	g_autofree char *dgram = g_strdup_printf("call %d %d %d 0", SYS_socket, AF_UNIX,
+						 SOCK_DGRAM);
 	static const int domains[] = { AF_UNIX, AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK };
 	struct cell cell;
 
@@ -248,8 +255,14 @@ static void test_network_sockets(const char *abstract)
 								 NETLINK_NETFILTER);
 			expect(&cell, words, "ENOSYS");
 		}
+		for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
+			g_autofree char *words = g_strdup_printf("call %d %d %d 0", SYS_socketpair,
+								 AF_UNIX, pairs[i].type);
+			expect(&cell, words, pairs[i].what);
+		}
 		cell.features |= FILTER_UNIX_TOO;
 		expect(&cell, "unix sock", "done");
+		expect(&cell, dgram, "ENOSYS");
 		cell_finish(&cell);
 	}
 	cell_init(&cell, SANDBOX_STRICT, FILTER_VSOCK);
