@@ -37,7 +37,7 @@ uint32_t lsi_read(struct rig *rig, uint32_t reg, unsigned size);
 struct lsi_budget {
 	unsigned passes, insns;
 };
-#define LSI_BUDGET { .passes = 400, .insns = 1500 }
+#define LSI_BUDGET { .passes = 200, .insns = 800 }
 /* At most @passes passes of the loop; a slice of the engine must stay within its own budget. */
 void lsi_pump(struct rig *rig, struct lsi_budget *left, unsigned passes);
 
