@@ -250,9 +250,13 @@ static const char *folder_of(const char *pidfile, char folder[PATH_MAX])
  */
 static int keeper_files(const char *folder)
 {
-	autofd ruleset = sandbox_landlock_create(false, false);
+	autofd ruleset = -1;
 	int ret;
 
+	/* What forbids a filter opens files at the end, too: /proc/self/task, counters. */
+	if (filter_impossible())
+		return 0;
+	ruleset = sandbox_landlock_create(false, false);
 	if (ruleset < 0)
 		return sandbox_landlock_abi() ? ruleset : 0;
 	ret = sandbox_landlock_allow(ruleset, "/proc", LANDLOCK_READ_FILE);

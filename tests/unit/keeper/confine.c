@@ -255,13 +255,13 @@ static void test_files(void)
 	make_file(beside);
 	make_file(other);
 	g_assert_cmpint(in_child(body_off, NULL), ==, 0);
-	if (sandbox_landlock_abi()) {
+	if (sandbox_landlock_abi() && !filter_impossible()) {
 		g_assert_cmpint(in_child(body_no_pidfile, &f), ==, 0);
 		g_assert_cmpint(in_child(body_files, &f), ==, 0);
 		g_assert_cmpint(access(pidfile, F_OK), ==, -1);
 	} else {
 		must(unlink(pidfile));
-		g_test_skip("no Landlock here");
+		g_test_skip("no Landlock here, or a build that has no use for it");
 	}
 	close(fd);
 	must(unlink(path));
