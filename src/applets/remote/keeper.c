@@ -305,16 +305,18 @@ static int exit_status(const struct launch *l)
 	return 128 + WTERMSIG(l->wait_status);
 }
 
-/* The device process and a pidfd of it. */
+/* The device process and, where there is a sandbox, a pidfd of it. */
 static int launch(const struct keeper *keeper, struct launch *l)
 {
 	int ret = spawn_device(keeper, &l->spawn);
 
 	if (ret)
 		return ret;
+	/* With a filter the keeper can kill by pidfds only; valgrind knows none. */
+	if (keeper->spec->sandbox == SANDBOX_OFF)
+		return 0;
 	l->pidfd = confine_pidfd(l->spawn.pid);
-	/* valgrind knows no pidfds; with a filter the keeper can kill by those only. */
-	if (l->pidfd >= 0 || (l->pidfd == -ENOSYS && keeper->spec->sandbox == SANDBOX_OFF))
+	if (l->pidfd >= 0)
 		return 0;
 	log_error("cannot watch the device process (ulimit -n %d is enough): %s",
 		  CONFINE_PIDFD + CONFINE_PIDFDS, log_errname(l->pidfd));
