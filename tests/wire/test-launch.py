@@ -517,7 +517,8 @@ class Caller(wire.unittest.TestCase):
         self.assertEqual(self.serve(ignored), EXIT_CLEAN)
 
     def test_standard_fds_closed(self):
-        for closed in ([0], [0, 1], [0, 1, 2]):
+        # valgrind itself does not start without a stderr
+        for closed in ([0], [0, 1]) + (() if wrapper() else ([0, 1, 2],)):
             with self.subTest(closed=closed):
                 self.assertEqual(self.serve(preexec_fn=lambda c=closed: [os.close(n) for n in c]),
                                  EXIT_CLEAN)
