@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+
+#include "base/module.h"
 
 #ifdef NBD_MODULE
 
-/* Places of the module, the program's directory in front of those that are not absolute. */
+/* The module of the build tree goes before the installed one. */
 static const char *const places[] = {
 	NBD_MODULE, "src/block/" NBD_MODULE, NBD_MODULE_DIR "/" NBD_MODULE,
 };
@@ -26,23 +26,13 @@ static void *load(const char *path, char *why, size_t why_size)
 	return module;
 }
 
-/* The module of the build tree goes before the installed one. */
 static void *find_and_load(char *why, size_t why_size)
 {
-	char exe[PATH_MAX], path[PATH_MAX + 64];
-	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	void *module = NULL;
+	char path[PATH_MAX + 64];
 
-	exe[len < 0 ? 0 : len] = 0;
-	if (strrchr(exe, '/'))
-		strrchr(exe, '/')[1] = 0;
-	for (size_t i = 0; !module && i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s", places[i][0] == '/' ? "" : exe, places[i]);
-		/* The last one is tried in any case: its error is the one to tell. */
-		if (i == sizeof(places) / sizeof(places[0]) - 1 || access(path, R_OK) == 0)
-			module = load(path, why, why_size);
-	}
-	return module;
+	/* One that is nowhere is tried all the same: the error is dlopen()'s to tell. */
+	module_find(places, sizeof(places) / sizeof(places[0]), path, sizeof(path));
+	return load(path, why, why_size);
 }
 
 static nbd_module_fn *find_create(void *module)

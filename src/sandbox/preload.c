@@ -3,17 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/module.h"
 
 #define STATUS_MAX 8192	/* bytes */
 
-/* Places of the module, the program's directory in front of those that are not absolute. */
+/* The module of the build tree goes before the installed one. */
 static const char *const places[] = {
 	PRELOAD_MODULE, "src/sandbox/" PRELOAD_MODULE, PRELOAD_MODULE_DIR "/" PRELOAD_MODULE,
 };
@@ -21,20 +21,11 @@ static const char *const places[] = {
 int sandbox_preload_find(char *path, size_t size)
 {
 	const char *given = getenv(SANDBOX_PRELOAD_ENV);
-	char exe[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
-	exe[len < 0 ? 0 : len] = 0;
-	if (strrchr(exe, '/'))
-		strrchr(exe, '/')[1] = 0;
 	if (given)
 		return (size_t)snprintf(path, size, "%s", given) < size &&
 		       access(path, R_OK) == 0 ? 0 : -ENOENT;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if ((size_t)snprintf(path, size, "%s%s", places[i][0] == '/' ? "" : exe,
-				     places[i]) < size && access(path, R_OK) == 0)
-			return 0;
-	return -ENOENT;
+	return module_find(places, sizeof(places) / sizeof(places[0]), path, size);
 }
 
 /* The number in the line "@key:" of a status file, or -1. */
