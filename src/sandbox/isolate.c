@@ -231,43 +231,72 @@ int sandbox_enter_root(enum sandbox_level level, struct sandbox_status *status, 
 
 /* ---- No rights ---- */
 
-bool sandbox_has_cap(unsigned cap)
+/* The sets of capabilities(7), a bit a capability. */
+struct caps {
+	uint64_t effective, permitted, inheritable;
+};
+
+static int get_caps(struct caps *ret)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { 0 };
+	struct __user_cap_data_struct data[2];
 
 	if (syscall(SYS_capget, &head, data) < 0)
-		return false;
-	return data[cap / 32].effective >> cap % 32 & 1;
+		return -errno;
+	*ret = (struct caps){
+		.effective = data[0].effective | (uint64_t)data[1].effective << 32,
+		.permitted = data[0].permitted | (uint64_t)data[1].permitted << 32,
+		.inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32,
+	};
+	return 0;
 }
 
-static int set_caps(uint64_t caps, uint64_t inheritable)
+static int set_caps(const struct caps *caps)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {
-		{ .effective = caps, .permitted = caps, .inheritable = inheritable },
-		{ .effective = caps >> 32, .permitted = caps >> 32,
-		  .inheritable = inheritable >> 32 },
+		{ .effective = caps->effective, .permitted = caps->permitted,
+		  .inheritable = caps->inheritable },
+		{ .effective = caps->effective >> 32, .permitted = caps->permitted >> 32,
+		  .inheritable = caps->inheritable >> 32 },
 	};
 
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+/* Has these, and no other; @inheritable by what is executed. */
+static int set_caps_to(uint64_t caps, uint64_t inheritable)
+{
+	return set_caps(&(struct caps){ caps, caps, inheritable });
+}
+
+/* Those of @caps that this process has. */
+static uint64_t held(uint64_t caps)
+{
+	struct caps own;
+
+	return get_caps(&own) ? 0 : own.effective & caps;
+}
+
+bool sandbox_has_cap(unsigned cap)
+{
+	return held(1ULL << cap);
+}
+
 bool sandbox_may_write(const char *folder)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { 0 }, none[2];
+	struct caps own, none;
 	bool may;
 
-	if (syscall(SYS_capget, &head, data) < 0)
+	if (get_caps(&own))
 		return false;
-	memcpy(none, data, sizeof(none));
-	none[0].effective = none[1].effective = 0;
-	if (syscall(SYS_capset, &head, none) < 0)
+	none = own;
+	none.effective = 0;
+	if (set_caps(&none))
 		return false;
 	/* Not libc's, which guesses where the kernel does not know the flag. */
 	may = syscall(SYS_faccessat2, AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0;
-	return syscall(SYS_capset, &head, data) == 0 && may;
+	return !set_caps(&own) && may;
 }
 
 /* No way back: not by a set-user-ID program, not by being root, not by ambient capabilities. */
@@ -307,17 +336,14 @@ static int drop_root(void)
 
 static bool caps_are(uint64_t caps)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { 0 };
+	struct caps own;
 
-	return syscall(SYS_capget, &head, data) == 0 &&
-		!(data[0].permitted & ~(uint32_t)caps) && !data[0].inheritable &&
-		!(data[1].permitted & ~(uint32_t)(caps >> 32)) && !data[1].inheritable;
+	return !get_caps(&own) && !(own.permitted & ~caps) && !own.inheritable;
 }
 
 static int finish_drop(uint64_t caps, char *why)
 {
-	int ret = set_caps(caps, 0);
+	int ret = set_caps_to(caps, 0);
 
 	if (ret)
 		return fail(why, "capabilities", ret);
@@ -377,10 +403,7 @@ int sandbox_drop_keeper(uint64_t keep, char *why)
 	if (!ret)
 		ret = drop_bounding(0);
 	/* Nobody keeps what he has not got: an ordinary user has none. */
-	for (unsigned cap = 0; cap < 64; cap++)
-		if (keep >> cap & 1 && !sandbox_has_cap(cap))
-			keep &= ~(1ULL << cap);
-	return ret ? fail(why, "capability bounding set", ret) : finish_drop(keep, why);
+	return ret ? fail(why, "capability bounding set", ret) : finish_drop(held(keep), why);
 }
 
 /*
@@ -389,26 +412,23 @@ int sandbox_drop_keeper(uint64_t keep, char *why)
  */
 static int keep_ambient(uint64_t keep)
 {
-	int ret = set_caps(keep | 1ULL << CAP_SETPCAP, keep);
+	int ret = set_caps_to(keep | 1ULL << CAP_SETPCAP, keep);
 
 	for (unsigned cap = 0; keep >> cap && !ret; cap++)
 		if (keep >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
 			ret = -errno;
 	if (!ret)
 		ret = drop_bounding(keep);
-	return ret ? ret : set_caps(keep, keep);
+	return ret ? ret : set_caps_to(keep, keep);
 }
 
 int sandbox_drop_program(uint64_t keep, char *why)
 {
 	int ret = drop_ambient();
 
-	for (unsigned cap = 0; keep >> cap; cap++)
-		if (!sandbox_has_cap(cap))
-			keep &= ~(1ULL << cap);
 	/* Who may not change the sets that execve() looks at has nothing to keep. */
 	if (!ret)
-		ret = sandbox_has_cap(CAP_SETPCAP) ? keep_ambient(keep) : set_caps(0, 0);
+		ret = sandbox_has_cap(CAP_SETPCAP) ? keep_ambient(held(keep)) : set_caps_to(0, 0);
 	if (ret)
 		return fail(why, "capabilities", ret);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
