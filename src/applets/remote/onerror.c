@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -285,12 +284,11 @@ bool onerror_create(const struct remote_plan *plan, struct onerror **ret, GError
 {
 	struct onerror *o = g_new0(struct onerror, 1);
 
-	/* Opens files, which the keeper may not later. */
+	/* The first object would open /dev/urandom, which the keeper may not later. */
 	json_object_seed(0);
 	o->plan = plan;
 	o->events = -1;
 	o->pid = getpid();
-	json_object_seed(0);	/* the first object would open /dev/urandom */
 	o->tokens = TELL_BURST;
 	o->told = loop_now();
 	if ((plan->qmp && !open_qmp(o, error)) || (plan->events && !open_events(o, error))) {
