@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,8 +14,6 @@
 #include "applets/remote/spawn.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "control/channel.h"
-#include "control/launch.h"
 #include "sandbox/probe.h"
 
 /* Stand for the addresses that only a device process knows. */
@@ -27,8 +24,9 @@ struct report {
 	const struct keeper *keeper;
 	struct launch_spec spec;		/* the keeper's, with a probe in it */
 	struct filter_env env;
-	int image[SPEC_MAX_DISKS];		/* the keeper's; in place of NBD's: server */
-	int server;				/* a socket at its end; owned */
+	int end;				/* a socket at its end; owned */
+	int peer[SPEC_MAX_DEVICES];		/* end */
+	int image[SPEC_MAX_DISKS];		/* the keeper's; in place of NBD's: end */
 	unsigned count[PROBE_HOSTILE + 1];	/* by kind: as expected */
 	unsigned total[PROBE_HOSTILE + 1];
 };
@@ -38,33 +36,6 @@ struct outcome {
 	int status;		/* as waitpid() gives it */
 	char said[1024];	/* what it logged */
 };
-
-/* Far ends of the peers, which must be there: a socket without one is at its end. */
-struct peers {
-	int near[SPEC_MAX_DEVICES], far[SPEC_MAX_DEVICES];
-};
-
-static int peers_make(const struct launch_spec *spec, struct peers *peers)
-{
-	memset(peers, -1, sizeof(*peers));
-	for (unsigned i = 0; i < spec->device_count; i++) {
-		int pair[2];
-
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-			return -errno;
-		peers->near[i] = pair[0];
-		peers->far[i] = pair[1];
-	}
-	return 0;
-}
-
-static void peers_close(struct peers *peers)
-{
-	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++) {
-		fd_close(&peers->near[i]);
-		fd_close(&peers->far[i]);
-	}
-}
 
 /* All that it logs, until it has ended. */
 static void collect(struct spawn *s, struct outcome *ret)
@@ -86,23 +57,17 @@ static void collect(struct spawn *s, struct outcome *ret)
 static int run_one(struct report *r, unsigned number, struct outcome *ret)
 {
 	struct keeper k = *r->keeper;
-	struct peers peers;
 	struct spawn s;
-	int err = peers_make(r->keeper->spec, &peers);
+	int err;
 
 	r->spec.probe = number;
 	k.spec = &r->spec;
-	k.peer = peers.near;
+	k.peer = r->peer;
 	k.image = r->image;
-	if (err) {
-		log_error("--sandbox-report: %s", log_errname(err));
-	} else {
-		err = spawn_device(&k, &s);
-		if (!err)
-			collect(&s, ret);
-		spawn_finish(&s);
-	}
-	peers_close(&peers);
+	err = spawn_device(&k, &s);
+	if (!err)
+		collect(&s, ret);
+	spawn_finish(&s);
 	return err;
 }
 
@@ -237,19 +202,24 @@ static int run_kinds(struct report *r)
 }
 
 /*
- * Many device processes, one after the other, cannot shake hands with an NBD server on one
- * connection: they get one that is at its end, where no allowed call waits.
+ * Nobody is at the other end of a peer, and many device processes, one after the other, cannot
+ * shake hands with an NBD server on one connection: these are sockets at their end, where no
+ * allowed call waits.
  */
-static int images_stand_in(struct report *r)
+static int sockets_stand_in(struct report *r)
 {
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		log_error("--sandbox-report: %s", log_errname(errno));
 		return -errno;
+	}
 	close(pair[1]);
-	r->server = pair[0];
+	r->end = pair[0];
+	for (unsigned i = 0; i < r->spec.device_count; i++)
+		r->peer[i] = r->end;
 	for (unsigned i = 0; i < r->spec.disk_count; i++)
-		r->image[i] = r->spec.disk[i].image.kind == SPEC_IMAGE_NBD ? r->server :
+		r->image[i] = r->spec.disk[i].image.kind == SPEC_IMAGE_NBD ? r->end :
 			      r->keeper->image[i];
 	return 0;
 }
@@ -264,10 +234,10 @@ int report_run(const struct keeper *keeper)
 	if (!r)
 		return DEVICE_EXIT_START;
 	r->keeper = keeper;
-	r->server = -1;
+	r->end = -1;
 	r->spec = *keeper->spec;
 	confine_env(keeper->spec, SOME_ARENA, SOME_ARENA_SIZE, &r->env);
-	ret = images_stand_in(r);
+	ret = sockets_stand_in(r);
 	if (!ret)
 		ret = run_one(r, PROBE_NOTHING, &o);
 	if (!ret) {
@@ -289,7 +259,7 @@ int report_run(const struct keeper *keeper)
 	}
 	for (unsigned i = 0; i <= PROBE_HOSTILE; i++)
 		good &= r->count[i] == r->total[i];
-	fd_close(&r->server);
+	fd_close(&r->end);
 	free(r);
 	return ret || !good ? DEVICE_EXIT_START : DEVICE_EXIT_OK;
 }
