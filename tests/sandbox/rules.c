@@ -16,43 +16,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/launch.h"
+#include "applets/remote/confine.h"
+#include "plan/spec.h"
 #include "sandbox/filter.h"
 
 #define MAX_ROWS 128
 
-static struct filter_set one(uint64_t value)
-{
-	return (struct filter_set){ .mask = UINT64_MAX, .base = value };
-}
-
-static struct filter_set group(uint64_t base, uint64_t count)
-{
-	return (struct filter_set){ .mask = ~(count - 1), .base = base };
-}
-
 static void env_fill(char **args, struct filter_env *env)
 {
-	uint64_t first = strtoull(args[0], NULL, 0);
+	static const struct launch_spec no_disks;
+	uint64_t base = strtoull(args[0], NULL, 0), size = strtoull(args[1], NULL, 0);
 
-	*env = (struct filter_env){
-		.set = {
-			[FILTER_LOG] = one(LAUNCH_SLOT_LOG),
-			[FILTER_CONTROL] = one(LAUNCH_SLOT_CONTROL),
-			[FILTER_PEER] = group(LAUNCH_SLOT_PEER, LAUNCH_PEERS),
-			[FILTER_IMAGE] = group(LAUNCH_SLOT_IMAGE, LAUNCH_IMAGES),
-			[FILTER_NBD_SOCKET] = group(LAUNCH_SLOT_NBD, LAUNCH_IMAGES),
-			[FILTER_RECEIVED] = group(LAUNCH_SLOT_FREE, LAUNCH_RECEIVED),
-			[FILTER_EPOLL] = one(LAUNCH_SLOT_EPOLL),
-			[FILTER_POOL] = one(LAUNCH_SLOT_POOL),
-		},
-		.features = ~FILTER_SETUP,
-	};
-	if (args[1]) {
-		env->arena_size = strtoull(args[1], NULL, 0);
-		env->set[FILTER_ARENA] = group(first, env->arena_size);
-		env->set[FILTER_CHILD] = env->set[FILTER_ARENA];
-	}
+	confine_env(&no_disks, base, size, env);
+	env->set[FILTER_CHILD] = env->set[FILTER_ARENA];
+	env->features = ~FILTER_SETUP;
 }
 
 /* Counts the rows that allow the call; true when there is one. */
@@ -93,7 +70,7 @@ int main(int argc, char **argv)
 	char line[512], copy[512];
 	struct filter_env env;
 
-	if (argc < 3 || (strcmp(argv[1], "device") && strcmp(argv[1], "setup") &&
+	if (argc != 4 || (strcmp(argv[1], "device") && strcmp(argv[1], "setup") &&
 			 strcmp(argv[1], "keeper")))
 		return 2;
 	if (!strcmp(argv[1], "keeper"))
