@@ -14,6 +14,7 @@
 #include "applets/remote/qmp.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/unixaddr.h"
 #include "control/channel.h"
 #include "event/loop.h"
 
@@ -220,19 +221,12 @@ static bool take_fd(const char *option, const char *text, int *ret_fd, GError **
 	return true;
 }
 
-/* "@NAME" is an abstract address, as QEMU's options have it in x-remote-object. */
-static bool read_address(const char *option, const char *path, struct sockaddr_un *ret,
+static bool read_address(const char *option, const char *path, struct unix_addr *ret,
 			 GError **error)
 {
-	size_t len = strlen(path);
-
-	if (!len || len >= sizeof(ret->sun_path))
+	if (!path[0] || unix_addr_parse(path, ret))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s=%s: a path of a UNIX socket has 1 to "
-				"%zu bytes", option, path, sizeof(ret->sun_path) - 1);
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	memcpy(ret->sun_path, path, len);
-	if (path[0] == '@')
-		ret->sun_path[0] = '\0';
+				"%zu bytes", option, path, sizeof(ret->sun.sun_path) - 1);
 	return true;
 }
 
@@ -240,7 +234,7 @@ static bool read_address(const char *option, const char *path, struct sockaddr_u
 static bool open_qmp(struct onerror *o, GError **error)
 {
 	const char *text = o->plan->qmp;
-	struct sockaddr_un addr;
+	struct unix_addr addr;
 	int fd, type = 0;
 	socklen_t len = sizeof(type);
 
@@ -265,18 +259,18 @@ static bool open_qmp(struct onerror *o, GError **error)
 static bool open_events(struct onerror *o, GError **error)
 {
 	const char *text = o->plan->events;
-	struct sockaddr_un addr;
-	socklen_t len;
+	struct unix_addr addr;
+	int ret;
 
 	if (g_str_has_prefix(text, "fd="))
 		return take_fd("--events", text + 3, &o->events, error);
 	if (!read_address("--events", text, &addr, error))
 		return false;
-	len = offsetof(struct sockaddr_un, sun_path) + strlen(text) + (text[0] != '@');
 	o->events = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (o->events < 0 || connect(o->events, (struct sockaddr *)&addr, len) < 0)
+	ret = o->events < 0 ? -errno : unix_addr_connect(o->events, &addr);
+	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--events=%s: %s", text,
-				log_errname(errno));
+				log_errname(ret));
 	return true;
 }
 

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/unixaddr.h"
 #include "control/launch.h"
 
 #define LISTEN_FDS_START 3	/* sd_listen_fds(3) */
@@ -104,21 +104,19 @@ static bool open_listen(const struct plan_peer *peer, int *ret_fd, GError **erro
 
 static bool open_path(const struct plan_peer *peer, int *ret_fd, GError **error)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	size_t len = strlen(peer->name);
+	struct unix_addr addr;
+	int ret;
 
 	if (fd < 0)
 		return peer_fail(peer, error, "socket", errno);
-	if (len >= sizeof(addr.sun_path))
-		return peer_fail(peer, error, peer->name, ENAMETOOLONG);
-	memcpy(addr.sun_path, peer->name, len);
-	if (peer->name[0] == '@')
-		addr.sun_path[0] = '\0';
-	len += offsetof(struct sockaddr_un, sun_path) + (peer->name[0] != '@');
-	if (connect(fd, (struct sockaddr *)&addr, len) < 0)
+	ret = unix_addr_parse(peer->name, &addr);
+	if (ret)
+		return peer_fail(peer, error, peer->name, ret);
+	ret = unix_addr_connect(fd, &addr);
+	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: Failed to connect to '%s': %s",
-				peer->where, peer->name, log_errname(errno));
+				peer->where, peer->name, log_errname(ret));
 	*ret_fd = fd_steal(&fd);
 	return true;
 }

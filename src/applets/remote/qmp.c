@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,7 +23,7 @@ enum command { COMMAND_NONE, COMMAND_CAPABILITIES, COMMAND_STOP, COMMAND_STATUS 
 struct qmp {
 	const struct qmp_ops *ops;
 	void *opaque;
-	struct sockaddr_un addr;	/* of STATE_OFF */
+	struct unix_addr addr;		/* of STATE_OFF */
 	int fd;
 	uint8_t state;			/* enum state */
 	uint8_t asked;			/* enum command: in flight */
@@ -216,7 +215,7 @@ static void qmp_receive(struct qmp *qmp)
 
 /* ---- What the keeper calls ---- */
 
-struct qmp *qmp_create(int fd, const struct sockaddr_un *addr, const struct qmp_ops *ops,
+struct qmp *qmp_create(int fd, const struct unix_addr *addr, const struct qmp_ops *ops,
 		       void *opaque)
 {
 	struct qmp *qmp = g_new0(struct qmp, 1);
@@ -274,14 +273,11 @@ void qmp_tick(struct qmp *qmp, int64_t now)
 /* Does not wait: a listener that is there has a place in its queue, or -EAGAIN comes. */
 static int qmp_connect(struct qmp *qmp)
 {
-	socklen_t len = offsetof(struct sockaddr_un, sun_path) +
-			(qmp->addr.sun_path[0] ? strlen(qmp->addr.sun_path) + 1 :
-						 1 + strlen(qmp->addr.sun_path + 1));
+	int ret = unix_addr_connect(qmp->fd, &qmp->addr);
 
-	if (connect(qmp->fd, (const struct sockaddr *)&qmp->addr, len) < 0)
-		return -errno;
-	qmp->state = STATE_GREETING;
-	return 0;
+	if (!ret)
+		qmp->state = STATE_GREETING;
+	return ret;
 }
 
 int qmp_stop(struct qmp *qmp, int64_t now)

@@ -17,7 +17,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/un.h>
+
+#include "base/unixaddr.h"
 
 #define QMP_LINE_MAX 65536	/* bytes */
 #define QMP_LIMIT_NS 30000000000LL	/* from qmp_stop() to the answer: QEMU drains its disks */
@@ -36,7 +37,7 @@ struct qmp_ops {
  * @fd: a UNIX stream socket, taken over, whose status flags stay as they are.  With @addr it is not
  * connected yet, and is at the first qmp_stop().
  */
-struct qmp *qmp_create(int fd, const struct sockaddr_un *addr, const struct qmp_ops *ops,
+struct qmp *qmp_create(int fd, const struct unix_addr *addr, const struct qmp_ops *ops,
 		       void *opaque);
 /* NULL-safe. */
 void qmp_destroy(struct qmp *qmp);
