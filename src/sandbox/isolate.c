@@ -46,6 +46,14 @@ pid_t sandbox_clone(enum sandbox_level level, unsigned share)
 	return pid < 0 ? -errno : pid;
 }
 
+void sandbox_clone_obstacle(int err, char *why)
+{
+	char text[SANDBOX_WHY / 2];
+
+	sandbox_userns_obstacle("/proc/sys", err, text, sizeof(text));
+	snprintf(why, SANDBOX_WHY, "no user namespace: %s; or run with another --sandbox", text);
+}
+
 static int write_file(pid_t pid, const char *name, const char *text)
 {
 	char path[64];

@@ -43,6 +43,9 @@ enum sandbox_share {
  */
 pid_t sandbox_clone(enum sandbox_level level, unsigned share);
 
+/* What to say of a sandbox_clone() that failed with @err at SANDBOX_STRICT. */
+void sandbox_clone_obstacle(int err, char *why);
+
 /* Parent: maps the child's users (root and nobody, or the caller's own), and lets it go on. */
 int sandbox_clone_map(enum sandbox_level level, unsigned share, pid_t child, int go[2], char *why);
 /* Child: waits for it.  -EPIPE: the parent has given up. */

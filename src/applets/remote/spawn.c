@@ -129,12 +129,11 @@ static void child_main(const struct keeper *k, const struct spawn *s, int go[2])
 
 static int refuse_clone(const struct keeper *k, int err)
 {
-	char text[SANDBOX_WHY];
+	char why[SANDBOX_WHY];
 
 	if (k->spec->sandbox == SANDBOX_STRICT) {
-		sandbox_userns_obstacle("/proc/sys", err, text, sizeof(text));
-		log_error("--sandbox=strict: no user namespace: %s; or run with another --sandbox",
-			  text);
+		sandbox_clone_obstacle(err, why);
+		log_error("--sandbox=strict: %s", why);
 	} else {
 		log_error("cannot launch the device process: %s", log_errname(err));
 	}

@@ -245,6 +245,17 @@ static int reap(struct storage *s)
 	return status;
 }
 
+/* "signal 9" or "exit status 1", in two parts. */
+static const char *end_word(int status)
+{
+	return WIFSIGNALED(status) ? "signal" : "exit status";
+}
+
+static int end_number(int status)
+{
+	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 static void storage_free(struct storage *s)
 {
 	fd_close(&s->pidfd);
@@ -287,9 +298,8 @@ static bool start_failed(struct storage *s, int err, char **argv, GError **error
 		mpq_fail(error, MPQ_ERROR_REFUSED, "%s", text);
 	else
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "the storage daemon did not start: %s %d",
-			 err != -ECHILD ? log_errname(err) : WIFSIGNALED(status) ? "signal" :
-			 "exit status", WIFSIGNALED(status) ? WTERMSIG(status) :
-			 WEXITSTATUS(status));
+			 err != -ECHILD ? log_errname(err) : end_word(status),
+			 end_number(status));
 	storage_free(s);
 	return false;
 }
@@ -322,14 +332,13 @@ static bool birth_init(struct storage *s, struct birth *b, GError **error)
 
 static bool clone_failed(const struct storage_jail *jail, int err, GError **error)
 {
-	char text[SANDBOX_WHY];
+	char why[SANDBOX_WHY];
 
 	if (jail->level != SANDBOX_STRICT)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot start the storage daemon: %s",
 				log_errname(err));
-	sandbox_userns_obstacle("/proc/sys", err, text, sizeof(text));
-	return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox=strict: no user namespace: %s; or run "
-			"with another --sandbox", text);
+	sandbox_clone_obstacle(err, why);
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "--sandbox=strict: %s", why);
 }
 
 /* The child is there and waits: its filters name its pid, its users are mapped. */
@@ -462,9 +471,8 @@ static bool check_end(struct storage *s, const char *program, const struct stora
 	if (status && said[0])
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s", g_strdelimit(said, "\n", ' '));
 	if (status)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s %d", program, WIFSIGNALED(status) ?
-				"signal" : "exit status", WIFSIGNALED(status) ? WTERMSIG(status) :
-				WEXITSTATUS(status));
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s %d", program, end_word(status),
+				end_number(status));
 	return filtered || no_filter(jail, error);
 }
 
@@ -518,8 +526,7 @@ void storage_stop(struct storage *storage)
 	status = reap(storage);
 	if (early)
 		log_error("storage daemon: ended by %s %d while the disk was in use",
-			  WIFSIGNALED(status) ? "signal" : "exit status",
-			  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+			  end_word(status), end_number(status));
 	said = read_said(storage->said_fd);
 	lines = g_strsplit(said, "\n", -1);
 	for (char **line = lines; *line; line++)
