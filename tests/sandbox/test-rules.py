@@ -97,15 +97,28 @@ class Trace:
 LOADED = re.compile(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$")
 
 
+def whole(text):
+    """(pid, line) of each call in strace's text, which parts one that another process's meets."""
+    begun = {}
+    for line in text.splitlines():
+        pid, rest = line.split(None, 1)
+        if rest.endswith("<unfinished ...>"):
+            begun[pid] = rest.removesuffix(" <unfinished ...>")
+            continue
+        resumed = re.match(r"<\.\.\. \w+ resumed>", rest)
+        yield pid, begun.pop(pid) + rest[resumed.end():] if resumed else rest
+    yield from begun.items()
+
+
 def call(line):
-    """"name arg arg" of a line of strace's; None for one that goes on with another."""
+    """"name arg arg" of a line of strace's; None for one that is no call."""
     found = re.match(r"(\w+)\(([^)<]*)", line)
     return " ".join([found[1], *re.findall(r"0x[0-9a-f]+|\b\d+", found[2])]) if found else None
 
 
 def keeper_calls(text):
     """What the first process called under the filter."""
-    lines = [line.split(None, 1) for line in text.splitlines()]
+    lines = list(whole(text))
     own = [rest for pid, rest in lines if pid == lines[0][0]]
     loaded = [i for i, rest in enumerate(own) if LOADED.match(rest)][-1]
     return [name for name in map(call, own[loaded + 1:]) if name]
@@ -118,11 +131,10 @@ def calls(text):
     """
     device, loaded, under = None, 0, [[], [], []]
     others = set()
-    for line in text.splitlines():
-        pid, rest = line.split(None, 1)
+    for pid, rest in whole(text):
         if device is None:
             others.add(pid)
-        if " execveat(" in line:
+        if rest.startswith("execveat("):
             device = pid
             others.discard(pid)
         if pid in others or device is None:
@@ -187,16 +199,6 @@ def attack(remote, at):
     """A peer that breaks the protocol, with more behind it that nobody may read."""
     remote.peer.send_raw(b"\xff" * 16 + bytes(100000))
     remote.peer.ended()
-
-
-def gone(remote, at):
-    """Guest RAM that goes away under its mapping: a DMA fault, or the end of the process."""
-    edu = mpq.Edu(remote.peer)
-    with mpq.Ram(1 << 20) as ram, contextlib.suppress(mpq.Closed):
-        remote.peer.sync_sysmem([ram.region()])
-        edu.load(0, 4096)
-        os.ftruncate(ram.fd, 0)
-        edu.load(0, 4096)
 
 
 def gone(remote, at):
@@ -384,6 +386,18 @@ class Judge(unittest.TestCase):
         trace = Trace()
         trace.count(lines, hex(1 << 45), hex(1 << 40))
         return trace
+
+    def test_parted_calls(self):
+        load = "seccomp(0x1, 0x0, 0x7ffc01"
+        text = ("10 clone(0x11, 0) = 0x1\n"
+                "11 execveat(0x5, 0x7ff0, 0, 0, 0x1000 <unfinished ...>\n"
+                "10 read(0x1, 0x2, 0x3 <unfinished ...>\n"
+                "11 <... execveat resumed>) = 0\n"
+                f"11 {load} <unfinished ...>\n10 <... read resumed>) = 0x3\n"
+                "11 <... seccomp resumed>)     = 0\n11 connect(0x3, 0x1) = 0\n"
+                f"11 {load}) = 0\n12 getpid() = 0x2\n11 recvfrom(0x4, 0x1 <unfinished ...>\n")
+        under = [["connect 0x3 0x1", "seccomp 0x1 0x0 0x7ffc01"], ["getpid", "recvfrom 0x4 0x1"]]
+        self.assertEqual(calls(text), under)
 
     def test_nothing_called(self):
         trace = self.count(["exit_group 0"])
