@@ -23,6 +23,11 @@
 
 struct place {
 	uint64_t at, size;	/* into the arena; size 0: free */
+	unsigned users;
+	bool shared;		/* dev, ino and offset say of what, and others may use it too */
+	dev_t dev;
+	ino_t ino;
+	uint64_t offset;
 	/* Set by a signal handler in the thread that looks at it. */
 	atomic_bool poisoned;
 };
@@ -191,14 +196,75 @@ int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t pag
 	}
 	place->at = at;
 	place->size = size;
+	place->users = 1;
+	place->shared = false;
 	atomic_store(&place->poisoned, false);
 	return place - arena->place;
+}
+
+/* One that holds this part of the file, whose memory is there. */
+static struct place *find_shared(struct guestmem_arena *arena, const struct guestmem_file *file,
+				 uint64_t offset, uint64_t size)
+{
+	for (unsigned i = 0; i < PLACES; i++) {
+		struct place *p = &arena->place[i];
+
+		if (p->size && p->shared && !atomic_load(&p->poisoned) && p->dev == file->dev &&
+		    p->ino == file->ino && offset >= p->offset &&
+		    range_fits(offset - p->offset, size, p->size))
+			return p;
+	}
+	return NULL;
+}
+
+/* The whole file, or just that part of it. */
+static int map_window(struct guestmem_arena *arena, const struct guestmem_file *file,
+		      uint64_t *offset, uint64_t size)
+{
+	uint64_t start = align_down(*offset, file->page);
+	uint64_t end = align_up(*offset + size, file->page);
+	uint64_t whole = align_up(file->size, file->page);
+	int ret = -E2BIG;
+
+	*offset = 0;
+	if (whole >= end && whole <= arena->size / 16)
+		ret = guestmem_arena_map(arena, whole, file->page, file->fd, 0);
+	if (ret != -E2BIG)
+		return ret;
+	*offset = start;
+	return guestmem_arena_map(arena, end - start, file->page, file->fd, start);
+}
+
+int guestmem_arena_share(struct guestmem_arena *arena, const struct guestmem_file *file,
+			 uint64_t offset, uint64_t size, uint64_t *ret_at)
+{
+	struct place *p = find_shared(arena, file, offset, size);
+	uint64_t start = offset;
+	int ret;
+
+	if (p) {
+		p->users++;
+		*ret_at = offset - p->offset;
+		return p - arena->place;
+	}
+	ret = map_window(arena, file, &start, size);
+	if (ret < 0)
+		return ret;
+	p = &arena->place[ret];
+	p->shared = true;
+	p->dev = file->dev;
+	p->ino = file->ino;
+	p->offset = start;
+	*ret_at = offset - start;
+	return ret;
 }
 
 void guestmem_arena_unmap(struct guestmem_arena *arena, int place)
 {
 	struct place *p = &arena->place[place];
 
+	if (--p->users)
+		return;
 	overlay(arena, p->at, p->size);
 	p->size = 0;
 }

@@ -23,6 +23,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Tables (struct guestmem) that one arena has room for. */
 #define GUESTMEM_MAX_TABLES 16
@@ -54,6 +55,25 @@ void guestmem_arena_leave(struct guestmem_arena *arena);
  */
 int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t page, int fd,
 		       uint64_t offset);
+
+/* Of which file: its inode, its size, and the size of its pages, in bytes. */
+struct guestmem_file {
+	int fd;
+	dev_t dev;
+	ino_t ino;
+	uint64_t size, page;
+};
+
+/*
+ * The same for who takes many small parts of one file: they share one place, of the whole file
+ * where the arena has room for that.  (So the first fd that a VM hands over for a file decides what
+ * may be done with it: a later one that is open for less gets no less.)  Sets *ret_at to where in
+ * the place @offset is.
+ */
+int guestmem_arena_share(struct guestmem_arena *arena, const struct guestmem_file *file,
+			 uint64_t offset, uint64_t size, uint64_t *ret_at);
+
+/* The place's user has no use for it; after the last one it is free. */
 void guestmem_arena_unmap(struct guestmem_arena *arena, int place);
 
 /* Where a place begins. */

@@ -22,27 +22,38 @@ struct region {
 	uint64_t page;		/* bytes, of the file */
 	dev_t dev;
 	ino_t ino;
-	int place;		/* in the arena */
+	int place;		/* in the arena; NOT_SHARED */
+	uint64_t at;		/* where it begins in the place */
+	bool readonly;
 	bool told;		/* guestmem_lost() has said that it is gone */
 };
 
+#define NOT_SHARED (-1)
+
 struct guestmem {
 	struct guestmem_arena *arena;
-	struct region region[GUESTMEM_MAX_REGIONS];	/* sorted by gpa */
-	unsigned count;
+	unsigned count, max;
 	uint64_t generation;
-	struct region *lost;	/* to be told by guestmem_lost() */
+	bool lost;		/* to be told by guestmem_lost() */
+	uint64_t lost_gpa;
 	guestmem_hook *hook;
 	void *hook_opaque;
+	struct region region[];	/* sorted by gpa */
 };
 
 struct guestmem *guestmem_create(struct guestmem_arena *arena)
 {
-	struct guestmem *mem = calloc(1, sizeof(*mem));
+	return guestmem_create_for(arena, GUESTMEM_MAX_REGIONS);
+}
+
+struct guestmem *guestmem_create_for(struct guestmem_arena *arena, unsigned max)
+{
+	struct guestmem *mem = calloc(1, sizeof(*mem) + max * sizeof(mem->region[0]));
 	int ret;
 
 	if (!mem)
 		return NULL;
+	mem->max = max;
 	ret = guestmem_arena_join(arena);
 	if (ret) {
 		free(mem);
@@ -57,8 +68,7 @@ void guestmem_destroy(struct guestmem *mem)
 {
 	if (!mem)
 		return;
-	for (unsigned i = 0; i < mem->count; i++)
-		guestmem_arena_unmap(mem->arena, mem->region[i].place);
+	guestmem_clear(mem);
 	guestmem_arena_leave(mem->arena);
 	free(mem);
 }
@@ -79,6 +89,7 @@ struct guestmem_region guestmem_get(const struct guestmem *mem, unsigned i)
 
 	return (struct guestmem_region){
 		.gpa = r->gpa, .size = r->size, .offset = r->offset, .fd = -1,
+		.readonly = r->readonly,
 	};
 }
 
@@ -96,17 +107,23 @@ static uint64_t page_size(const struct stat *st)
 	return is_power_of_2(size) && size > PAGE && size <= HUGE_PAGE_MAX ? size : PAGE;
 }
 
+static bool region_numbers_ok(const struct guestmem_region *in)
+{
+	return in->size && is_aligned(in->gpa | in->size | in->offset, PAGE) &&
+	       in->gpa + in->size >= in->gpa;
+}
+
 /*
  * Is the announced region one that could be mapped?  Fills @ret_region but for its place.  The file
  * is sealed before its size is looked at: what has been checked stays true.
  */
-static int region_check(const struct guestmem_region *in, struct region *ret_region)
+static int region_check(const struct guestmem_region *in, struct region *ret_region,
+			struct stat *ret_stat)
 {
 	struct stat st;
 	int ret;
 
-	if (!in->size || !is_aligned(in->gpa | in->size | in->offset, PAGE) ||
-	    in->gpa + in->size < in->gpa)
+	if (!region_numbers_ok(in))
 		return -EINVAL;
 	ret = memfd_seal_size(in->fd);
 	/* A file that cannot be sealed (memory-backend-file) is taken as it is. */
@@ -122,7 +139,9 @@ static int region_check(const struct guestmem_region *in, struct region *ret_reg
 	*ret_region = (struct region){
 		.gpa = in->gpa, .size = in->size, .offset = in->offset,
 		.page = page_size(&st), .dev = st.st_dev, .ino = st.st_ino,
+		.readonly = in->readonly,
 	};
+	*ret_stat = st;
 	return 0;
 }
 
@@ -167,6 +186,7 @@ static int region_install(struct guestmem *mem, struct region *fresh, int fd, bo
 	if (old) {
 		kept[old - mem->region] = true;
 		fresh->place = old->place;
+		fresh->at = old->at;
 		return 0;
 	}
 	start = align_down(fresh->offset, fresh->page);
@@ -175,6 +195,7 @@ static int region_install(struct guestmem *mem, struct region *fresh, int fd, bo
 	if (place < 0)
 		return place;
 	fresh->place = place;
+	fresh->at = fresh->offset - start;
 	*ret_mapped = true;
 	return 0;
 }
@@ -185,7 +206,8 @@ static int regions_check(const struct guestmem_region *regions, unsigned count,
 	if (count > GUESTMEM_MAX_REGIONS)
 		return -E2BIG;
 	for (unsigned i = 0; i < count; i++) {
-		int ret = region_check(&regions[i], &fresh[i]);
+		struct stat st;
+		int ret = region_check(&regions[i], &fresh[i], &st);
 
 		if (ret)
 			return ret;
@@ -217,23 +239,141 @@ int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, un
 	for (unsigned i = 0; i < count; i++)
 		insert_by_gpa(mem->region, i, &fresh[i]);
 	mem->count = count;
-	mem->lost = NULL;
+	mem->lost = false;
 	mem->generation++;
 	return 0;
+}
+
+/* ---- One by one ---- */
+
+/* The first region that ends behind @gpa: its index, or mem->count. */
+static unsigned first_behind(const struct guestmem *mem, uint64_t gpa)
+{
+	unsigned low = 0, high = mem->count;
+
+	while (low < high) {
+		unsigned mid = low + (high - low) / 2;
+
+		if (mem->region[mid].gpa + (mem->region[mid].size - 1) < gpa)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* What may only be read may be a file that cannot be mapped as the others are. */
+static int place_shared(struct guestmem *mem, struct region *fresh, int fd, const struct stat *st)
+{
+	const struct guestmem_file file = {
+		.fd = fd, .dev = st->st_dev, .ino = st->st_ino, .size = st->st_size,
+		.page = fresh->page,
+	};
+	int place = guestmem_arena_share(mem->arena, &file, fresh->offset, fresh->size, &fresh->at);
+
+	if (place < 0 && !(fresh->readonly && (place == -EACCES || place == -EPERM)))
+		return place;
+	fresh->place = place < 0 ? NOT_SHARED : place;
+	return 0;
+}
+
+static int region_prepare(const struct guestmem_region *in, struct region *ret_region,
+			  struct stat *ret_stat)
+{
+	if (in->fd >= 0)
+		return region_check(in, ret_region, ret_stat);
+	if (!region_numbers_ok(in))
+		return -EINVAL;
+	*ret_region = (struct region){
+		.gpa = in->gpa, .size = in->size, .offset = in->offset, .page = PAGE,
+		.place = NOT_SHARED, .readonly = in->readonly,
+	};
+	return 0;
+}
+
+/* Does the region that is in the way stand for the very same? */
+static bool region_again(const struct guestmem *mem, const struct region *old,
+			 const struct region *fresh)
+{
+	return old->gpa == fresh->gpa && region_same(old, fresh) &&
+	       old->readonly == fresh->readonly &&
+	       (old->place == NOT_SHARED || !guestmem_arena_poisoned(mem->arena, old->place));
+}
+
+int guestmem_map(struct guestmem *mem, const struct guestmem_region *region)
+{
+	struct region fresh;
+	struct stat st;
+	int ret = region_prepare(region, &fresh, &st);
+	unsigned at;
+
+	if (ret)
+		return ret;
+	at = first_behind(mem, fresh.gpa);
+	if (at < mem->count && mem->region[at].gpa <= fresh.gpa + (fresh.size - 1))
+		return region_again(mem, &mem->region[at], &fresh) ? 0 : -EEXIST;
+	if (mem->count == mem->max)
+		return -ENOSPC;
+	if (region->fd >= 0)
+		ret = place_shared(mem, &fresh, region->fd, &st);
+	if (ret)
+		return ret;
+	insert_by_gpa(mem->region, mem->count++, &fresh);
+	mem->generation++;
+	return 0;
+}
+
+static void regions_drop(struct guestmem *mem, unsigned from, unsigned end)
+{
+	for (unsigned i = from; i < end; i++)
+		if (mem->region[i].place != NOT_SHARED)
+			guestmem_arena_unmap(mem->arena, mem->region[i].place);
+	memmove(&mem->region[from], &mem->region[end],
+		(mem->count - end) * sizeof(mem->region[0]));
+	mem->count -= end - from;
+	mem->generation++;
+}
+
+int guestmem_unmap(struct guestmem *mem, uint64_t gpa, uint64_t size)
+{
+	uint64_t last = gpa + (size - 1);
+	unsigned from = first_behind(mem, gpa), end = from;
+
+	if (!size)
+		return -EINVAL;
+	if (last < gpa)
+		last = UINT64_MAX;
+	while (end < mem->count && mem->region[end].gpa <= last) {
+		const struct region *r = &mem->region[end++];
+
+		if (r->gpa < gpa || r->gpa + (r->size - 1) > last)
+			return -EINVAL;
+	}
+	if (end > from)
+		regions_drop(mem, from, end);
+	return end - from;
+}
+
+void guestmem_clear(struct guestmem *mem)
+{
+	regions_drop(mem, 0, mem->count);
+	mem->lost = false;
 }
 
 bool guestmem_lost(struct guestmem *mem, uint64_t *ret_gpa)
 {
 	if (!mem->lost)
 		return false;
-	*ret_gpa = mem->lost->gpa;
-	mem->lost = NULL;
+	*ret_gpa = mem->lost_gpa;
+	mem->lost = false;
 	return true;
 }
 
+/* ---- Accesses ---- */
+
 static uint8_t *region_host(struct guestmem *mem, const struct region *r)
 {
-	return guestmem_arena_at(mem->arena, r->place) + (r->offset & (r->page - 1));
+	return guestmem_arena_at(mem->arena, r->place) + r->at;
 }
 
 /* Is the memory still there?  After an access: was it there all the time? */
@@ -241,77 +381,67 @@ static bool region_there(struct guestmem *mem, struct region *r)
 {
 	if (!guestmem_arena_poisoned(mem->arena, r->place))
 		return true;
-	if (!r->told)
-		mem->lost = r;
+	if (!r->told) {
+		mem->lost = true;
+		mem->lost_gpa = r->gpa;
+	}
 	r->told = true;
 	return false;
 }
 
-/* The region that holds @gpa, or NULL. */
-static struct region *region_at(struct guestmem *mem, uint64_t gpa)
+/* How many bytes of [gpa, gpa + len) region @at has, which holds @gpa or is behind it: then 0. */
+static size_t part_of(const struct guestmem *mem, unsigned at, uint64_t gpa, size_t len)
 {
-	for (unsigned i = 0; i < mem->count; i++)
-		if (gpa >= mem->region[i].gpa && gpa - mem->region[i].gpa < mem->region[i].size)
-			return &mem->region[i];
-	return NULL;
+	const struct region *r = &mem->region[at];
+
+	if (at == mem->count || gpa < r->gpa)
+		return 0;
+	return min_u64(len, r->size - (gpa - r->gpa));
 }
 
-/* A part of a range, in one region. */
-struct segment {
-	struct region *region;
-	uint8_t *host;
-	size_t len;
-};
-
-/* Number of segments, or -EFAULT, or -E2BIG. */
-static int translate(struct guestmem *mem, uint64_t gpa, size_t len, struct segment *seg,
-		     unsigned max)
+/*
+ * May all of the range be accessed?  Regions that follow one another are one.  *ret_first is the
+ * index of the first.
+ */
+static int range_check(struct guestmem *mem, uint64_t gpa, size_t len, bool write,
+		       unsigned *ret_first)
 {
-	unsigned n = 0;
+	unsigned at = first_behind(mem, gpa);
+	bool remote = false;
 
+	*ret_first = at;
 	while (len) {
-		struct region *r = region_at(mem, gpa);
-		uint64_t off, part;
+		size_t part = part_of(mem, at, gpa, len);
 
-		if (!r || !region_there(mem, r))
+		if (!part || (write && mem->region[at].readonly))
 			return -EFAULT;
-		if (n == max)
-			return -E2BIG;
-		off = gpa - r->gpa;
-		part = min_u64(len, r->size - off);
-		seg[n++] = (struct segment){
-			.region = r, .host = region_host(mem, r) + off, .len = part,
-		};
+		if (mem->region[at].place == NOT_SHARED)
+			remote = true;
+		else if (!region_there(mem, &mem->region[at]))
+			return -EFAULT;
 		gpa += part;
 		len -= part;
+		at++;
 	}
-	return n;
-}
-
-int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max)
-{
-	struct segment seg[GUESTMEM_MAX_REGIONS];
-	int n = translate(mem, gpa, len, seg, max < GUESTMEM_MAX_REGIONS ? max :
-			  GUESTMEM_MAX_REGIONS);
-
-	for (int i = 0; i < n; i++)
-		iov[i] = (struct iovec){ .iov_base = seg[i].host, .iov_len = seg[i].len };
-	return n;
+	return remote ? -EREMOTE : 0;
 }
 
 int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
 {
-	struct segment seg[GUESTMEM_MAX_REGIONS];
-	int n = translate(mem, gpa, len, seg, GUESTMEM_MAX_REGIONS);
-	uint8_t *p = buf;
+	size_t done = 0;
+	unsigned at;
+	int ret = range_check(mem, gpa, len, false, &at);
 
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++) {
-		memcpy(p, seg[i].host, seg[i].len);
-		if (!region_there(mem, seg[i].region))
+	if (ret)
+		return ret;
+	for (; done < len; at++) {
+		struct region *r = &mem->region[at];
+		size_t part = part_of(mem, at, gpa + done, len - done);
+
+		memcpy((uint8_t *)buf + done, region_host(mem, r) + (gpa + done - r->gpa), part);
+		if (!region_there(mem, r))
 			return -EFAULT;
-		p += seg[i].len;
+		done += part;
 	}
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_READ, gpa, buf, len);
@@ -320,19 +450,66 @@ int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
 
 int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len)
 {
-	struct segment seg[GUESTMEM_MAX_REGIONS];
-	int n = translate(mem, gpa, len, seg, GUESTMEM_MAX_REGIONS);
-	const uint8_t *p = buf;
+	size_t done = 0;
+	unsigned at;
+	int ret = range_check(mem, gpa, len, true, &at);
 
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++) {
-		memcpy(seg[i].host, p, seg[i].len);
-		if (!region_there(mem, seg[i].region))
+	if (ret)
+		return ret;
+	for (; done < len; at++) {
+		struct region *r = &mem->region[at];
+		size_t part = part_of(mem, at, gpa + done, len - done);
+
+		memcpy(region_host(mem, r) + (gpa + done - r->gpa), (const uint8_t *)buf + done,
+		       part);
+		if (!region_there(mem, r))
 			return -EFAULT;
-		p += seg[i].len;
+		done += part;
 	}
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_WRITE, gpa, buf, len);
 	return 0;
+}
+
+int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max)
+{
+	unsigned at, n = 0;
+	int ret = range_check(mem, gpa, len, true, &at);
+
+	if (ret)
+		return ret;
+	for (; len; at++) {
+		struct region *r = &mem->region[at];
+		size_t part = part_of(mem, at, gpa, len);
+
+		if (n == max)
+			return -E2BIG;
+		iov[n++] = (struct iovec){
+			.iov_base = region_host(mem, r) + (gpa - r->gpa), .iov_len = part,
+		};
+		gpa += part;
+		len -= part;
+	}
+	return n;
+}
+
+size_t guestmem_clip(const struct guestmem *mem, uint64_t gpa, size_t len)
+{
+	unsigned at = first_behind(mem, gpa);
+	size_t done = part_of(mem, at, gpa, len);
+
+	if (!done)
+		return len;	/* nothing is there: the access fails as a whole */
+	if (mem->region[at].place == NOT_SHARED)
+		return min_u64(len, GUESTMEM_REMOTE_MAX);
+	while (done < len) {
+		size_t part = part_of(mem, ++at, gpa + done, len - done);
+
+		if (!part)
+			return len;
+		if (mem->region[at].place == NOT_SHARED)
+			return done;
+		done += part;
+	}
+	return len;
 }

@@ -4,8 +4,9 @@
 
 /*
  * Guest RAM: a table of regions, each a part of a memfd mapped MAP_SHARED into the process's arena
- * (arena.h).  Everything that touches guest memory goes through here, by guest-physical address and
- * length; no host pointer outlives the call that made it.
+ * (arena.h), or memory that the VMM has told of and does not share: the VMM itself has to be asked
+ * for what is in it.  Everything that touches guest memory goes through here, by guest-physical
+ * address and length; no host pointer outlives the call that made it.
  *
  * An access that is not wholly inside the table, in address order and without a gap, fails and
  * transfers nothing.
@@ -16,7 +17,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define GUESTMEM_MAX_REGIONS 8
+#define GUESTMEM_MAX_REGIONS 8	/* of a table that is replaced as a whole */
+#define GUESTMEM_REMOTE_MAX 4096	/* bytes of unshared memory that are accessed at once */
 
 struct guestmem;
 struct guestmem_arena;
@@ -26,7 +28,8 @@ struct guestmem_region {
 	uint64_t gpa;
 	uint64_t size;
 	uint64_t offset;	/* into the file, bytes */
-	int fd;
+	int fd;			/* guestmem_map(): -1 is memory that is not shared */
+	bool readonly;		/* guestmem_map() only: the device may not write */
 };
 
 enum guestmem_dir {
@@ -40,6 +43,8 @@ typedef void guestmem_hook(void *opaque, enum guestmem_dir dir, uint64_t gpa, co
 
 /* An empty table in @arena, which outlives it.  Returns NULL with errno set. */
 struct guestmem *guestmem_create(struct guestmem_arena *arena);
+/* The same, for @max regions that come and go one by one; GUESTMEM_MAX_REGIONS at least. */
+struct guestmem *guestmem_create_for(struct guestmem_arena *arena, unsigned max);
 void guestmem_destroy(struct guestmem *mem);
 
 /*
@@ -50,7 +55,21 @@ void guestmem_destroy(struct guestmem *mem);
  */
 int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, unsigned count);
 
-/* Counts up with each guestmem_set() that succeeds. */
+/*
+ * Adds a region.  One that stands just so already is no error.  Returns 0 or -errno: as
+ * guestmem_set(), but -EEXIST for an overlap, and -ENOSPC when the table is full.
+ */
+int guestmem_map(struct guestmem *mem, const struct guestmem_region *region);
+
+/*
+ * Takes away all regions in [gpa, gpa + size), which ends at 2^64 if it would go beyond.  Returns
+ * how many those were; -EINVAL when a region is partly in it: nothing is taken away then.
+ */
+int guestmem_unmap(struct guestmem *mem, uint64_t gpa, uint64_t size);
+/* All of them. */
+void guestmem_clear(struct guestmem *mem);
+
+/* Counts up with each change of the table. */
 uint64_t guestmem_generation(const struct guestmem *mem);
 
 /* Number of regions now, and a copy of region @i without its fd (-1). */
@@ -59,10 +78,17 @@ struct guestmem_region guestmem_get(const struct guestmem *mem, unsigned i);
 
 /*
  * 0, or -EFAULT when a byte of the range is not RAM: nothing is moved then.  Also -EFAULT when RAM
- * goes away during the access (sigbus.h): a part may have been moved.
+ * goes away during the access (sigbus.h): a part may have been moved.  -EREMOTE when all of it is
+ * there, but a part is not shared: nothing is moved.
  */
 int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len);
 int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len);
+
+/*
+ * @len, or less: as many bytes from @gpa on as one access may take, which is GUESTMEM_REMOTE_MAX
+ * where it would be -EREMOTE, and does not run from shared memory into such.
+ */
+size_t guestmem_clip(const struct guestmem *mem, uint64_t gpa, size_t len);
 
 /*
  * Has an access found that a region's memory is gone, since the last call?  Once a region, with its
@@ -72,7 +98,8 @@ bool guestmem_lost(struct guestmem *mem, uint64_t *ret_gpa);
 
 /*
  * The range as host segments, for one system call made before the caller returns to the loop.
- * Returns the number of segments (at most @max), -EFAULT, or -E2BIG when @max is too few.
+ * Returns the number of segments (at most @max), -EFAULT or -EREMOTE as for a write, or -E2BIG when
+ * @max is too few.
  */
 int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max);
 
