@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -20,9 +19,9 @@ static int announce(struct client *c)
 {
 	struct mpq_sync_sysmem sync = { .gpa = { 0 }, .size = { c->mem_size } };
 	int irq[2] = { c->irqfd, c->resamplefd };
-	int ret = conn_send_fds(&c->conn, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), &c->mem_fd, 1);
+	int ret = mpq_send_fds(&c->conn, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), &c->mem_fd, 1);
 
-	return ret ? ret : conn_send_fds(&c->conn, MPQ_SET_IRQFD, NULL, 0, irq, 2);
+	return ret ? ret : mpq_send_fds(&c->conn, MPQ_SET_IRQFD, NULL, 0, irq, 2);
 }
 
 int client_init(struct client *c, int fd, uint64_t mem_size, int timeout_ms)
@@ -31,7 +30,7 @@ int client_init(struct client *c, int fd, uint64_t mem_size, int timeout_ms)
 		.fd = fd, .mem_fd = -1, .irqfd = -1, .resamplefd = -1,
 		.mem_size = mem_size, .timeout_ms = timeout_ms,
 	};
-	conn_init(&c->conn, fd, MPQ_FROM_REMOTE);
+	mpq_conn_init(&c->conn, fd, MPQ_FROM_REMOTE);
 	c->mem_fd = memfd_make("mpqemu-ram", mem_size);
 	if (c->mem_fd < 0)
 		return c->mem_fd;
@@ -71,7 +70,7 @@ static int wait_message(struct client *c, struct mpq_msg *msg)
 	int64_t deadline = now_ms() + c->timeout_ms;
 
 	for (;;) {
-		int ret = conn_peek(&c->conn, msg);
+		int ret = mpq_peek(&c->conn, msg);
 		struct pollfd p = { .fd = c->fd, .events = POLLIN };
 		int64_t left = deadline - now_ms();
 
@@ -91,13 +90,11 @@ static int wait_reply(struct client *c, uint32_t size, uint64_t *ret_val)
 	int ret = wait_message(c, &msg);
 
 	if (!ret)
-		ret = conn_consume(&c->conn, &msg);
+		ret = mpq_consume(&c->conn, &msg);
 	if (ret)
 		return ret;
 	if (msg.size != size) {
-		snprintf(c->conn.why, sizeof(c->conn.why), "RET with %u bytes, expected %u",
-			 msg.size, size);
-		return -EPROTO;
+		return conn_error(&c->conn.conn, "RET with %u bytes, expected %u", msg.size, size);
 	}
 	if (ret_val)
 		*ret_val = msg.u.ret;
@@ -107,7 +104,7 @@ static int wait_reply(struct client *c, uint32_t size, uint64_t *ret_val)
 static int call(struct client *c, enum mpq_cmd cmd, const void *payload, size_t size,
 		uint32_t reply_size, uint64_t *ret_val)
 {
-	int ret = conn_send(&c->conn, cmd, payload, size);
+	int ret = mpq_send(&c->conn, cmd, payload, size);
 
 	return ret ? ret : wait_reply(c, reply_size, ret_val);
 }

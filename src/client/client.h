@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/conn.h"
+#include "proto/mpqemu.h"
 
 struct client {
-	struct conn conn;
+	struct mpq_conn conn;
 	int fd;				/* the socket; owned */
 	int mem_fd;			/* guest RAM; owned */
 	uint8_t *mem;			/* mapped; mem_size bytes */

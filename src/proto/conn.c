@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HEADER sizeof(struct mpq_header)
+#include "base/fd.h"
 
 /*
  * Reads that a hang-up makes at the most.  One takes 4 KiB, or what came with one set of fds; the
@@ -22,7 +23,7 @@
  * the kernel drops and says so (MSG_CTRUNC).
  */
 union fd_buffer {
-	char bytes[CMSG_SPACE((MPQ_MAX_FDS + 1) * sizeof(int))];
+	char bytes[CMSG_SPACE((CONN_MAX_FDS + 1) * sizeof(int))];
 	struct cmsghdr align;
 };
 
@@ -31,16 +32,18 @@ static void set_peek_offset(int fd, int off)
 	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
 }
 
-void conn_init(struct conn *conn, int fd, enum mpq_sender peer)
+void conn_init(struct conn *conn, int fd, const struct conn_framing *framing, uint8_t *in,
+	       size_t in_size, uint8_t *out, size_t out_size)
 {
-	*conn = (struct conn){ .fd = fd, .peer = peer };
+	*conn = (struct conn){
+		.fd = fd, .framing = framing, .in = in, .in_size = in_size,
+		.out = out, .out_size = out_size,
+	};
 	/* A process that died inside conn_peek() has left its offset on the socket. */
 	set_peek_offset(fd, -1);
 }
 
-static int protocol_error(struct conn *conn, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-static int protocol_error(struct conn *conn, const char *fmt, ...)
+int conn_error(struct conn *conn, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -48,24 +51,6 @@ static int protocol_error(struct conn *conn, const char *fmt, ...)
 	vsnprintf(conn->why, sizeof(conn->why), fmt, ap);
 	va_end(ap);
 	return -EPROTO;
-}
-
-/* Is it a message that the peer may send, of a size that it may have? */
-static int check_header(struct conn *conn, const struct mpq_header *h)
-{
-	const struct mpq_rule *rule = mpq_rule(h->cmd);
-
-	if (!rule)
-		return protocol_error(conn, "unknown command %d", h->cmd);
-	if (rule->sender != conn->peer)
-		return protocol_error(conn, "%s comes from the wrong side", rule->name);
-	if (h->size < rule->size_min || h->size > rule->size_max)
-		return protocol_error(conn, "%s with %llu bytes of payload, expected %u",
-				      rule->name, (unsigned long long)h->size, rule->size_max);
-	if (h->cmd == MPQ_RET && h->size != 0 && h->size != 8)
-		return protocol_error(conn, "RET with %llu bytes of payload, expected 0 or 8",
-				      (unsigned long long)h->size);
-	return 0;
 }
 
 /* recv() that is not disturbed by signals. */
@@ -79,88 +64,80 @@ static ssize_t peek(int fd, void *buf, size_t len)
 	return n < 0 ? -errno : n;
 }
 
-struct incoming {
-	struct mpq_header header;
-	uint8_t payload[MPQ_MAX_PAYLOAD];
-};
-
 /*
  * A plain peek ends with the segment that carries fds.  Peeking on from an offset goes beyond it:
  * looks at up to one whole message, however many pieces it came in.  Returns the bytes seen.
  */
-static ssize_t peek_pieces(struct conn *conn, struct incoming *in)
+static size_t peek_pieces(struct conn *conn)
 {
-	size_t got = 0, want = HEADER;
+	size_t got = 0, want = conn->framing->header;
 	ssize_t n = 0;
 
 	set_peek_offset(conn->fd, 0);
 	while (got < want) {
-		n = peek(conn->fd, (uint8_t *)in + got, want - got);
+		n = peek(conn->fd, conn->in + got, want - got);
 		if (n <= 0)
 			break;
 		got += n;
-		if (got == HEADER && !check_header(conn, &in->header))
-			want = HEADER + in->header.size;
+		if (got == conn->framing->header)
+			conn->framing->length(conn, &want);
 	}
 	set_peek_offset(conn->fd, -1);
 	return got;
 }
 
-static bool whole(const struct incoming *in, size_t n)
+/* Is a whole message there, of the @n bytes seen, or the header of one that cannot be? */
+static int check_whole(struct conn *conn, size_t n, bool *ret_whole)
 {
-	return n >= HEADER && (in->header.size > MPQ_MAX_PAYLOAD || n >= HEADER + in->header.size);
+	size_t len;
+	int ret;
+
+	*ret_whole = false;
+	if (n < conn->framing->header)
+		return 0;
+	ret = conn->framing->length(conn, &len);
+	if (ret)
+		return ret;
+	*ret_whole = n >= len;
+	conn->msg_len = *ret_whole ? len : 0;
+	return 0;
 }
 
 /*
  * The first look saw a part of a message.  Is the rest there, still to come, or never to come?  The
  * hang-up is asked for before the second look: what came before it is seen then.
  */
-static int peek_rest(struct conn *conn, struct incoming *in, size_t *n)
+static int peek_rest(struct conn *conn)
 {
 	struct pollfd p = { .fd = conn->fd, .events = POLLRDHUP };
 	bool gone = poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP);
+	bool whole;
+	int ret = check_whole(conn, peek_pieces(conn), &whole);
 
-	*n = peek_pieces(conn, in);
-	if (whole(in, *n))
-		return 0;
+	if (ret || whole)
+		return ret;
 	return gone ? -EPIPE : -EINPROGRESS;
 }
 
-int conn_peek(struct conn *conn, struct mpq_msg *msg)
+int conn_peek(struct conn *conn)
 {
-	struct incoming in;
-	ssize_t first = peek(conn->fd, &in, sizeof(in));
-	size_t n = first;
-	int ret = 0;
+	ssize_t first = peek(conn->fd, conn->in, conn->framing->look);
+	bool whole;
+	int ret;
 
+	conn->msg_len = 0;
 	/* Closed with our replies unread is as good an end as any. */
 	if (first == 0 || first == -ECONNRESET)
 		return -ENODATA;
 	if (first < 0)
 		return first;
-	if (!whole(&in, n))
-		ret = peek_rest(conn, &in, &n);
-	if (n >= HEADER) {
-		int bad = check_header(conn, &in.header);
-
-		if (bad)
-			return bad;
-	}
-	if (ret)
-		return ret;
-	msg->cmd = in.header.cmd;
-	msg->size = in.header.size;
-	msg->fd_count = 0;
-	memcpy(&msg->u, in.payload, msg->size);
-	conn->msg_len = HEADER + msg->size;
-	return 0;
+	ret = check_whole(conn, first, &whole);
+	return ret || whole ? ret : peek_rest(conn);
 }
 
-/* Moves every fd of @mh into the message; those that find no room are closed. */
-static unsigned take_fds(struct msghdr *mh, struct mpq_msg *msg)
+/* Moves every fd of @mh to the others; those that find no room are closed. */
+static void take_fds(struct msghdr *mh, struct conn_fds *fds, unsigned max)
 {
-	unsigned surplus = 0;
-
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
 		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -170,46 +147,38 @@ static unsigned take_fds(struct msghdr *mh, struct mpq_msg *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (msg->fd_count < MPQ_MAX_FDS) {
-				msg->fd[msg->fd_count++] = fd;
+			if (fds->count < max) {
+				fds->fd[fds->count++] = fd;
 			} else {
 				close(fd);
-				surplus++;
+				fds->surplus++;
 			}
 		}
 	}
-	return surplus;
+	fds->lost |= mh->msg_flags & MSG_CTRUNC;
 }
 
-static int check_fds(struct conn *conn, struct mpq_msg *msg, unsigned surplus, int flags)
+void conn_fds_close(struct conn_fds *fds)
 {
-	const struct mpq_rule *rule = mpq_rule(msg->cmd);
-	unsigned count = msg->fd_count + surplus;
-
-	if (!(flags & MSG_CTRUNC) && count >= rule->fd_min && count <= rule->fd_max)
-		return 0;
-	mpq_msg_close(msg);
-	if (flags & MSG_CTRUNC)
-		return protocol_error(conn, "%s with more file descriptors than fit (%u arrived)",
-				      rule->name, count);
-	return protocol_error(conn, "%s with %u file descriptors, expected %u..%u", rule->name,
-			      count, rule->fd_min, rule->fd_max);
+	for (unsigned i = 0; i < fds->count; i++)
+		fd_close(&fds->fd[i]);
+	fds->count = 0;
 }
 
-int conn_consume(struct conn *conn, struct mpq_msg *msg)
+int conn_consume(struct conn *conn, struct conn_fds *ret_fds)
 {
-	uint8_t scratch[HEADER + MPQ_MAX_PAYLOAD];
+	size_t off = 0, len = conn->msg_len;
+	unsigned max = conn->framing->max_fds;
 	union fd_buffer control;
-	size_t left = conn->msg_len;
-	unsigned surplus = 0;
-	int flags = 0;
 
 	conn->msg_len = 0;
-	while (left) {
-		struct iovec iov = { .iov_base = scratch, .iov_len = left };
+	*ret_fds = (struct conn_fds){ 0 };
+	while (off < len) {
+		struct iovec iov = { .iov_base = conn->in + off, .iov_len = len - off };
 		struct msghdr mh = {
 			.msg_iov = &iov, .msg_iovlen = 1,
-			.msg_control = &control, .msg_controllen = sizeof(control),
+			.msg_control = &control,
+			.msg_controllen = CMSG_SPACE((max + 1) * sizeof(int)),
 		};
 		ssize_t n = recvmsg(conn->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
@@ -218,14 +187,13 @@ int conn_consume(struct conn *conn, struct mpq_msg *msg)
 		if (n <= 0) {
 			int err = n < 0 ? -errno : -EPIPE;
 
-			mpq_msg_close(msg);
+			conn_fds_close(ret_fds);
 			return err;
 		}
-		surplus += take_fds(&mh, msg);
-		flags |= mh.msg_flags;
-		left -= n;
+		take_fds(&mh, ret_fds, max);
+		off += n;
 	}
-	return check_fds(conn, msg, surplus, flags);
+	return 0;
 }
 
 int conn_flush(struct conn *conn)
@@ -244,19 +212,28 @@ int conn_flush(struct conn *conn)
 	return 0;
 }
 
-int conn_send(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t size)
+/* Puts the message into conn->out. */
+static int stage(struct conn *conn, const void *header, const void *payload, size_t size)
 {
-	struct mpq_header h = { .cmd = cmd, .size = size };
+	size_t head = conn->framing->header;
 
 	if (conn->out_len)
 		return -EBUSY;
-	if (size > MPQ_MAX_PAYLOAD)
+	if (size > conn->out_size - head)
 		return -EMSGSIZE;
-	memcpy(conn->out, &h, HEADER);
+	memcpy(conn->out, header, head);
 	if (size)
-		memcpy(conn->out + HEADER, payload, size);
-	conn->out_len = HEADER + size;
-	return conn_flush(conn);
+		memcpy(conn->out + head, payload, size);
+	conn->out_len = head + size;
+	conn->out_off = 0;
+	return 0;
+}
+
+int conn_send(struct conn *conn, const void *header, const void *payload, size_t size)
+{
+	int ret = stage(conn, header, payload, size);
+
+	return ret ? ret : conn_flush(conn);
 }
 
 int conn_hang_up(struct conn *conn)
@@ -309,21 +286,14 @@ static int wait_for_room(int fd)
 	return poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
 }
 
-int conn_send_fds(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t size,
+int conn_send_fds(struct conn *conn, const void *header, const void *payload, size_t size,
 		  const int *fds, unsigned fd_count)
 {
-	struct mpq_header h = { .cmd = cmd, .size = size };
-	int ret;
+	int ret = fd_count > conn->framing->max_fds ? -EMSGSIZE :
+		  stage(conn, header, payload, size);
 
-	if (conn->out_len)
-		return -EBUSY;
-	if (size > MPQ_MAX_PAYLOAD || fd_count > MPQ_MAX_FDS)
-		return -EMSGSIZE;
-	memcpy(conn->out, &h, HEADER);
-	if (size)
-		memcpy(conn->out + HEADER, payload, size);
-	conn->out_len = HEADER + size;
-	conn->out_off = 0;
+	if (ret)
+		return ret;
 	while ((ret = send_head(conn, fds, fd_count)) == -EAGAIN) {
 		ret = wait_for_room(conn->fd);
 		if (ret)

@@ -3,11 +3,10 @@
 #define PROTO_CONN_H
 
 /*
- * One end of a stream connection with framed messages and fds.
+ * A connection that carries messages, and file descriptors with them, of either protocol.
  *
- * Receiving is two steps.  conn_peek() looks at the message at the head of the stream and takes
- * nothing: the kernel still has every byte and fd, should this process die.  conn_consume() takes
- * exactly that message.  No byte beyond the message in hand ever leaves the socket.
+ * Receiving has two steps: conn_peek() looks at the next message and takes nothing, conn_consume()
+ * takes exactly that message.  No byte beyond the message in hand ever leaves the socket.
  *
  * The socket's own status flags are never changed: each call asks for MSG_DONTWAIT by itself.
  */
@@ -16,23 +15,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/mpqemu.h"
+#define CONN_MAX_FDS 16		/* of a message, in any protocol */
+
+struct conn;
+
+/* How a protocol's messages are told apart in the stream. */
+struct conn_framing {
+	size_t header;		/* bytes */
+	size_t look;		/* bytes that a first look asks for; the header at least */
+	unsigned max_fds;	/* of a message, CONN_MAX_FDS at most */
+	/*
+	 * The header stands in @conn->in.  Sets *ret_len to the whole message's length, header
+	 * included, which is conn->in_size at most.  0, or conn_error().
+	 */
+	int (*length)(struct conn *conn, size_t *ret_len);
+};
 
 struct conn {
 	int fd;				/* owned by whoever called conn_init() */
-	enum mpq_sender peer;		/* which messages may arrive */
+	const struct conn_framing *framing;
+	unsigned peer;			/* for the protocol: who is at the other end */
 	size_t msg_len;			/* of the peeked message, header included; 0: none */
-	size_t out_len, out_off;	/* a reply that the socket has not taken whole */
-	uint8_t out[sizeof(struct mpq_header) + MPQ_MAX_PAYLOAD];
+	uint8_t *in, *out;		/* room for a message each; the caller's */
+	size_t in_size, out_size;
+	size_t out_len, out_off;	/* a message that the socket has not taken whole */
 	char why[128];			/* after -EPROTO: what was wrong, for the log */
 };
 
-/* An idle connection over @fd, on which @peer sends. */
-void conn_init(struct conn *conn, int fd, enum mpq_sender peer);
+/* What came with a message: @count of them are open and the holder's to close (conn_fds_close). */
+struct conn_fds {
+	unsigned count;
+	unsigned surplus;		/* found no room in @fd and were closed */
+	bool lost;			/* the kernel dropped some: no room for their numbers */
+	int fd[CONN_MAX_FDS];
+};
+
+/* An idle connection over @fd, with buffers of these sizes, which stay the caller's. */
+void conn_init(struct conn *conn, int fd, const struct conn_framing *framing, uint8_t *in,
+	       size_t in_size, uint8_t *out, size_t out_size);
+
+/* Says in conn->why what was wrong; returns -EPROTO. */
+int conn_error(struct conn *conn, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * Looks at the next message: fills @msg but for its fds.  Returns
- *   0          a whole message of a known kind and the right size
+ * Looks at the next message: conn->in holds it then.  Returns
+ *   0          a whole message of the right framing, conn->msg_len bytes
  *   -EAGAIN    nothing there
  *   -EINPROGRESS  a part of a message: wait for an edge, since the fd stays readable
  *   -ENODATA   end of stream between messages
@@ -40,21 +67,23 @@ void conn_init(struct conn *conn, int fd, enum mpq_sender peer);
  *   -EPROTO    not a message of this protocol; conn->why says what
  *   other      the socket failed
  */
-int conn_peek(struct conn *conn, struct mpq_msg *msg);
+int conn_peek(struct conn *conn);
 
 /*
- * Takes the peeked message off the stream, and its fds (CLOEXEC), which become the caller's in
- * @msg->fd.  Returns 0; -EPROTO (conn->why) when the fds are not those that the message takes: all
- * are closed then; or another -errno.
+ * Takes the peeked message off the stream, and its fds (CLOEXEC), which become the caller's.  0 or
+ * -errno: then there are none.
  */
-int conn_consume(struct conn *conn, struct mpq_msg *msg);
+int conn_consume(struct conn *conn, struct conn_fds *ret_fds);
+
+/* Closes those that nobody took over (fd_steal() leaves -1). */
+void conn_fds_close(struct conn_fds *fds);
 
 /*
- * Sends a message without fds as one write.  What the socket does not take is kept and sent by
- * conn_flush().  Returns 0; -EAGAIN when something is left to send; -EBUSY when an earlier message
- * still is; or -errno.
+ * Sends a message without fds, header and payload, as one write.  What the socket does not take is
+ * kept and sent by conn_flush().  Returns 0; -EAGAIN when something is left to send; -EBUSY when an
+ * earlier message still is; -EMSGSIZE; or -errno.
  */
-int conn_send(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t size);
+int conn_send(struct conn *conn, const void *header, const void *payload, size_t size);
 int conn_flush(struct conn *conn);
 
 /*
@@ -64,8 +93,8 @@ int conn_flush(struct conn *conn);
  */
 int conn_hang_up(struct conn *conn);
 
-/* For the proxy's side: sends a message with fds, waiting as long as it takes.  0 or -errno. */
-int conn_send_fds(struct conn *conn, enum mpq_cmd cmd, const void *payload, size_t size,
+/* For the client's side: sends a message with fds, waiting as long as it takes.  0 or -errno. */
+int conn_send_fds(struct conn *conn, const void *header, const void *payload, size_t size,
 		  const int *fds, unsigned fd_count);
 
 #endif

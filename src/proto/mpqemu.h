@@ -8,7 +8,10 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "proto/conn.h"
 
 #define MPQ_MAX_FDS 8		/* QEMU's proxy may send 8 in one message */
 #define MPQ_MAX_REGIONS 8
@@ -88,5 +91,29 @@ const struct mpq_rule *mpq_rule(int32_t cmd);
 
 /* Closes the fds that nobody took over (those >= 0). */
 void mpq_msg_close(struct mpq_msg *msg);
+
+/* A connection of this protocol with its buffers; stays where it is. */
+struct mpq_conn {
+	struct conn conn;
+	uint8_t in[sizeof(struct mpq_header) + MPQ_MAX_PAYLOAD];
+	uint8_t out[sizeof(struct mpq_header) + MPQ_MAX_PAYLOAD];
+};
+
+/* An idle connection over @fd, on which @peer sends. */
+void mpq_conn_init(struct mpq_conn *mc, int fd, enum mpq_sender peer);
+
+/* As conn_peek(), for a message of a known kind and the right size; fills @msg but for its fds. */
+int mpq_peek(struct mpq_conn *mc, struct mpq_msg *msg);
+
+/*
+ * As conn_consume(): the fds become the caller's in @msg->fd.  -EPROTO (conn.why) when they are not
+ * those that the message takes: all are closed then.
+ */
+int mpq_consume(struct mpq_conn *mc, struct mpq_msg *msg);
+
+/* As conn_send() and conn_send_fds(). */
+int mpq_send(struct mpq_conn *mc, enum mpq_cmd cmd, const void *payload, size_t size);
+int mpq_send_fds(struct mpq_conn *mc, enum mpq_cmd cmd, const void *payload, size_t size,
+		 const int *fds, unsigned fd_count);
 
 #endif

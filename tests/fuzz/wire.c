@@ -76,14 +76,18 @@ static void session_start(void)
 	must(setsockopt(s[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
 	w.peer = s[0];
 	loop_set_hooks(w.loop, NULL, after_event, NULL);
-	g_assert_cmpint(serve_init(&w.serve, w.loop, w.arena, s[1], &edu_class, w.state, "edu0",
-				   NULL, &w.ops), ==, 0);
+	const struct serve_setup setup = {
+		.protocol = &serve_mpqemu, .loop = w.loop, .arena = w.arena, .fd = s[1],
+		.cls = &edu_class, .state = w.state, .id = "edu0", .ops = &w.ops,
+	};
+
+	g_assert_cmpint(serve_init(&w.serve, &setup), ==, 0);
 	g_assert_cmpint(serve_start(&w.serve), ==, 0);
 }
 
 static void session_end(void)
 {
-	int fd = w.serve.conn.fd;
+	int fd = w.serve.conn->fd;
 
 	g_assert_cmpuint(w.closed, <=, 1);
 	serve_finish(&w.serve);
@@ -329,15 +333,15 @@ static void run_ops(void)
 /* ---- the other way round ---- */
 
 /* Takes what has come; returns false when the connection is of no more use. */
-static bool proxy_take(struct conn *conn)
+static bool proxy_take(struct mpq_conn *conn)
 {
 	struct mpq_msg msg;
-	int ret = conn_peek(conn, &msg);
+	int ret = mpq_peek(conn, &msg);
 
 	if (ret == -EAGAIN || ret == -EINPROGRESS)
 		return true;
 	if (!ret)
-		ret = conn_consume(conn, &msg);
+		ret = mpq_consume(conn, &msg);
 	if (ret)
 		return false;
 	g_assert_cmpint(msg.cmd, ==, MPQ_RET);
@@ -345,7 +349,7 @@ static bool proxy_take(struct conn *conn)
 	return true;
 }
 
-static void proxy_send(struct conn *conn)
+static void proxy_send(struct mpq_conn *conn)
 {
 	uint8_t how = in_u8(w.in);
 	struct message m;
@@ -354,29 +358,29 @@ static void proxy_send(struct conn *conn)
 
 	read_message(&m, how & 0x7f);
 	if (how & 0x20)
-		conn_send(conn, m.h.cmd, &m.u, m.h.size + (how & 0x10 ? in_u8(w.in) : 0));
+		mpq_send(conn, m.h.cmd, &m.u, m.h.size + (how & 0x10 ? in_u8(w.in) : 0));
 	else
-		conn_send_fds(conn, m.h.cmd, &m.u, m.h.size, fds, count);
+		mpq_send_fds(conn, m.h.cmd, &m.u, m.h.size, fds, count);
 }
 
-static void proxy_flush(struct conn *conn)
+static void proxy_flush(struct mpq_conn *conn)
 {
 	uint8_t sink[4096];
 
 	while (w.peer >= 0 && recv(w.peer, sink, sizeof(sink), MSG_DONTWAIT) > 0)
 		;
-	conn_flush(conn);
+	conn_flush(&conn->conn);
 }
 
 /* Waits never: what is sent is far less than a socket takes. */
 static void proxy(void)
 {
-	struct conn conn;
+	struct mpq_conn conn;
 	int s[2];
 
 	w.fds = open_fds();
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
-	conn_init(&conn, s[1], MPQ_FROM_REMOTE);
+	mpq_conn_init(&conn, s[1], MPQ_FROM_REMOTE);
 	w.peer = s[0];
 	w.loop = NULL;
 	for (unsigned i = 0; i < MAX_OPS && w.in->left; i++) {

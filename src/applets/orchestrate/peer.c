@@ -8,20 +8,20 @@ int peer_ask(struct peer *peer, int fd)
 	/* PCI Local Bus 3.0, 6.2.1: vendor id at offset 0, device id at 2. */
 	struct mpq_cfg question = { .addr = 0, .len = 4 };
 
-	conn_init(&peer->conn, fd, MPQ_FROM_REMOTE);
-	return conn_send(&peer->conn, MPQ_PCI_CFGREAD, &question, sizeof(question));
+	mpq_conn_init(&peer->conn, fd, MPQ_FROM_REMOTE);
+	return mpq_send(&peer->conn, MPQ_PCI_CFGREAD, &question, sizeof(question));
 }
 
 int peer_answer(struct peer *peer)
 {
 	struct mpq_msg msg;
-	int ret = conn_peek(&peer->conn, &msg);
+	int ret = mpq_peek(&peer->conn, &msg);
 
 	if (ret == -EINPROGRESS)
 		return -EAGAIN;
 	if (ret)
 		return ret;
-	ret = conn_consume(&peer->conn, &msg);
+	ret = mpq_consume(&peer->conn, &msg);
 	if (ret)
 		return ret;
 	mpq_msg_close(&msg);

@@ -9,10 +9,10 @@
 
 #include <stdint.h>
 
-#include "proto/conn.h"
+#include "proto/mpqemu.h"
 
 struct peer {
-	struct conn conn;
+	struct mpq_conn conn;
 	uint32_t ids;		/* device id << 16 | vendor id, once answered */
 };
 
@@ -22,7 +22,7 @@ int peer_ask(struct peer *peer, int fd);
 /*
  * Call when the socket is readable.  Returns 0 once the answer is there (nothing is left in the
  * socket then), -EAGAIN while it is not, -ENODEV when there is no function behind the socket,
- * -ENODATA when the remote closed its end, or another -errno (-EPROTO: see peer->conn.why).
+ * -ENODATA when the remote closed its end, or another -errno (-EPROTO: see peer->conn.conn.why).
  */
 int peer_answer(struct peer *peer);
 

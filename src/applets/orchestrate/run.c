@@ -386,7 +386,7 @@ static bool is_closed(int ret)
 
 static void peer_failed(struct run_pair *pair, int ret)
 {
-	const char *why = ret == -EPROTO ? pair->peer.conn.why : log_errname(ret);
+	const char *why = ret == -EPROTO ? pair->peer.conn.conn.why : log_errname(ret);
 
 	if (ret == -ENODEV)
 		why = "there is no device behind the socket";

@@ -47,7 +47,7 @@ bool info_failed(struct client *client, const char *devid, int ret, GError **err
 	else if (ret == -ETIMEDOUT)
 		why = "the remote does not answer";
 	else if (ret == -EPROTO)
-		why = client->conn.why;
+		why = client->conn.conn.why;
 	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", devid, why);
 }
 

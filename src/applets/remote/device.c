@@ -168,12 +168,16 @@ static int make_device(struct device_process *p, unsigned i)
 	const struct spec_device *sd = &p->spec->device[i];
 	const struct pci_class *cls = class_find(sd->driver);
 	struct pci_state *state = (struct pci_state *)(p->state + (size_t)i * PCI_STATE_MAX);
+	const struct serve_setup setup = {
+		.protocol = &serve_mpqemu, .loop = p->loop, .arena = p->arena,
+		.fd = sd->peer_slot, .cls = cls, .state = state, .id = sd->id,
+		.scsi_config = disks_bus_setup(p->disks, i), .ops = &p->serve_ops,
+	};
 	int ret;
 
 	if (!cls)
 		return fail(sd->driver, -ENODEV);
-	ret = serve_init(&p->serve[i], p->loop, p->arena, sd->peer_slot, cls, state, sd->id,
-			 disks_bus_setup(p->disks, i), &p->serve_ops);
+	ret = serve_init(&p->serve[i], &setup);
 	return ret ? fail(sd->id, ret) : 0;
 }
 

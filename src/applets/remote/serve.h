@@ -3,8 +3,9 @@
 #define APPLETS_REMOTE_SERVE_H
 
 /*
- * One device behind one peer that speaks the mpqemu protocol.
+ * One device behind one peer, in one of two protocols.
  *
+ *     CLOSED --serve_start()--> OPEN
  *     OPEN --message--> OPEN            the handler changes device state, then (after the commit)
  *                                       interrupt and reply leave, in this order
  *     OPEN --part of a message--> OPEN  edge-triggered until the rest is there
@@ -17,7 +18,7 @@
 
 #include "event/loop.h"
 #include "pci/pci.h"
-#include "proto/conn.h"
+#include "proto/mpqemu.h"
 
 struct guestmem;
 struct guestmem_arena;
@@ -36,33 +37,54 @@ struct serve_ops {
 	void *opaque;
 };
 
-struct serve {
-	struct pci_dev dev;
-	struct conn conn;
-	struct guestmem *mem;
+/* What is particular to a protocol; see serve-priv.h. */
+struct serve_protocol;
+extern const struct serve_protocol serve_mpqemu, serve_vfio_user;
+
+/* What a session is made of; all of it stays in place until serve_finish(). */
+struct serve_setup {
+	const struct serve_protocol *protocol;
 	struct loop *loop;
+	struct guestmem_arena *arena;
+	int fd;				/* number of the peer's socket */
+	const struct pci_class *cls;
+	struct pci_state *state;
+	const char *id;
+	void *scsi_config;
 	const struct serve_ops *ops;
+};
+
+/* The mpqemu protocol's part of a session. */
+struct serve_mpq {
+	struct mpq_conn conn;
 	int irqfd, resamplefd;		/* owned; -1 until SET_IRQFD */
-	bool open;
 	bool raise;			/* write irqfd after the commit */
 	bool reply;			/* a reply is staged */
-	uint32_t watching;		/* epoll events of the peer's socket */
 	uint8_t reply_size;
 	uint64_t reply_value;
 	struct loop_timer reraise;
+};
+
+struct serve {
+	struct pci_dev dev;
+	const struct serve_protocol *protocol;
+	struct conn *conn;		/* the protocol's */
+	struct guestmem *mem;
+	struct loop *loop;
+	const struct serve_ops *ops;
+	bool open;
+	uint32_t watching;		/* epoll events of the peer's socket */
 	unsigned long guest_errors;
 	int64_t guest_error_after;	/* ns: no line about the guest before */
 	int64_t lost_ram_after;		/* ns: none about RAM that is gone before */
+	int64_t peer_error_after;	/* ns: none about the peer's harmless mistakes before */
+	struct serve_mpq mpq;
+	struct serve_vfu *vfu;
 };
 
-/*
- * Starts to serve the socket @fd with a device of class @cls on @state, with guest RAM in @arena.
- * The serve and what it is given stay in place until serve_finish().  Returns 0 or -errno.
- */
-int serve_init(struct serve *serve, struct loop *loop, struct guestmem_arena *arena, int fd,
-	       const struct pci_class *cls, struct pci_state *state, const char *id,
-	       void *scsi_config, const struct serve_ops *ops);
-/* Begins to listen to the peer. */
+/* Makes the device and an idle session.  serve_finish() undoes it, also after a failure. */
+int serve_init(struct serve *serve, const struct serve_setup *setup);
+/* Begins to listen to the peer at the socket's number.  Returns 0 or -errno. */
 int serve_start(struct serve *serve);
 /* Takes no more messages, drops the interrupt fds and guest RAM; closed() is not called. */
 void serve_stop(struct serve *serve);

@@ -14,7 +14,7 @@
 
 #include <glib.h>
 
-#include "proto/conn.h"
+#include "proto/mpqemu.h"
 #include "../util.h"
 
 #define HEADER sizeof(struct mpq_header)
@@ -93,20 +93,20 @@ static void send_piece(int fd, const uint8_t *bytes, size_t len, unsigned fds)
 }
 
 /* Receives the message that must be whole now.  Returns false when it ends the connection. */
-static bool take_message(struct conn *conn, const struct stream *s, const struct message *want)
+static bool take_message(struct mpq_conn *conn, const struct stream *s, const struct message *want)
 {
 	unsigned before = open_fds();
 	struct mpq_msg msg;
-	int left, ret = conn_peek(conn, &msg), unread;
+	int left, ret = mpq_peek(conn, &msg), unread;
 
 	if (want->bad_header) {
 		g_assert_cmpint(ret, ==, -EPROTO);
 		return false;
 	}
 	g_assert_cmpint(ret, ==, 0);
-	must(ioctl(conn->fd, FIONREAD, &unread));
-	ret = conn_consume(conn, &msg);
-	must(ioctl(conn->fd, FIONREAD, &left));
+	must(ioctl(conn->conn.fd, FIONREAD, &unread));
+	ret = mpq_consume(conn, &msg);
+	must(ioctl(conn->conn.fd, FIONREAD, &left));
 	g_assert_cmpuint(unread - left, ==, want->len);
 	if (want->bad_fds) {
 		g_assert_cmpint(ret, ==, -EPROTO);
@@ -138,7 +138,7 @@ static size_t piece_len(GRand *rand, const struct stream *s, size_t at)
 }
 
 /* Sends the whole stream, or up to the message that ends the connection; reads in between. */
-static void play(GRand *rand, const struct stream *s, int peer, struct conn *conn,
+static void play(GRand *rand, const struct stream *s, int peer, struct mpq_conn *conn,
 		 struct totals *t)
 {
 	unsigned sending = 0, next = 0;
@@ -163,7 +163,7 @@ static void play(GRand *rand, const struct stream *s, int peer, struct conn *con
 			t->messages++;
 		}
 		if (next < s->count && s->message[next].start + HEADER > at)
-			g_assert_cmpint(conn_peek(conn, &msg), ==,
+			g_assert_cmpint(mpq_peek(conn, &msg), ==,
 					s->message[next].start < at ? -EINPROGRESS : -EAGAIN);
 	}
 	while (next < s->count)
@@ -171,7 +171,7 @@ static void play(GRand *rand, const struct stream *s, int peer, struct conn *con
 			t->bad++;
 			return;
 		}
-	g_assert_cmpint(conn_peek(conn, &msg), ==, -EAGAIN);
+	g_assert_cmpint(mpq_peek(conn, &msg), ==, -EAGAIN);
 }
 
 static void round_run(uint32_t seed, struct totals *t)
@@ -179,7 +179,7 @@ static void round_run(uint32_t seed, struct totals *t)
 	g_autofree struct stream *s = g_new0(struct stream, 1);
 	GRand *rand = g_rand_new_with_seed(seed);
 	unsigned count = g_rand_int_range(rand, 1, STREAM_MAX + 1);
-	struct conn conn;
+	struct mpq_conn conn;
 	struct mpq_msg msg;
 	int pair[2];
 
@@ -193,16 +193,16 @@ static void round_run(uint32_t seed, struct totals *t)
 		t->cut++;
 	}
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
-	conn_init(&conn, pair[1], MPQ_FROM_PROXY);
+	mpq_conn_init(&conn, pair[1], MPQ_FROM_PROXY);
 	if (s->count == count) {
 		play(rand, s, pair[0], &conn, t);
 	} else {
 		send_piece(pair[0], s->bytes + s->message[s->count].start,
 			   s->len - s->message[s->count].start, s->message[s->count].fds);
-		g_assert_cmpint(conn_peek(&conn, &msg), ==, -EINPROGRESS);
+		g_assert_cmpint(mpq_peek(&conn, &msg), ==, -EINPROGRESS);
 		must(close(pair[0]));
 		pair[0] = -1;
-		g_assert_cmpint(conn_peek(&conn, &msg), ==, -EPIPE);
+		g_assert_cmpint(mpq_peek(&conn, &msg), ==, -EPIPE);
 	}
 	if (pair[0] >= 0)
 		must(close(pair[0]));

@@ -16,7 +16,7 @@
 #include <glib.h>
 
 #include "base/fd.h"
-#include "proto/conn.h"
+#include "proto/mpqemu.h"
 #include "../util.h"
 
 #define HEADER sizeof(struct mpq_header)
@@ -24,7 +24,7 @@
 
 struct link {
 	int peer;			/* the test's end */
-	struct conn conn;		/* the one under test */
+	struct mpq_conn conn;		/* the one under test */
 	unsigned fds;			/* open before the link was made */
 };
 
@@ -35,14 +35,14 @@ static void link_make(struct link *l, enum mpq_sender peer)
 	l->fds = open_fds();
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
 	l->peer = s[0];
-	conn_init(&l->conn, s[1], peer);
+	mpq_conn_init(&l->conn, s[1], peer);
 }
 
 /* Closes both ends; nothing that was received may be open any more. */
 static void link_finish(struct link *l)
 {
 	fd_close(&l->peer);
-	fd_close(&l->conn.fd);
+	fd_close(&l->conn.conn.fd);
 	g_assert_cmpuint(open_fds(), ==, l->fds);
 }
 
@@ -98,7 +98,7 @@ static unsigned unread(const struct link *l)
 {
 	int n = 0;
 
-	must(ioctl(l->conn.fd, FIONREAD, &n));
+	must(ioctl(l->conn.conn.fd, FIONREAD, &n));
 	return n;
 }
 
@@ -109,9 +109,9 @@ static void assert_message(struct link *l, int32_t cmd, size_t size, unsigned fd
 	struct mpq_msg msg;
 
 	make_message(want, cmd, size, size);
-	g_assert_cmpint(conn_peek(&l->conn, &msg), ==, 0);
+	g_assert_cmpint(mpq_peek(&l->conn, &msg), ==, 0);
 	g_assert_cmpuint(msg.fd_count, ==, 0);
-	g_assert_cmpint(conn_consume(&l->conn, &msg), ==, 0);
+	g_assert_cmpint(mpq_consume(&l->conn, &msg), ==, 0);
 	g_assert_cmpint(msg.cmd, ==, cmd);
 	g_assert_cmpuint(msg.size, ==, size);
 	g_assert_cmpmem(msg.u.bytes, msg.size, want + HEADER, size);
@@ -125,7 +125,7 @@ static int peek(struct link *l)
 {
 	struct mpq_msg msg;
 
-	return conn_peek(&l->conn, &msg);
+	return mpq_peek(&l->conn, &msg);
 }
 
 /* What is no message */
@@ -169,7 +169,7 @@ static void test_bad_header(void)
 		/* It is known by its header alone, with and without bytes behind it. */
 		peer_send(&l, buf, HEADER, 0);
 		g_assert_cmpint(peek(&l), ==, -EPROTO);
-		g_assert_cmpstr(l.conn.why, ==, rows[i].why);
+		g_assert_cmpstr(l.conn.conn.why, ==, rows[i].why);
 		peer_send(&l, buf, sizeof(buf), 2);
 		g_assert_cmpint(peek(&l), ==, -EPROTO);
 		g_assert_cmpuint(unread(&l), ==, HEADER + sizeof(buf));
@@ -231,9 +231,9 @@ static void test_fd_counts(void)
 		if (count >= rows[row].min && count <= rows[row].max) {
 			assert_message(&l, rows[row].cmd, rows[row].size, count);
 		} else {
-			g_assert_cmpint(conn_peek(&l.conn, &msg), ==, 0);
-			g_assert_cmpint(conn_consume(&l.conn, &msg), ==, -EPROTO);
-			g_assert_nonnull(strstr(l.conn.why, "file descriptors"));
+			g_assert_cmpint(mpq_peek(&l.conn, &msg), ==, 0);
+			g_assert_cmpint(mpq_consume(&l.conn, &msg), ==, -EPROTO);
+			g_assert_nonnull(strstr(l.conn.conn.why, "file descriptors"));
 			g_assert_cmpuint(msg.fd_count, ==, 0);
 			g_assert_cmpuint(open_fds(), ==, l.fds + 2);
 		}
@@ -274,13 +274,13 @@ static void test_no_room_for_fds(void)
 		close(next);
 		getrlimit(RLIMIT_NOFILE, &limit);
 		limit.rlim_cur = next + 1;
-		if (setrlimit(RLIMIT_NOFILE, &limit) || conn_peek(&l.conn, &msg))
+		if (setrlimit(RLIMIT_NOFILE, &limit) || mpq_peek(&l.conn, &msg))
 			_exit(1);
 		if (!limit_holds(next + 1))
 			_exit(77);
-		if (conn_consume(&l.conn, &msg) != -EPROTO || msg.fd_count || fd_is_open(next))
+		if (mpq_consume(&l.conn, &msg) != -EPROTO || msg.fd_count || fd_is_open(next))
 			_exit(2);
-		_exit(strstr(l.conn.why, "more file descriptors than fit") ? 0 : 3);
+		_exit(strstr(l.conn.conn.why, "more file descriptors than fit") ? 0 : 3);
 	}
 	must(waitpid(pid, &status, 0));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
@@ -313,10 +313,10 @@ static void test_end_unread(void)
 	struct link l;
 
 	link_make(&l, MPQ_FROM_PROXY);
-	g_assert_cmpint(conn_send(&l.conn, MPQ_RET, &val, 8), ==, 0);
+	g_assert_cmpint(mpq_send(&l.conn, MPQ_RET, &val, 8), ==, 0);
 	fd_close(&l.peer);
 	g_assert_cmpint(peek(&l), ==, -ENODATA);
-	g_assert_cmpint(conn_send(&l.conn, MPQ_RET, &val, 8), ==, -EPIPE);
+	g_assert_cmpint(mpq_send(&l.conn, MPQ_RET, &val, 8), ==, -EPIPE);
 	link_finish(&l);
 }
 
@@ -328,7 +328,7 @@ static void test_half_close(void)
 	peer_message(&l, MPQ_DEVICE_RESET, 0, 0);
 	must(shutdown(l.peer, SHUT_WR));
 	assert_message(&l, MPQ_DEVICE_RESET, 0, 0);
-	g_assert_cmpint(conn_send(&l.conn, MPQ_RET, NULL, 0), ==, 0);	/* it still listens */
+	g_assert_cmpint(mpq_send(&l.conn, MPQ_RET, NULL, 0), ==, 0);	/* it still listens */
 	g_assert_cmpint(peek(&l), ==, -ENODATA);
 	link_finish(&l);
 }
@@ -374,7 +374,7 @@ static void test_hang_up(void)
 		must(peer_try(&l, junk, 1, p[1], 1));
 		must(close(p[1]));
 		g_assert_cmpint(read(p[0], &byte, 1), ==, -1);
-		g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+		g_assert_cmpint(conn_hang_up(&l.conn.conn), ==, 0);
 		g_assert_cmpint(read(p[0], &byte, 1), ==, 0);
 		g_assert_cmpint(send(l.peer, "x", 1, MSG_NOSIGNAL), ==, -1);
 		g_assert_cmpint(errno, ==, EPIPE);
@@ -382,9 +382,9 @@ static void test_hang_up(void)
 		hup.fd = l.peer;
 		g_assert_cmpint(must(poll(&hup, 1, 0)), ==, 1);
 		g_assert_cmpint(hup.revents & POLLHUP, ==, POLLHUP);
-		g_assert_cmpint(conn_peek(&l.conn, &msg), ==, -ENODATA);
-		g_assert_true(fd_is_open(l.conn.fd));
-		g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+		g_assert_cmpint(mpq_peek(&l.conn, &msg), ==, -ENODATA);
+		g_assert_true(fd_is_open(l.conn.conn.fd));
+		g_assert_cmpint(conn_hang_up(&l.conn.conn), ==, 0);
 		must(close(p[0]));
 		link_finish(&l);
 	}
@@ -407,9 +407,9 @@ static void test_hang_up_full(void)
 	g_assert_cmpuint(sent, >, 100);
 	must(close(p[1]));
 	fd_close(&l.peer);
-	g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+	g_assert_cmpint(conn_hang_up(&l.conn.conn), ==, 0);
 	g_assert_cmpint(read(p[0], &byte, 1), ==, 0);
-	g_assert_cmpint(conn_hang_up(&l.conn), ==, 0);
+	g_assert_cmpint(conn_hang_up(&l.conn.conn), ==, 0);
 	must(close(p[0]));
 	link_finish(&l);
 }
@@ -417,13 +417,13 @@ static void test_hang_up_full(void)
 static void test_not_a_socket(void)
 {
 	int p[2];
-	struct conn conn;
+	struct mpq_conn conn;
 	struct mpq_msg msg;
 
 	must(pipe2(p, O_CLOEXEC));
-	conn_init(&conn, p[0], MPQ_FROM_PROXY);
-	g_assert_cmpint(conn_peek(&conn, &msg), ==, -ENOTSOCK);
-	g_assert_cmpint(conn_send(&conn, MPQ_RET, NULL, 0), ==, -ENOTSOCK);
+	mpq_conn_init(&conn, p[0], MPQ_FROM_PROXY);
+	g_assert_cmpint(mpq_peek(&conn, &msg), ==, -ENOTSOCK);
+	g_assert_cmpint(mpq_send(&conn, MPQ_RET, NULL, 0), ==, -ENOTSOCK);
 	must(close(p[0]));
 	must(close(p[1]));
 }
@@ -544,15 +544,15 @@ static void test_whole_and_part(void)
 	}
 }
 
-/* A process that died inside conn_peek() leaves its peek offset on the socket to its successor. */
+/* A process that died inside mpq_peek() leaves its peek offset on the socket to its successor. */
 static void test_peek_offset(void)
 {
 	struct link l;
 	int off = 5;
 
 	link_make(&l, MPQ_FROM_PROXY);
-	must(setsockopt(l.conn.fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)));
-	conn_init(&l.conn, l.conn.fd, MPQ_FROM_PROXY);
+	must(setsockopt(l.conn.conn.fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)));
+	mpq_conn_init(&l.conn, l.conn.conn.fd, MPQ_FROM_PROXY);
 	peer_message(&l, MPQ_BAR_READ, 24, 0);
 	assert_message(&l, MPQ_BAR_READ, 24, 0);
 	link_finish(&l);
@@ -567,15 +567,15 @@ static void test_send_limits(void)
 	struct link l;
 
 	link_make(&l, MPQ_FROM_REMOTE);
-	g_assert_cmpint(conn_send(&l.conn, MPQ_RET, big, sizeof(big)), ==, -EMSGSIZE);
-	g_assert_cmpint(conn_send(&l.conn, MPQ_RET, big, SIZE_MAX), ==, -EMSGSIZE);
-	g_assert_cmpint(conn_send_fds(&l.conn, MPQ_SET_IRQFD, big, sizeof(big), NULL, 0), ==,
+	g_assert_cmpint(mpq_send(&l.conn, MPQ_RET, big, sizeof(big)), ==, -EMSGSIZE);
+	g_assert_cmpint(mpq_send(&l.conn, MPQ_RET, big, SIZE_MAX), ==, -EMSGSIZE);
+	g_assert_cmpint(mpq_send_fds(&l.conn, MPQ_SET_IRQFD, big, sizeof(big), NULL, 0), ==,
 			-EMSGSIZE);
-	g_assert_cmpint(conn_send_fds(&l.conn, MPQ_SET_IRQFD, NULL, 0, fds, MPQ_MAX_FDS + 1), ==,
+	g_assert_cmpint(mpq_send_fds(&l.conn, MPQ_SET_IRQFD, NULL, 0, fds, MPQ_MAX_FDS + 1), ==,
 			-EMSGSIZE);
 	fds[0] = -1;
-	g_assert_cmpint(conn_send_fds(&l.conn, MPQ_SET_IRQFD, NULL, 0, fds, 1), ==, -EBADF);
-	g_assert_cmpint(conn_send_fds(&l.conn, MPQ_DEVICE_RESET, NULL, 0, NULL, 0), ==, 0);
+	g_assert_cmpint(mpq_send_fds(&l.conn, MPQ_SET_IRQFD, NULL, 0, fds, 1), ==, -EBADF);
+	g_assert_cmpint(mpq_send_fds(&l.conn, MPQ_DEVICE_RESET, NULL, 0, NULL, 0), ==, 0);
 	link_finish(&l);
 }
 
@@ -585,15 +585,15 @@ static void test_send_fds(void)
 	for (unsigned m = 0; m < G_N_ELEMENTS(messages); m++) {
 		uint8_t buf[MESSAGE_MAX];
 		int fds[MPQ_MAX_FDS];
-		struct conn proxy;
+		struct mpq_conn proxy;
 		struct link l;
 
 		link_make(&l, MPQ_FROM_PROXY);
-		conn_init(&proxy, l.peer, MPQ_FROM_REMOTE);
+		mpq_conn_init(&proxy, l.peer, MPQ_FROM_REMOTE);
 		make_message(buf, messages[m].cmd, messages[m].size, messages[m].size);
 		for (unsigned i = 0; i < MPQ_MAX_FDS; i++)
 			fds[i] = STDERR_FILENO;
-		g_assert_cmpint(conn_send_fds(&proxy, messages[m].cmd, buf + HEADER,
+		g_assert_cmpint(mpq_send_fds(&proxy, messages[m].cmd, buf + HEADER,
 					      messages[m].size, fds, messages[m].fds), ==, 0);
 		assert_message(&l, messages[m].cmd, messages[m].size, messages[m].fds);
 		link_finish(&l);
@@ -622,27 +622,27 @@ static void test_full_socket(void)
 	struct link l;
 
 	link_make(&l, MPQ_FROM_PROXY);
-	flags = must(fcntl(l.conn.fd, F_GETFL));
+	flags = must(fcntl(l.conn.conn.fd, F_GETFL));
 	do
-		ret = conn_send(&l.conn, MPQ_RET, &sent, sizeof(sent));
+		ret = mpq_send(&l.conn, MPQ_RET, &sent, sizeof(sent));
 	while (++sent < 1000000 && !ret);
 	g_assert_cmpint(ret, ==, -EAGAIN);
-	g_assert_cmpint(conn_send(&l.conn, MPQ_RET, &sent, sizeof(sent)), ==, -EBUSY);
-	g_assert_cmpint(conn_send_fds(&l.conn, MPQ_RET, &sent, sizeof(sent), NULL, 0), ==, -EBUSY);
-	g_assert_cmpint(conn_flush(&l.conn), ==, -EAGAIN);
+	g_assert_cmpint(mpq_send(&l.conn, MPQ_RET, &sent, sizeof(sent)), ==, -EBUSY);
+	g_assert_cmpint(mpq_send_fds(&l.conn, MPQ_RET, &sent, sizeof(sent), NULL, 0), ==, -EBUSY);
+	g_assert_cmpint(conn_flush(&l.conn.conn), ==, -EAGAIN);
 	for (uint64_t i = 0; i + 1 < sent; i++)
 		read_reply(&l, i);
-	g_assert_cmpint(conn_flush(&l.conn), ==, 0);
-	g_assert_cmpint(conn_flush(&l.conn), ==, 0);
+	g_assert_cmpint(conn_flush(&l.conn.conn), ==, 0);
+	g_assert_cmpint(conn_flush(&l.conn.conn), ==, 0);
 	read_reply(&l, sent - 1);
-	g_assert_cmpint(conn_send(&l.conn, MPQ_RET, &sent, sizeof(sent)), ==, 0);
+	g_assert_cmpint(mpq_send(&l.conn, MPQ_RET, &sent, sizeof(sent)), ==, 0);
 	read_reply(&l, sent);
 	/* The socket's own flags are as they were: they belong to every holder of it. */
-	g_assert_cmpint(must(fcntl(l.conn.fd, F_GETFL)), ==, flags);
+	g_assert_cmpint(must(fcntl(l.conn.conn.fd, F_GETFL)), ==, flags);
 	link_finish(&l);
 }
 
-/* conn_send_fds() waits for room, also on a socket that somebody made non-blocking. */
+/* mpq_send_fds() waits for room, also on a socket that somebody made non-blocking. */
 static void test_send_fds_waits(void)
 {
 	int fd = STDERR_FILENO, status;
@@ -651,8 +651,8 @@ static void test_send_fds_waits(void)
 	pid_t reader;
 
 	link_make(&l, MPQ_FROM_PROXY);
-	must(fcntl(l.conn.fd, F_SETFL, O_NONBLOCK));
-	while (send(l.conn.fd, &sent, sizeof(sent), MSG_DONTWAIT) == sizeof(sent))
+	must(fcntl(l.conn.conn.fd, F_SETFL, O_NONBLOCK));
+	while (send(l.conn.conn.fd, &sent, sizeof(sent), MSG_DONTWAIT) == sizeof(sent))
 		sent++;
 	reader = must(fork());
 	if (!reader) {
@@ -664,7 +664,7 @@ static void test_send_fds_waits(void)
 				_exit(1);
 		_exit(0);
 	}
-	g_assert_cmpint(conn_send_fds(&l.conn, MPQ_SET_IRQFD, NULL, 0, &fd, 1), ==, 0);
+	g_assert_cmpint(mpq_send_fds(&l.conn, MPQ_SET_IRQFD, NULL, 0, &fd, 1), ==, 0);
 	must(waitpid(reader, &status, 0));
 	g_assert_cmpint(status, ==, 0);
 	g_assert_cmpint(must(recv(l.peer, &sent, sizeof(sent), MSG_DONTWAIT)), ==, 8);

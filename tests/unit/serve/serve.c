@@ -30,7 +30,7 @@ struct world {
 	struct serve serve;
 	struct serve_ops ops;
 	struct pci_state *state;
-	struct conn peer;	/* the proxy's end */
+	struct mpq_conn peer;	/* the proxy's end */
 	unsigned events;	/* that the loop has seen */
 	unsigned closed;
 	enum serve_end end;
@@ -66,20 +66,24 @@ static void world_init(struct world *w)
 	g_assert_nonnull(w->arena);
 	g_assert_nonnull(w->loop);
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
-	conn_init(&w->peer, s[0], MPQ_FROM_REMOTE);
+	mpq_conn_init(&w->peer, s[0], MPQ_FROM_REMOTE);
 	loop_set_hooks(w->loop, NULL, after_event, w);
-	g_assert_cmpint(serve_init(&w->serve, w->loop, w->arena, s[1], &edu_class, w->state,
-				   "edu0", NULL, &w->ops), ==, 0);
+	const struct serve_setup setup = {
+		.protocol = &serve_mpqemu, .loop = w->loop, .arena = w->arena, .fd = s[1],
+		.cls = &edu_class, .state = w->state, .id = "edu0", .ops = &w->ops,
+	};
+
+	g_assert_cmpint(serve_init(&w->serve, &setup), ==, 0);
 	g_assert_cmpint(serve_start(&w->serve), ==, 0);
 }
 
 static void world_finish(struct world *w)
 {
-	int fd = w->serve.conn.fd;
+	int fd = w->serve.conn->fd;
 
 	serve_finish(&w->serve);
 	fd_close(&fd);
-	fd_close(&w->peer.fd);
+	fd_close(&w->peer.conn.fd);
 	guestmem_arena_destroy(w->arena);
 	loop_destroy(w->loop);
 	g_free(w->state);
@@ -101,7 +105,7 @@ static unsigned settle(struct world *w)
 static void send_fds(struct world *w, enum mpq_cmd cmd, const void *payload, size_t size,
 		     const int *fds, unsigned count)
 {
-	g_assert_cmpint(conn_send_fds(&w->peer, cmd, payload, size, fds, count), ==, 0);
+	g_assert_cmpint(mpq_send_fds(&w->peer, cmd, payload, size, fds, count), ==, 0);
 }
 
 /* The next reply: its payload's size, or NO_REPLY. */
@@ -109,9 +113,9 @@ static uint32_t reply(struct world *w, uint64_t *val)
 {
 	struct mpq_msg msg;
 
-	if (conn_peek(&w->peer, &msg))
+	if (mpq_peek(&w->peer, &msg))
 		return NO_REPLY;
-	g_assert_cmpint(conn_consume(&w->peer, &msg), ==, 0);
+	g_assert_cmpint(mpq_consume(&w->peer, &msg), ==, 0);
 	*val = msg.u.ret;
 	return msg.size;
 }
@@ -164,7 +168,7 @@ static void device_enable(struct world *w)
 static void assert_hung_up(struct world *w)
 {
 	char byte;
-	ssize_t n = recv(w->peer.fd, &byte, 1, MSG_DONTWAIT);
+	ssize_t n = recv(w->peer.conn.fd, &byte, 1, MSG_DONTWAIT);
 
 	g_assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
 }
@@ -245,7 +249,7 @@ static void send_violation(struct world *w, unsigned row)
 		control.align.cmsg_len = CMSG_LEN(n * sizeof(int));
 		memcpy(CMSG_DATA(&control.align), fds, n * sizeof(int));
 	}
-	must(sendmsg(w->peer.fd, &mh, 0));
+	must(sendmsg(w->peer.conn.fd, &mh, 0));
 	while (n)
 		must(close(fds[--n]));
 }
@@ -293,7 +297,7 @@ static void test_end_clean(void)
 
 	world_init(&w);
 	g_assert_cmphex(cfg_read(&w, 0, 4), ==, 0x11e81234);
-	fd_close(&w.peer.fd);
+	fd_close(&w.peer.conn.fd);
 	settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	g_assert_cmpint(w.end, ==, SERVE_END_CLEAN);
@@ -309,7 +313,7 @@ static void test_end_unread(void)
 
 	world_init(&w);
 	send_fds(&w, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), NULL, 0);
-	fd_close(&w.peer.fd);
+	fd_close(&w.peer.conn.fd);
 	settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	g_assert_cmpint(w.end, ==, SERVE_END_CLEAN);
@@ -324,10 +328,10 @@ static void test_end_inside(void)
 		struct world w;
 
 		world_init(&w);
-		must(send(w.peer.fd, &h, cut, 0));
+		must(send(w.peer.conn.fd, &h, cut, 0));
 		settle(&w);
 		g_assert_cmpuint(w.closed, ==, 0);
-		fd_close(&w.peer.fd);
+		fd_close(&w.peer.conn.fd);
 		settle(&w);
 		g_assert_cmpuint(w.closed, ==, 1);
 		g_assert_cmpint(w.end, ==, SERVE_END_MID_MESSAGE);
@@ -351,9 +355,9 @@ static void test_end_inside_write(void)
 		world_init(&w);
 		device_enable(&w);
 		memcpy(before, w.state, edu_class.state_size);
-		must(send(w.peer.fd, &m, cut, 0));
+		must(send(w.peer.conn.fd, &m, cut, 0));
 		settle(&w);
-		fd_close(&w.peer.fd);
+		fd_close(&w.peer.conn.fd);
 		settle(&w);
 		g_assert_cmpint(w.end, ==, SERVE_END_MID_MESSAGE);
 		g_assert_cmpmem(before, edu_class.state_size, w.state, edu_class.state_size);
@@ -462,18 +466,18 @@ static void test_pieces(void)
 
 	world_init(&w);
 	for (size_t cut = 1; cut < len; cut++) {
-		must(send(w.peer.fd, &m, cut, 0));
+		must(send(w.peer.conn.fd, &m, cut, 0));
 		settle(&w);
 		g_assert_cmpuint(settle(&w), ==, 0);
 		g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
-		must(send(w.peer.fd, (char *)&m + cut, len - cut, 0));
+		must(send(w.peer.conn.fd, (char *)&m + cut, len - cut, 0));
 		settle(&w);
 		g_assert_cmpuint(reply(&w, &val), ==, 8);
 		g_assert_cmphex(val, ==, 0x1234);
 	}
 	/* Then whole ones again, several at once. */
 	for (unsigned i = 0; i < 3; i++)
-		must(send(w.peer.fd, &m, len, 0));
+		must(send(w.peer.conn.fd, &m, len, 0));
 	settle(&w);
 	for (unsigned i = 0; i < 3; i++)
 		g_assert_cmpuint(reply(&w, &val), ==, 8);
@@ -518,7 +522,7 @@ static void test_stalled_reader(void)
 	world_init(&w);
 	do {
 		last = sent;
-		while (send(w.peer.fd, &m, 28, MSG_DONTWAIT) == 28)
+		while (send(w.peer.conn.fd, &m, 28, MSG_DONTWAIT) == 28)
 			sent++;
 		settle(&w);
 	} while (sent != last);
@@ -548,8 +552,8 @@ static void test_stalled_reader_dies(void)
 	world_init(&w);
 	do
 		settle(&w);
-	while (send(w.peer.fd, &m, 28, MSG_DONTWAIT) == 28);
-	fd_close(&w.peer.fd);
+	while (send(w.peer.conn.fd, &m, 28, MSG_DONTWAIT) == 28);
+	fd_close(&w.peer.conn.fd);
 	settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	world_finish(&w);

@@ -106,7 +106,7 @@ struct world {
 	struct serve serve;
 	struct serve_ops ops;
 	struct pci_state *state;
-	struct conn peer;
+	struct mpq_conn peer;
 	int ram, event[2];
 	unsigned closed;
 };
@@ -130,7 +130,7 @@ static void settle(struct world *w)
 static void tell(struct world *w, enum mpq_cmd cmd, const void *payload, size_t size,
 		 const int *fds, unsigned count)
 {
-	g_assert_cmpint(conn_send_fds(&w->peer, cmd, payload, size, fds, count), ==, 0);
+	g_assert_cmpint(mpq_send_fds(&w->peer, cmd, payload, size, fds, count), ==, 0);
 	settle(w);
 }
 
@@ -139,8 +139,8 @@ static void ask(struct world *w, enum mpq_cmd cmd, const void *payload, size_t s
 	struct mpq_msg msg;
 
 	tell(w, cmd, payload, size, NULL, 0);
-	g_assert_cmpint(conn_peek(&w->peer, &msg), ==, 0);
-	g_assert_cmpint(conn_consume(&w->peer, &msg), ==, 0);
+	g_assert_cmpint(mpq_peek(&w->peer, &msg), ==, 0);
+	g_assert_cmpint(mpq_consume(&w->peer, &msg), ==, 0);
 }
 
 /* What QEMU says to a device until its guest runs, in short. */
@@ -171,7 +171,7 @@ static void end_inside(struct world *w)
 {
 	struct mpq_header h = { .cmd = MPQ_SYNC_SYSMEM, .size = 192 };
 
-	must(send(w->peer.fd, &h, sizeof(h), 0));
+	must(send(w->peer.conn.fd, &h, sizeof(h), 0));
 	settle(w);
 }
 
@@ -180,7 +180,7 @@ static void end_protocol(struct world *w)
 {
 	for (unsigned i = 0; i < 3; i++) {
 		int fds[] = { w->ram, w->event[0] };
-		int ret = conn_send_fds(&w->peer, MPQ_DEVICE_RESET, NULL, 0, fds, 2);
+		int ret = mpq_send_fds(&w->peer, MPQ_DEVICE_RESET, NULL, 0, fds, 2);
 
 		g_assert_cmpint(ret, ==, 0);
 	}
@@ -193,7 +193,7 @@ static void end_stop(struct world *w)
 	struct mpq_cfg cfg = { .len = 2 };
 
 	tell(w, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), NULL, 0);
-	g_assert_cmpint(conn_send_fds(&w->peer, MPQ_SET_IRQFD, NULL, 0, w->event, 2), ==, 0);
+	g_assert_cmpint(mpq_send_fds(&w->peer, MPQ_SET_IRQFD, NULL, 0, w->event, 2), ==, 0);
 	serve_stop(&w->serve);
 	w->closed++;
 }
@@ -206,10 +206,14 @@ static void session(struct world *w, unsigned long i)
 	int s[2];
 
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
-	conn_init(&w->peer, s[0], MPQ_FROM_REMOTE);
+	mpq_conn_init(&w->peer, s[0], MPQ_FROM_REMOTE);
 	memset(w->state, 0, edu_class.state_size);
-	g_assert_cmpint(serve_init(&w->serve, w->loop, w->arena, s[1], &edu_class, w->state,
-				   "edu0", NULL, &w->ops), ==, 0);
+	const struct serve_setup setup = {
+		.protocol = &serve_mpqemu, .loop = w->loop, .arena = w->arena, .fd = s[1],
+		.cls = &edu_class, .state = w->state, .id = "edu0", .ops = &w->ops,
+	};
+
+	g_assert_cmpint(serve_init(&w->serve, &setup), ==, 0);
 	g_assert_cmpint(serve_start(&w->serve), ==, 0);
 	w->closed = 0;
 	talk(w);
