@@ -18,6 +18,7 @@ struct guestmem;
 struct pci_dev;
 
 #define PCI_CONFIG_SIZE 256
+#define PCI_CONFIG_SIZE_EXPRESS 4096
 #define PCI_NUM_BARS 6
 #define PCI_STATE_MAX 65536	/* bytes of a device's whole state */
 #define PCI_MSIX_MAX 64		/* vectors; the standard allows 2048 */
@@ -37,7 +38,7 @@ struct pci_bar {
 /* What a protocol can carry, and so what its clients are shown (struct pci_host.show). */
 enum pci_show {
 	PCI_SHOW_CAPS = 1,	/* the capability list, message interrupts, extended config space */
-	PCI_SHOW_64BIT = 2,	/* without it, a 64-bit BAR is a 32-bit one, or absent if too large */
+	PCI_SHOW_64BIT = 2,	/* without it they are 32-bit BARs, or absent from 4 GiB on */
 	PCI_SHOW_ROM = 4,
 	PCI_SHOW_ALL = 7,
 };
