@@ -150,7 +150,7 @@ static void test_show(void)
 			if (off >= 0x40)
 				g_assert_cmphex(got, ==, caps ? power_on[off] | writable[off] : 0);
 		}
-		g_assert_cmphex(pci_config_read(&f.dev, 0x10, 4), ==, wide ? 0xffff000c : 0xffff0008);
+		g_assert_cmphex(pci_config_read(&f.dev, 0x10, 4), ==, 0xffff0008 | wide << 2);
 		g_assert_cmphex(pci_config_read(&f.dev, 0x14, 4), ==, wide ? 0xffffffff : 0);
 		g_assert_cmphex(pci_config_read(&f.dev, 0x18, 4), ==, wide ? 0x00000004 : 0);
 		g_assert_cmphex(pci_config_read(&f.dev, 0x1c, 4), ==, wide ? 0xfffffffe : 0);
