@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "pci/pci.h"
-
 #include <errno.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "mem/guestmem.h"
+#include "pci/pci-priv.h"
 
 /* Bits of config space that a guest may write in every function (PCI Local Bus 3.0, 6.2). */
 static const struct {
@@ -21,29 +20,15 @@ static const struct {
 	{ PCI_INTERRUPT_LINE, 1, 0xff, 0 },
 };
 
-static uint16_t command(const struct pci_dev *dev)
+uint16_t pci_command(const struct pci_dev *dev)
 {
 	return get_le16(dev->state->config + PCI_COMMAND);
 }
 
-/* The fixed low bits of a BAR (6.2.5.1). */
-static uint32_t bar_type_bits(const struct pci_bar *bar)
-{
-	return bar->kind == PCI_BAR_IO ? 1 : 0;
-}
-
-/* A BAR keeps the bits above its size; an I/O BAR too is 32 bits wide, upper half included. */
-static uint32_t bar_mask(const struct pci_bar *bar)
-{
-	return bar->kind == PCI_BAR_NONE ? 0 : ~(bar->size - 1);
-}
-
-/* The bit masks of the byte at @off. */
+/* The bit masks of the byte at @off, but for capabilities. */
 static void config_masks(const struct pci_dev *dev, unsigned off, uint8_t *wmask, uint8_t *w1c)
 {
-	unsigned bar = (off - PCI_BASE_ADDRESS_0) / 4;
-
-	*wmask = 0;
+	*wmask = pci_bars_wmask(dev, off);
 	*w1c = 0;
 	for (unsigned i = 0; i < sizeof(config_rows) / sizeof(config_rows[0]); i++) {
 		unsigned at = off - config_rows[i].off;
@@ -53,8 +38,6 @@ static void config_masks(const struct pci_dev *dev, unsigned off, uint8_t *wmask
 		*wmask = config_rows[i].wmask >> (8 * at);
 		*w1c = config_rows[i].w1c >> (8 * at);
 	}
-	if (off >= PCI_BASE_ADDRESS_0 && bar < PCI_NUM_BARS)
-		*wmask = bar_mask(&dev->cls->bar[bar]) >> (8 * (off & 3));
 }
 
 static void config_defaults(struct pci_dev *dev)
@@ -73,27 +56,34 @@ static void config_defaults(struct pci_dev *dev)
 	c[PCI_INTERRUPT_PIN] = cls->has_irq;
 	c[PCI_MIN_GNT] = cls->min_gnt;
 	c[PCI_MAX_LAT] = cls->max_lat;
-	for (unsigned i = 0; i < PCI_NUM_BARS; i++)
-		put_le32(c + PCI_BASE_ADDRESS_0 + 4 * i, bar_type_bits(&cls->bar[i]));
+	pci_bars_defaults(dev);
+	pci_caps_defaults(dev);
 }
 
-/* Tells the host when the pin is not what it was, and shows the line in the status register. */
-static void pin_update(struct pci_dev *dev, bool before)
+static void status_update(struct pci_dev *dev)
 {
 	uint8_t *status = dev->state->config + PCI_STATUS;
-	bool now = pci_intx_pin(dev);
 
 	if (dev->state->line)
 		*status |= PCI_STATUS_INTERRUPT;
 	else
 		*status &= ~PCI_STATUS_INTERRUPT;
+}
+
+/* Tells the host when the pin is not what it was, and shows the line in the status register. */
+static void pin_update(struct pci_dev *dev, bool before)
+{
+	bool now = pci_intx_pin(dev);
+
+	status_update(dev);
 	if (now != before && dev->host.intx)
 		dev->host.intx(dev->host.opaque, now);
 }
 
 bool pci_intx_pin(const struct pci_dev *dev)
 {
-	return dev->state->line && !(command(dev) & PCI_COMMAND_INTX_DISABLE);
+	return dev->state->line && !(pci_command(dev) & PCI_COMMAND_INTX_DISABLE) &&
+	       !pci_caps_d3hot(dev);
 }
 
 void pci_set_intx(struct pci_dev *dev, bool level)
@@ -106,28 +96,74 @@ void pci_set_intx(struct pci_dev *dev, bool level)
 
 bool pci_bus_master(const struct pci_dev *dev)
 {
-	return command(dev) & PCI_COMMAND_MASTER;
-}
-
-static bool access_size_ok(unsigned size)
-{
-	return size == 1 || size == 2 || size == 4 || size == 8;
-}
-
-static bool bar_ok(const struct pci_bar *bar)
-{
-	return bar->kind == PCI_BAR_NONE ||
-	       (is_power_of_2(bar->size) && bar->size >= (bar->kind == PCI_BAR_IO ? 4 : 16));
+	return pci_command(dev) & PCI_COMMAND_MASTER && !pci_caps_d3hot(dev);
 }
 
 /* Checked here once, so that no access has to: an access size of 0, for one, would never end. */
 static bool class_ok(const struct pci_class *cls)
 {
-	for (unsigned i = 0; i < PCI_NUM_BARS; i++)
-		if (!bar_ok(&cls->bar[i]))
-			return false;
 	return cls->state_size >= sizeof(struct pci_state) && cls->state_size <= PCI_STATE_MAX &&
-	       access_size_ok(cls->max_access);
+	       is_power_of_2(cls->max_access) && cls->max_access <= 8 && pci_bars_ok(cls) &&
+	       pci_caps_ok(cls) && pci_msix_ok(cls);
+}
+
+static bool rom_ok(const struct pci_host *host)
+{
+	return !host->rom || (is_power_of_2(host->rom_size) && host->rom_size >= PCI_ROM_MIN &&
+			      host->rom_size <= PCI_ROM_MAX);
+}
+
+/* A guest's write of one byte, stored; true: it asks for a function level reset. */
+static bool config_byte_write(struct pci_dev *dev, unsigned off, uint8_t byte)
+{
+	uint8_t *at = &dev->state->config[off], wmask, w1c;
+	bool flr = false;
+
+	if (pci_caps_write(dev, off, byte, &flr))
+		return flr;
+	config_masks(dev, off, &wmask, &w1c);
+	*at = (*at & ~wmask) | (byte & wmask);
+	*at &= ~(byte & w1c);
+	return false;
+}
+
+/*
+ * A predecessor's config space is input: its guest may have taken that process over.  What is left
+ * of it is what a guest could have written.
+ */
+static void config_take_over(struct pci_dev *dev)
+{
+	uint8_t old[PCI_CONFIG_SIZE];
+
+	memcpy(old, dev->state->config, sizeof(old));
+	config_defaults(dev);
+	for (unsigned i = 0; i < sizeof(old); i++)
+		config_byte_write(dev, i, old[i]);
+	status_update(dev);
+}
+
+static void state_fresh(struct pci_dev *dev)
+{
+	dev->state->magic = PCI_STATE_MAGIC;
+	dev->state->version = dev->cls->state_version;
+	dev->state->size = dev->cls->state_size;
+	config_defaults(dev);
+	pci_msix_reset(dev);
+}
+
+static int state_begin(struct pci_dev *dev)
+{
+	dev->taken_over = dev->state->magic == PCI_STATE_MAGIC;
+	if (!dev->taken_over) {
+		state_fresh(dev);
+		return 0;
+	}
+	if (dev->state->version != dev->cls->state_version ||
+	    dev->state->size != dev->cls->state_size)
+		return -EINVAL;
+	config_take_over(dev);
+	pci_msix_take_over(dev);
+	return 0;
 }
 
 int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_state *state,
@@ -136,15 +172,17 @@ int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_st
 	int ret;
 
 	*dev = (struct pci_dev){ .host = *host, .id = id, .scsi_config = scsi_config };
-	if (!class_ok(cls))
+	if (!class_ok(cls) || !rom_ok(host))
 		return -EINVAL;
 	dev->cls = cls;
 	dev->state = state;
-	state->magic = PCI_STATE_MAGIC;
-	state->version = cls->state_version;
-	state->size = cls->state_size;
-	config_defaults(dev);
-	ret = cls->realize ? cls->realize(dev) : 0;
+	if (host->rom && host->show & PCI_SHOW_ROM) {
+		dev->rom = host->rom;
+		dev->rom_size = host->rom_size;
+	}
+	ret = state_begin(dev);
+	if (!ret && cls->realize)
+		ret = cls->realize(dev);
 	if (ret)
 		dev->cls = NULL;	/* pci_dev_finish() has nothing to undo */
 	return ret;
@@ -162,139 +200,59 @@ void pci_dev_reset(struct pci_dev *dev)
 	/* The line goes down first: with the INTx disable bit gone, a hidden one would show. */
 	pci_set_intx(dev, false);
 	config_defaults(dev);
+	pci_msix_reset(dev);
 	if (dev->cls->reset)
 		dev->cls->reset(dev);
 	pci_set_intx(dev, false);
 }
 
-static bool config_access_ok(uint32_t off, int32_t len)
+uint32_t pci_config_size(const struct pci_dev *dev)
 {
-	return (len == 1 || len == 2 || len == 4) && range_fits(off, len, PCI_CONFIG_SIZE);
+	bool express = dev->cls->express && dev->host.show & PCI_SHOW_CAPS;
+
+	return express ? PCI_CONFIG_SIZE_EXPRESS : PCI_CONFIG_SIZE;
+}
+
+static bool config_access_ok(const struct pci_dev *dev, uint32_t off, int32_t len)
+{
+	return (len == 1 || len == 2 || len == 4) && range_fits(off, len, pci_config_size(dev));
 }
 
 uint32_t pci_config_read(struct pci_dev *dev, uint32_t off, int32_t len)
 {
 	uint32_t val = 0;
 
-	if (!config_access_ok(off, len))
+	if (!config_access_ok(dev, off, len))
 		return UINT32_MAX;
-	for (int32_t i = len; i-- > 0;)
-		val = val << 8 | dev->state->config[off + i];
+	for (uint32_t at = off + len; at-- > off;)
+		val = val << 8 | (at < PCI_CONFIG_SIZE ? dev->state->config[at] : 0);
 	return val;
+}
+
+/* Stores what a guest may write.  Returns whether it asks for a function level reset. */
+static bool config_store(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t len)
+{
+	bool flr = false;
+
+	for (int32_t i = 0; i < len && off + i < PCI_CONFIG_SIZE; i++)
+		flr |= config_byte_write(dev, off + i, val >> (8 * i));
+	return flr;
 }
 
 void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t len)
 {
-	bool before = pci_intx_pin(dev);
+	bool pin = pci_intx_pin(dev), master = pci_bus_master(dev), flr;
 
-	if (!config_access_ok(off, len))
+	if (!config_access_ok(dev, off, len) || off >= PCI_CONFIG_SIZE)
 		return;
-	for (int32_t i = 0; i < len; i++) {
-		uint8_t byte = val >> (8 * i), *at = &dev->state->config[off + i], wmask, w1c;
-
-		config_masks(dev, off + i, &wmask, &w1c);
-		*at = (*at & ~wmask) | (byte & wmask);
-		*at &= ~(byte & w1c);
-	}
-	pin_update(dev, before);
+	flr = config_store(dev, off, val, len);
+	pin_update(dev, pin);
+	if (flr)
+		pci_dev_reset(dev);
+	else if (!master && pci_bus_master(dev))
+		pci_msix_resend(dev);
 	if (dev->cls->config_written)
 		dev->cls->config_written(dev, off, len);
-}
-
-/*
- * The base of BAR @i, if it decodes: the command register enables its space and the guest has
- * placed it somewhere, whole, below 4 GiB (64 KiB for I/O).  A base of 0 counts as not placed, as
- * in QEMU: firmware leaves it there until it has made room.
- */
-static bool bar_base(const struct pci_dev *dev, unsigned i, uint64_t *ret_base)
-{
-	const struct pci_bar *bar = &dev->cls->bar[i];
-	uint16_t enable = bar->kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
-	uint64_t limit = bar->kind == PCI_BAR_IO ? 0x10000 : 0x100000000ULL;
-	uint64_t base;
-
-	if (bar->kind == PCI_BAR_NONE || !(command(dev) & enable))
-		return false;
-	base = get_le32(dev->state->config + PCI_BASE_ADDRESS_0 + 4 * i) & bar_mask(bar);
-	if (!base || !range_fits(base, bar->size, limit))
-		return false;
-	*ret_base = base;
-	return true;
-}
-
-int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len,
-	       uint64_t *ret_off)
-{
-	enum pci_bar_kind kind = memory ? PCI_BAR_MEM : PCI_BAR_IO;
-
-	for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
-		uint64_t base;
-
-		if (dev->cls->bar[i].kind != kind || !bar_base(dev, i, &base))
-			continue;
-		if (addr < base || !range_fits(addr - base, len, dev->cls->bar[i].size))
-			continue;
-		*ret_off = addr - base;
-		return i;
-	}
-	return -ENXIO;
-}
-
-uint64_t pci_bar_clip(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len)
-{
-	enum pci_bar_kind kind = memory ? PCI_BAR_MEM : PCI_BAR_IO;
-
-	for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
-		uint64_t base, end;
-
-		if (dev->cls->bar[i].kind != kind || !bar_base(dev, i, &base))
-			continue;
-		end = base + dev->cls->bar[i].size;
-		if (addr < base)
-			len = min_u64(len, base - addr);
-		else if (addr < end)
-			len = min_u64(len, end - addr);
-	}
-	return len;
-}
-
-static uint64_t size_mask(unsigned size)
-{
-	return size >= 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;
-}
-
-bool pci_bus_read(struct pci_dev *dev, bool memory, uint64_t addr, unsigned size, uint64_t *val)
-{
-	unsigned part = size < dev->cls->max_access ? size : dev->cls->max_access;
-	uint64_t off;
-	int bar;
-
-	*val = UINT64_MAX;
-	if (!access_size_ok(size))
-		return false;
-	bar = pci_bar_at(dev, memory, addr, size, &off);
-	if (bar < 0)
-		return false;
-	*val = 0;
-	for (unsigned at = 0; at < size; at += part)
-		*val |= (dev->cls->read(dev, bar, off + at, part) & size_mask(part)) << (8 * at);
-	return true;
-}
-
-bool pci_bus_write(struct pci_dev *dev, bool memory, uint64_t addr, unsigned size, uint64_t val)
-{
-	unsigned part = size < dev->cls->max_access ? size : dev->cls->max_access;
-	uint64_t off;
-	int bar;
-
-	if (!access_size_ok(size))
-		return false;
-	bar = pci_bar_at(dev, memory, addr, size, &off);
-	if (bar < 0)
-		return false;
-	for (unsigned at = 0; at < size; at += part)
-		dev->cls->write(dev, bar, off + at, part, val >> (8 * at) & size_mask(part));
-	return true;
 }
 
 int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len)

@@ -3,9 +3,10 @@
 #define PCI_PCI_H
 
 /*
- * A conventional PCI function: config space, BARs, INTx, bus mastering.  A device model is one
- * struct pci_class (static, const) and one plain state struct that begins with struct pci_state.
- * The model never knows which protocol drives it, nor where its process got its memory from.
+ * A PCI function: config space with its capabilities, BARs, ROM, interrupts, bus mastering.  A
+ * device model is one struct pci_class (static, const) and one plain state struct that begins with
+ * struct pci_state.  The model never knows which protocol drives it, nor where its process got its
+ * memory from.
  */
 
 #include <stdbool.h>
@@ -17,14 +18,39 @@ struct guestmem;
 struct pci_dev;
 
 #define PCI_CONFIG_SIZE 256
+#define PCI_CONFIG_SIZE_EXPRESS 4096
 #define PCI_NUM_BARS 6
 #define PCI_STATE_MAX 65536	/* bytes of a device's whole state */
+#define PCI_MSIX_MAX 64		/* vectors; the standard allows 2048 */
+#define PCI_MSIX_ENTRY 16	/* bytes */
+#define PCI_ROM_MIN 2048	/* bytes: the smallest that a ROM BAR can say */
+#define PCI_ROM_MAX (16u << 20)	/* the largest that 6.2.5.2 allows */
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM };
 
 struct pci_bar {
 	enum pci_bar_kind kind;
-	uint32_t size;		/* bytes, a power of two; I/O >= 4, memory >= 16 */
+	uint64_t size;		/* bytes, a power of two; I/O >= 4, memory >= 16 */
+	bool is_64bit;		/* memory only; takes the next slot too, which is PCI_BAR_NONE */
+	bool prefetch;		/* memory only */
+};
+
+/* What a protocol can carry, and so what its clients are shown (struct pci_host.show). */
+enum pci_show {
+	PCI_SHOW_CAPS = 1,	/* the capability list, message interrupts, extended config space */
+	PCI_SHOW_64BIT = 2,	/* without it they are 32-bit BARs, or absent from 4 GiB on */
+	PCI_SHOW_ROM = 4,
+	PCI_SHOW_ALL = 7,
+};
+
+/* Regions as vfio numbers them; 0 to 5 are the BARs. */
+enum { PCI_REGION_ROM = 6, PCI_REGION_CONFIG = 7 };
+
+/* What has become of a message interrupt. */
+enum pci_message {
+	PCI_MESSAGE_OFF,	/* neither MSI nor MSI-X is in use */
+	PCI_MESSAGE_SENT,
+	PCI_MESSAGE_MASKED,	/* MSI-X is in use, and nobody listens for this vector now */
 };
 
 /*
@@ -42,6 +68,20 @@ struct pci_state {
 
 #define PCI_STATE_MAGIC 0x3051504dU	/* "MPQ0" */
 
+/* The part of a device's state struct that MSI-X needs (pci_class.msix.state_off). */
+struct pci_msix_state {
+	uint8_t table[PCI_MSIX_MAX][PCI_MSIX_ENTRY];	/* as the guest sees it */
+	uint8_t pending[PCI_MSIX_MAX / 8];		/* the PBA */
+};
+
+/* MSI-X of a class (PCI Local Bus 3.0, section 6.8.2); the rest of the BARs is the model's. */
+struct pci_msix_def {
+	uint16_t vectors;		/* 0: none; <= PCI_MSIX_MAX */
+	uint8_t table_bar, pba_bar;	/* memory BARs */
+	uint32_t table_off, pba_off;	/* bytes, multiples of 8 */
+	size_t state_off;		/* of struct pci_msix_state in the device's state struct */
+};
+
 struct pci_class {
 	const char *name;		/* QEMU's -device name */
 	const char *desc;
@@ -51,6 +91,11 @@ struct pci_class {
 	uint8_t min_gnt, max_lat;
 	bool has_irq;			/* INTA# */
 	struct pci_bar bar[PCI_NUM_BARS];
+	/* Capabilities, in the order in which they stand in config space. */
+	bool has_pm;			/* power management: D0 and D3hot */
+	uint8_t msi_vectors;		/* 0: none; a power of two, <= 32 */
+	struct pci_msix_def msix;
+	bool express;			/* PCI Express endpoint with function level reset */
 	uint32_t state_version;
 	size_t state_size;		/* bytes of the state struct, <= PCI_STATE_MAX */
 	bool has_scsi_bus;		/* owns a bus "ID.0" for scsi-hd and scsi-cd */
@@ -83,17 +128,29 @@ struct pci_class {
 struct pci_host {
 	struct loop *loop;
 	struct guestmem *mem;
-	/* The level of the INTA# pin (after INTx disable) has changed. */
+	/* The level of the INTA# pin (after INTx disable and D3hot) has changed. */
 	void (*intx)(void *opaque, bool level);
+	/*
+	 * Sends message interrupt @vector, which may be above what is in use: the host checks it.
+	 * It decides alone whether messages are in use and who listens: over vfio-user it is the
+	 * client that keeps the MSI-X table.  NULL: never.
+	 */
+	enum pci_message (*message)(void *opaque, unsigned vector);
 	/* One line about something odd that the guest did; rate-limited.  May be NULL. */
 	void (*guest_error)(void *opaque, const char *what);
 	void *opaque;
+	unsigned show;			/* enum pci_show */
+	const uint8_t *rom;		/* stays in place as long as the device; NULL: none */
+	uint32_t rom_size;		/* bytes, a power of two, PCI_ROM_MIN to PCI_ROM_MAX */
 };
 
 struct pci_dev {
 	const struct pci_class *cls;
 	struct pci_state *state;	/* cls->state_size bytes, owned by the process */
 	struct pci_host host;
+	const uint8_t *rom;		/* as shown: NULL without PCI_SHOW_ROM */
+	uint32_t rom_size;
+	bool taken_over;		/* the state is a predecessor's: realize goes on from it */
 	void *priv;			/* the model's runtime part */
 	const char *id;
 	void *scsi_config;		/* struct scsi_bus_setup *, for has_scsi_bus */
@@ -101,7 +158,9 @@ struct pci_dev {
 
 /*
  * Prepares a fresh @state (zeroed memory of cls->state_size bytes) with config space at power-on
- * and realizes the model.  Returns 0; -EINVAL for a class that cannot be; or what realize returns.
+ * and realizes the model.  A state with PCI_STATE_MAGIC is a predecessor's and is gone on from: of
+ * its config space, the bits that a guest may write.  Returns 0; -EINVAL for a class that cannot
+ * be, a ROM of such a size, or a state of another class or version; or what realize returns.
  * pci_dev_finish() does nothing after a failure.
  */
 int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_state *state,
@@ -111,9 +170,13 @@ void pci_dev_finish(struct pci_dev *dev);
 /* RST# of the function: PCI Local Bus 3.0, section 2.2.1; config to its defaults, line low. */
 void pci_dev_reset(struct pci_dev *dev);
 
+/* Bytes of config space: 256, or 4096 for an express function that shows its capabilities. */
+uint32_t pci_config_size(const struct pci_dev *dev);
+
 /*
- * A config access as the guest makes it.  @len 1, 2 or 4 inside the 256 bytes, any alignment;
- * anything else reads as all ones (of 4 bytes) and is dropped on write.
+ * A config access as the guest makes it.  @len 1, 2 or 4 inside pci_config_size(), any alignment;
+ * anything else reads as all ones (of 4 bytes) and is dropped on write.  There are no extended
+ * capabilities: from byte 256 on all reads as zero.
  */
 uint32_t pci_config_read(struct pci_dev *dev, uint32_t off, int32_t len);
 void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t len);
@@ -124,6 +187,24 @@ void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t l
  */
 bool pci_bus_read(struct pci_dev *dev, bool memory, uint64_t addr, unsigned size, uint64_t *val);
 bool pci_bus_write(struct pci_dev *dev, bool memory, uint64_t addr, unsigned size, uint64_t val);
+
+/* Bytes of a region as it is shown; 0: absent. */
+uint64_t pci_region_size(const struct pci_dev *dev, unsigned region);
+
+/*
+ * An access by BAR number (@region 0 to 5) and offset, @size 1, 2, 4 or 8, any alignment.  Served
+ * wherever the BAR stands and whether or not the command register enables it: a vfio client that
+ * plays a guest's bus decodes by itself, and one that is a driver may never enable anything.  In
+ * D3hot it reads all ones and is dropped on write.  Returns false (*val is all ones then) when the
+ * access does not lie inside the BAR or has another size.
+ */
+bool pci_region_read(struct pci_dev *dev, unsigned region, uint64_t off, unsigned size,
+		     uint64_t *val);
+bool pci_region_write(struct pci_dev *dev, unsigned region, uint64_t off, unsigned size,
+		      uint64_t val);
+
+/* Bytes of the ROM, enabled or not; what is beyond it, or in D3hot, reads as ones. */
+void pci_rom_read(const struct pci_dev *dev, uint64_t off, void *buf, size_t len);
 
 /*
  * Which of this function's own enabled BARs decodes [addr, addr + len)?  Returns the BAR's number
@@ -142,7 +223,21 @@ uint64_t pci_bar_clip(const struct pci_dev *dev, bool memory, uint64_t addr, uin
 void pci_set_intx(struct pci_dev *dev, bool level);
 bool pci_intx_pin(const struct pci_dev *dev);
 
-/* May the function start bus cycles (command register bit 2)? */
+/*
+ * Message interrupt @vector, by MSI-X or MSI, whichever is in use.  Returns false when neither is:
+ * the model uses pci_set_intx() then.  When it cannot be sent now, MSI-X keeps it pending; of MSI
+ * it is lost.  With fewer MSI vectors enabled than the class has, the low bits of @vector count.
+ */
+bool pci_irq_message(struct pci_dev *dev, unsigned vector);
+/* The events behind @vector are dealt with: it is not pending any more (6.8.3.5). */
+void pci_irq_settled(struct pci_dev *dev, unsigned vector);
+/* For the host: somebody listens for MSI-X @vector now; a pending one is sent. */
+void pci_msix_listen(struct pci_dev *dev, unsigned vector);
+/* As shown: 0 without PCI_SHOW_CAPS. */
+unsigned pci_msi_vectors(const struct pci_dev *dev);
+unsigned pci_msix_vectors(const struct pci_dev *dev);
+
+/* May the function start bus cycles (command register bit 2, and not in D3hot)? */
 bool pci_bus_master(const struct pci_dev *dev);
 
 /* DMA: 0; -EPERM while bus mastering is off; -EFAULT when a byte is not RAM (nothing moved). */
@@ -167,5 +262,6 @@ enum {
 #define PCI_COMMAND_MASTER 0x0004
 #define PCI_COMMAND_INTX_DISABLE 0x0400
 #define PCI_STATUS_INTERRUPT 0x0008
+#define PCI_STATUS_CAP_LIST 0x0010
 
 #endif

@@ -143,6 +143,8 @@ const struct driver drivers[] = {
 	{ "scsi-hd", NULL, DRIVER_SCSI_DISK, scsi_classes, "Storage", "virtual SCSI disk",
 	  scsi_hd_props },
 	{ "edu", NULL, DRIVER_PCI, pci_classes, "Misc", NULL, edu_props },
+	{ "edu-pcie", NULL, DRIVER_PCI, pci_classes, "Misc",
+	  "edu as a PCI Express function with MSI-X; mpqemu's own", edu_props },
 	{ NULL },
 };
 

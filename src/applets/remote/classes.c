@@ -10,6 +10,7 @@
 
 static const struct pci_class *const classes[] = {
 	&edu_class,
+	&edu_pcie_class,
 	&lsi53c810_class,
 	&lsi53c895a_class,
 };

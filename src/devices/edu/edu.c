@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "devices/edu/edu.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
+#include "devices/edu/edu-priv.h"
 #include "event/loop.h"
 #include "pci/regs.h"
 
 #define EDU_BUF_AT 0x40000u	/* where the device's own memory stands in its address space */
-#define EDU_BUF_SIZE 4096u
 #define EDU_DMA_MASK 0x0fffffffu	/* it drives 28 address lines */
 #define EDU_DMA_DELAY (100 * LOOP_MS)
-#define EDU_REGS_SIZE 0xa0
 
 enum {
 	EDU_STATUS_COMPUTING = 0x01,
@@ -29,13 +26,6 @@ enum {
 enum {
 	R_FACTORIAL = 0x08, R_STATUS = 0x20, R_IRQ_STATUS = 0x24,
 	R_DMA_SRC = 0x80, R_DMA_DST = 0x88, R_DMA_COUNT = 0x90, R_DMA_CMD = 0x98,
-};
-
-struct edu_state {
-	struct pci_state pci;
-	uint8_t regs[EDU_REGS_SIZE];
-	uint8_t buf[EDU_BUF_SIZE];
-	int64_t dma_deadline;		/* ns; 0: no transfer under way */
 };
 
 /* What a successor process makes anew. */
@@ -56,10 +46,24 @@ static void reg_set(struct edu *edu, unsigned off, uint32_t val)
 	put_le32(edu->s->regs + off, val);
 }
 
+/* The message vectors of interrupt bits, one each; those above the last vector share it. */
+static uint32_t irq_vectors(const struct edu *edu, uint32_t bits)
+{
+	unsigned last = edu->dev->cls->msi_vectors - 1;
+
+	return (bits & ((1u << last) - 1)) | (bits >> last ? 1u << last : 0);
+}
+
+/* A message for each bit that is new, or INTx by level. */
 static void irq_raise(struct edu *edu, uint32_t bits)
 {
-	reg_set(edu, R_IRQ_STATUS, reg_get(edu, R_IRQ_STATUS) | bits);
-	pci_set_intx(edu->dev, reg_get(edu, R_IRQ_STATUS) != 0);
+	uint32_t old = reg_get(edu, R_IRQ_STATUS);
+	uint32_t vectors = irq_vectors(edu, bits & ~old);
+
+	reg_set(edu, R_IRQ_STATUS, old | bits);
+	for (; vectors; vectors &= vectors - 1)
+		if (!pci_irq_message(edu->dev, __builtin_ctz(vectors)))
+			pci_set_intx(edu->dev, true);
 }
 
 static void liveness_written(void *chip, const struct reg_def *reg, uint32_t old, uint32_t raw,
@@ -91,9 +95,14 @@ static void irq_ack_written(void *chip, const struct reg_def *reg, uint32_t old,
 			    unsigned bytes)
 {
 	struct edu *edu = chip;
+	uint32_t was = reg_get(edu, R_IRQ_STATUS), now = was & ~raw;
+	uint32_t settled = irq_vectors(edu, was) & ~irq_vectors(edu, now);
 
-	reg_set(edu, R_IRQ_STATUS, reg_get(edu, R_IRQ_STATUS) & ~raw);
-	pci_set_intx(edu->dev, reg_get(edu, R_IRQ_STATUS) != 0);
+	reg_set(edu, R_IRQ_STATUS, now);
+	for (; settled; settled &= settled - 1)
+		pci_irq_settled(edu->dev, __builtin_ctz(settled));
+	if (!now)
+		pci_set_intx(edu->dev, false);
 }
 
 /* While a transfer is under way its parameters stay as they were. */
@@ -192,21 +201,38 @@ static void dma_run(void *opaque)
 		irq_raise(edu, EDU_IRQ_DMA);
 }
 
-static void edu_reset(struct pci_dev *dev)
+static void edu_stop(struct edu *edu)
+{
+	loop_work_cancel(edu->dev->host.loop, &edu->compute);
+	loop_timer_cancel(edu->dev->host.loop, &edu->dma);
+}
+
+void edu_reset(struct pci_dev *dev)
 {
 	struct edu *edu = dev->priv;
 
-	loop_work_cancel(dev->host.loop, &edu->compute);
-	loop_timer_cancel(dev->host.loop, &edu->dma);
+	edu_stop(edu);
 	regs_reset(&edu_file, edu->s->regs);
 	memset(edu->s->buf, 0, sizeof(edu->s->buf));
 	edu->s->dma_deadline = 0;
 }
 
-static int edu_realize(struct pci_dev *dev)
+/* Goes on with what a predecessor had under way. */
+static void edu_resume(struct edu *edu)
 {
-	struct edu *edu = calloc(1, sizeof(*edu));
+	if (edu->s->dma_deadline)
+		loop_timer_set(edu->dev->host.loop, &edu->dma, edu->s->dma_deadline);
+	if (reg_get(edu, R_STATUS) & EDU_STATUS_COMPUTING)
+		loop_work_queue(edu->dev->host.loop, &edu->compute);
+}
 
+int edu_realize(struct pci_dev *dev)
+{
+	struct edu *edu;
+
+	if (((struct edu_state *)dev->state)->dma_deadline < 0)
+		return -EINVAL;
+	edu = calloc(1, sizeof(*edu));
 	if (!edu)
 		return -ENOMEM;
 	edu->dev = dev;
@@ -214,39 +240,31 @@ static int edu_realize(struct pci_dev *dev)
 	edu->compute = (struct loop_work){ .fn = compute_run, .opaque = edu };
 	edu->dma = (struct loop_timer){ .fn = dma_run, .opaque = edu };
 	dev->priv = edu;
-	edu_reset(dev);
+	if (dev->taken_over)
+		edu_resume(edu);
+	else
+		edu_reset(dev);
 	return 0;
 }
 
-static void edu_unrealize(struct pci_dev *dev)
+void edu_unrealize(struct pci_dev *dev)
 {
-	edu_reset(dev);
+	edu_stop(dev->priv);
 	free(dev->priv);
 }
 
-static uint64_t edu_read(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size)
+/* BAR 0 has the registers; what is not MSI-X's in BAR 2 reads as zero. */
+uint64_t edu_read(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size)
 {
 	struct edu *edu = dev->priv;
 
-	return regs_read(&edu_file, edu->s->regs, edu, off, size);
+	return bar ? 0 : regs_read(&edu_file, edu->s->regs, edu, off, size);
 }
 
-static void edu_write(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size, uint64_t val)
+void edu_write(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size, uint64_t val)
 {
 	struct edu *edu = dev->priv;
 
-	regs_write(&edu_file, edu->s->regs, edu, off, size, val);
+	if (!bar)
+		regs_write(&edu_file, edu->s->regs, edu, off, size, val);
 }
-
-const struct pci_class edu_class = {
-	.name = "edu",
-	.desc = "teaching device",
-	.vendor = 0x1234, .device = 0x11e8,
-	.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
-	.class_code = 0x00ff00, .revision = 0x10,
-	.has_irq = true,
-	.bar = { [0] = { PCI_BAR_MEM, 1 << 20 } },
-	.state_version = 1, .state_size = sizeof(struct edu_state),
-	.realize = edu_realize, .unrealize = edu_unrealize, .reset = edu_reset,
-	.read = edu_read, .write = edu_write, .max_access = 4,
-};
