@@ -7,6 +7,7 @@
 #include "applets/remote/serve.h"
 
 struct serve_protocol {
+	unsigned show;			/* enum pci_show: what its clients may see of a device */
 	unsigned regions;		/* of guest memory */
 	/*
 	 * Once: memory, serve->conn, and what the device calls in @host.  0 or -errno; finish() is

@@ -177,6 +177,7 @@ int serve_init(struct serve *serve, const struct serve_setup *setup)
 {
 	struct pci_host host = {
 		.loop = setup->loop, .guest_error = on_guest_error, .opaque = serve,
+		.show = setup->protocol->show, .rom = setup->rom, .rom_size = setup->rom_size,
 	};
 	int ret;
 

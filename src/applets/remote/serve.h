@@ -51,6 +51,8 @@ struct serve_setup {
 	struct pci_state *state;
 	const char *id;
 	void *scsi_config;
+	const uint8_t *rom;		/* the option ROM, or NULL */
+	uint32_t rom_size;		/* bytes, a power of two */
 	const struct serve_ops *ops;
 };
 
@@ -84,7 +86,10 @@ struct serve {
 
 /* Makes the device and an idle session.  serve_finish() undoes it, also after a failure. */
 int serve_init(struct serve *serve, const struct serve_setup *setup);
-/* Begins to listen to the peer at the socket's number.  Returns 0 or -errno. */
+/*
+ * Begins to listen to the peer at the socket's number, the first or the next one.  Returns 0 or
+ * -errno.
+ */
 int serve_start(struct serve *serve);
 /* Takes no more messages, drops the interrupt fds and guest RAM; closed() is not called. */
 void serve_stop(struct serve *serve);

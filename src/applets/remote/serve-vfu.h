@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_SERVE_VFU_H
+#define APPLETS_REMOTE_SERVE_VFU_H
+
+/* The parts of a vfio-user session. */
+
+#include "applets/remote/serve-priv.h"
+#include "mem/guestmem.h"
+#include "proto/vfu.h"
+
+#define VFU_VECTORS 64		/* of one interrupt index */
+
+/*
+ * Interrupts.  INTx is masked by being sent, and is sent again, if the line is still up, when the
+ * client unmasks it: by message, or by an eventfd of its own.
+ */
+struct vfu_irqs {
+	int fd[VFU_IRQS][VFU_VECTORS];	/* owned; -1: nobody listens */
+	bool on[VFU_IRQS];		/* the client has set the index up */
+	uint64_t raise[VFU_IRQS];	/* vectors to send after the commit */
+	int unmask_fd;			/* owned; -1 */
+	bool masked;			/* INTx */
+	bool line;			/* INTx is to be sent when it is not masked */
+};
+
+/*
+ * A DMA request of the device's, of memory that the client does not share.  One at a time; long
+ * ones go in as many messages as the client's limit asks for.
+ */
+struct vfu_dma {
+	bool busy;		/* a request is not answered yet */
+	bool staged;		/* its next message has to be sent */
+	bool write;
+	uint16_t id;		/* of the message that is under way */
+	uint64_t gpa;
+	uint32_t len, done, piece;	/* bytes */
+	uint8_t data[GUESTMEM_REMOTE_MAX];
+	uint8_t message[sizeof(struct vfu_dma_access) + GUESTMEM_REMOTE_MAX];
+};
+
+struct serve_vfu {
+	struct vfu_conn conn;
+	bool negotiated;
+	struct vfu_limits own, client;
+	struct {
+		bool staged;
+		int error;		/* errno; 0: the answer is in @data */
+		struct vfu_header to;
+		uint32_t size;
+	} reply;
+	uint8_t *data;			/* of the reply, as long as a message may be */
+	uint16_t next_id;
+	struct vfu_irqs irqs;
+	struct vfu_dma dma;
+};
+
+/* A handler carries a command out: 0 with vfu->reply.size bytes in vfu->data, or an errno. */
+typedef int vfu_handler(struct serve *serve, struct vfu_msg *msg);
+
+/* ---- serve-vfu-irq.c ---- */
+vfu_handler vfu_get_irq_info, vfu_set_irqs;
+void vfu_irqs_init(struct serve *serve);
+/* Closes all that the client has set up. */
+void vfu_irqs_clear(struct serve *serve);
+/* Writes the eventfds of what is staged.  0, or -errno: one is none. */
+int vfu_irqs_flush(struct serve *serve);
+/* For struct pci_host. */
+void vfu_intx(void *opaque, bool level);
+enum pci_message vfu_message(void *opaque, unsigned vector);
+
+/* ---- serve-vfu-dma.c ---- */
+vfu_handler vfu_dma_map, vfu_dma_unmap;
+/* For struct pci_host. */
+int vfu_dma_request(void *opaque, bool write, uint64_t gpa, const void *data, size_t len);
+/* The client has answered one of our messages; what nobody waits for any more is dropped. */
+void vfu_dma_answer(struct serve *serve, const struct vfu_msg *msg);
+/* The client is gone, and will not answer. */
+void vfu_dma_clear(struct serve *serve);
+/* Sends the next message of a request.  As conn_send(). */
+int vfu_dma_flush(struct serve *serve);
+
+/* ---- serve-vfu-region.c ---- */
+vfu_handler vfu_get_info, vfu_get_region_info, vfu_region_read, vfu_region_write, vfu_write_multi;
+
+#endif
