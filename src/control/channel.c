@@ -5,12 +5,17 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
+#include "proto/fdpass.h"
+
 static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
 	[CTL_READY] = CTL_FROM_DEVICE,
 	[CTL_STOP] = CTL_FROM_KEEPER,
 	[CTL_HELD] = CTL_FROM_DEVICE,
 	[CTL_RETRY] = CTL_FROM_KEEPER,
 	[CTL_RETRY_LATER] = CTL_FROM_KEEPER,
+	[CTL_PEER] = CTL_FROM_KEEPER,
+	[CTL_PEER_GONE] = CTL_FROM_DEVICE,
 };
 
 /* Bits 0..7 disk, 8 write, 16..27 errno. */
@@ -51,10 +56,23 @@ static int nothing(int fd)
 	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP) ? -ENODATA : -EPROTO;
 }
 
+/* @n bytes were received into @msg: is that a message that @sender may send? */
+static int check(int fd, enum ctl_sender sender, const struct ctl_msg *msg, ssize_t n)
+{
+	if (n < 0)
+		return n;
+	if (n == 0)
+		return nothing(fd);
+	if (n != sizeof(*msg) || msg->type >= CTL_TYPE_COUNT || senders[msg->type] != sender)
+		return -EPROTO;
+	return 0;
+}
+
 int ctl_recv(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg)
 {
 	struct ctl_msg msg;
 	ssize_t n;
+	int ret;
 
 	/*
 	 * MSG_TRUNC: the packet's real length, so that a longer one is seen.  ECONNRESET (it closed
@@ -64,11 +82,37 @@ int ctl_recv(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg)
 		n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
 	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	if (n == 0)
-		return nothing(fd);
-	if (n != sizeof(msg) || msg.type >= CTL_TYPE_COUNT || senders[msg.type] != sender)
-		return -EPROTO;
+		n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	ret = check(fd, sender, &msg, n);
+	if (!ret)
+		*ret_msg = msg;
+	return ret;
+}
+
+int ctl_send_fd(int fd, enum ctl_type type, uint32_t arg, int passed)
+{
+	struct ctl_msg msg = { .type = type, .arg = arg };
+
+	return fdpass_send(fd, &msg, sizeof(msg), passed);
+}
+
+int ctl_recv_fd(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, int *ret_fd)
+{
+	int passed = FDPASS_NONE, ret;
+	struct ctl_msg msg;
+	ssize_t n;
+
+	do
+		n = fdpass_recv(fd, &msg, sizeof(msg), &passed);
+	while (n == -ECONNRESET);
+	ret = check(fd, sender, &msg, n);
+	if (!ret && (passed == FDPASS_WRONG || (passed >= 0) != (msg.type == CTL_PEER)))
+		ret = -EBADMSG;
+	if (ret) {
+		fd_close(&passed);
+		return ret;
+	}
 	*ret_msg = msg;
+	*ret_fd = passed;
 	return 0;
 }

@@ -16,6 +16,8 @@ enum ctl_type {
 	CTL_HELD,	/* device: requests are held back after an error; arg: struct ctl_held */
 	CTL_RETRY,	/* keeper: try again what is held back */
 	CTL_RETRY_LATER,	/* keeper: nobody will say so: by a timer, with growing waits */
+	CTL_PEER,	/* keeper: the next client of a device, one connected fd; arg: its index */
+	CTL_PEER_GONE,	/* device: it is served no more, the next may come; arg: device index */
 	CTL_TYPE_COUNT,
 };
 
@@ -45,5 +47,15 @@ int ctl_send(int fd, enum ctl_type type, uint32_t arg);
  * channel, -EPROTO for anything else.
  */
 int ctl_recv(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg);
+
+/* ctl_send() with a fd, which stays the caller's. */
+int ctl_send_fd(int fd, enum ctl_type type, uint32_t arg, int passed);
+
+/*
+ * ctl_recv() for who may get CTL_PEER: *ret_fd is the fd that came with it (CLOEXEC), owned by the
+ * caller, and -1 with all others.  -EBADMSG: a message that has not exactly the fds that it takes;
+ * those that it had are closed.
+ */
+int ctl_recv_fd(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, int *ret_fd);
 
 #endif

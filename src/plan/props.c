@@ -23,8 +23,8 @@
 #define PROPS_PCI_F_X                                                                              \
 	{ "failover_pair_id", PROP_TYPE_STR, PROP_ACCEPTED, true, NULL, NULL },                    \
 	{ "multifunction", PROP_TYPE_BOOL, PROP_ACCEPTED, true, "false", ON_OFF },                 \
-	{ "rombar", PROP_TYPE_UINT32, PROP_ACCEPTED, false, "1", "" },                             \
-	{ "romfile", PROP_TYPE_STR, PROP_ACCEPTED, true, NULL, NULL },                             \
+	{ "rombar", PROP_TYPE_UINT32, PROP_ROMBAR, false, "1", "" },                               \
+	{ "romfile", PROP_TYPE_STR, PROP_ROMFILE, false, NULL, NULL },                             \
 	{ "romsize", PROP_TYPE_UINT32, PROP_ACCEPTED, true, UINT32_ALL, "" },                      \
 	{ "x-pcie-extcap-init", PROP_TYPE_BOOL, PROP_ACCEPTED, false, "true", ON_OFF },            \
 	{ "x-pcie-lnksta-dllla", PROP_TYPE_BOOL, PROP_ACCEPTED, false, "true", ON_OFF }

@@ -80,11 +80,11 @@ static bool check_keys(const struct opt_set *set, const char *const *known, cons
 
 bool remote_option_machine(void *opaque, const struct option_use *use, GError **error)
 {
-	static const char *const known[] = { "type", "vfio-user", "accel", NULL };
+	static const char *const known[] = { "type", "vfio-user", "auto-shutdown", "accel", NULL };
 	struct remote_parse *p = opaque;
 	auto_opt_set set = opt_set_parse_use(use, &opt_syntax_machine, error);
+	bool auto_shutdown = p->plan->spec->auto_shutdown;
 	const char *type;
-	bool vfio_user = false;
 
 	if (!set)
 		return false;
@@ -97,11 +97,10 @@ bool remote_option_machine(void *opaque, const struct option_use *use, GError **
 		return opt_bad(set, error,
 			       "unsupported machine type: mpqemu-remote has x-remote only");
 	if (!check_keys(set, known, "Property 'x-remote-machine.", error) ||
-	    !opt_get_bool(set, "vfio-user", &vfio_user, error))
+	    !opt_get_bool(set, "vfio-user", &p->plan->vfio_user, error) ||
+	    !opt_get_bool(set, "auto-shutdown", &auto_shutdown, error))
 		return false;
-	if (vfio_user)
-		return opt_fail(set, error, MPQ_ERROR_REFUSED,
-				"vfio-user=on is not supported by mpqemu-remote");
+	p->plan->spec->auto_shutdown = auto_shutdown;
 	return true;
 }
 
@@ -357,10 +356,27 @@ static bool print_driver(struct remote_plan *plan, const struct opt_set *set, GE
 	return true;
 }
 
-static const char object_help[] = "x-remote-object options:\n"
-				  "  devid=<string>\n"
-				  "  fd=<string>\n"
-				  "  path=<string>\n";
+static const struct {
+	const char *type, *help;
+} objects_help[] = {
+	{ "x-remote-object", "x-remote-object options:\n"
+			     "  devid=<string>\n"
+			     "  fd=<string>\n"
+			     "  path=<string>\n"
+			     "  server=<bool>\n" },
+	{ "x-vfio-user-server", "x-vfio-user-server options:\n"
+				"  device=<string>        - ID of a PCI device\n"
+				"  socket=<SocketAddress> - type=unix,path=P or type=fd,str=N\n" },
+};
+
+static void print_object(struct remote_plan *plan, const struct opt_set *set)
+{
+	const char *type = opt_get(set, "qom-type");
+
+	for (size_t i = 0; type && i < G_N_ELEMENTS(objects_help); i++)
+		if (!strcmp(type, objects_help[i].type))
+			print(plan, g_strdup(objects_help[i].help));
+}
 
 /* Sets plan->action to PLAN_PRINT if anything asks for it; QEMU looks in this order. */
 static bool print_some(struct remote_parse *p, GError **error)
@@ -381,10 +397,9 @@ static bool print_some(struct remote_parse *p, GError **error)
 	}
 	for (guint i = 0; i < p->in.objects->len && p->plan->action == PLAN_RUN; i++) {
 		const struct opt_set *set = p->in.objects->pdata[i];
-		const char *type = opt_get(set, "qom-type");
 
-		if (set->help && type && !strcmp(type, "x-remote-object"))
-			print(p->plan, g_strdup(object_help));
+		if (set->help)
+			print_object(p->plan, set);
 	}
 	return true;
 }
@@ -572,6 +587,8 @@ void remote_plan_finish(struct remote_plan *plan)
 		g_free(plan->peer[i].name);
 		g_free(plan->peer[i].id);
 		g_free(plan->peer[i].where);
+		g_free(plan->rom[i].path);
+		g_free(plan->rom[i].where);
 	}
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
 		image_finish(&plan->image[i]);

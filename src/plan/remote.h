@@ -16,20 +16,31 @@
 #include "plan/opts.h"
 #include "plan/spec.h"
 
-/* How the process of the other end is reached: -object x-remote-object. */
+/* How the process of the other end is reached: x-remote-object, x-vfio-user-server. */
 enum plan_peer_kind {
-	PLAN_PEER_NONE,		/* the device has no x-remote-object: nobody reaches it */
-	PLAN_PEER_FD,		/* fd=N: an inherited, connected socket */
-	PLAN_PEER_LISTEN,	/* fd=NAME: inherited, of that name in LISTEN_FDNAMES */
-	PLAN_PEER_PATH,		/* path=P: a UNIX socket to connect to; "@P" is abstract */
+	PLAN_PEER_NONE,		/* the device has no such object: nobody reaches it */
+	PLAN_PEER_FD,		/* an inherited socket, by number */
+	PLAN_PEER_LISTEN,	/* inherited, of that name in LISTEN_FDNAMES */
+	PLAN_PEER_PATH,		/* a UNIX socket's path; "@P" is abstract */
 };
 
 struct plan_peer {
 	uint8_t kind;		/* enum plan_peer_kind */
+	/*
+	 * A path is listened on, not connected to; a socket that listens is asked for one client
+	 * after the other, not for one.
+	 */
+	bool server;
 	int fd;			/* PLAN_PEER_FD; else -1 */
 	char *name;		/* PLAN_PEER_LISTEN: the name, PLAN_PEER_PATH: the path */
 	char *id;		/* of the object */
 	char *where;		/* "-object x-remote-object,...": stands before errors */
+};
+
+/* romfile= of a device that can show it.  path == NULL: none. */
+struct plan_rom {
+	char *path;
+	char *where;		/* "-device ...": stands before errors */
 };
 
 enum plan_aio { PLAN_AIO_THREADS, PLAN_AIO_NATIVE, PLAN_AIO_IO_URING };
@@ -110,10 +121,11 @@ struct remote_plan {
 
 	/*
 	 * Devices and disks, and the images that need no opening (null-co, no medium).  Left to the
-	 * applet: fd slots (all -1), threads, and what only opening tells.
+	 * applet: fd slots (all -1), threads, and what only opening tells (who listens, sizes).
 	 */
 	struct launch_spec *spec;
 	struct plan_peer peer[SPEC_MAX_DEVICES];	/* one a spec->device */
+	struct plan_rom rom[SPEC_MAX_DEVICES];		/* one a spec->device */
 	struct plan_image image[SPEC_MAX_DISKS];	/* one a spec->disk */
 
 	struct plan_fd *fd;		/* -add-fd, in order */
@@ -127,6 +139,7 @@ struct remote_plan {
 	char *pidfile, *logfile;	/* -pidfile, -D; or NULL */
 	char *uuid;			/* -uuid, as given; or NULL */
 	bool daemonize;
+	bool vfio_user;			/* -machine vfio-user=on */
 	bool msg_timestamp;
 	bool msg_guest_name;
 	bool debug;			/* -d: log more */

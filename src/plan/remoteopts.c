@@ -37,13 +37,14 @@
 
 const struct option_def remote_options[] = {
 	/* those of -help, in its order */
-	WORD("machine", machine, "x-remote", "accepted for QEMU's sake: there is no other"),
+	WORD("machine", machine, "x-remote[,vfio-user=on][,auto-shutdown=on]",
+	     "allow x-vfio-user-server; end after the last client"),
 	WORD("device", device, "DRIVER[,PROP=VALUE...]",
 	     "a device; \"help\" lists them, \"DRIVER,help\" properties"),
 	WORD("drive", drive, "[file=IMAGE][,id=ID][,format=F]...", "a disk image (if=none)"),
 	WORD("blockdev", blockdev, "[driver=]DRIVER,node-name=NODE...", "a node of a block graph"),
 	WORD("object", object, "x-remote-object,id=ID,devid=DEV,fd=N",
-	     "DEV is served on socket N (fd=NAME: of LISTEN_FDNAMES)"),
+	     "DEV is served on N; see also x-vfio-user-server,help"),
 	WORD("global", global, "DRIVER.PROP=VALUE", "a property of every device of that driver"),
 	WORD("add-fd", add_fd, "fd=FD,set=SET[,opaque=TEXT]", "FD is /dev/fdset/SET"),
 	WORD("name", name, "[guest=]NAME[,process=NAME]", "the VM's name, the process's name"),

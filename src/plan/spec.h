@@ -12,7 +12,7 @@
 #include "scsi/config.h"
 
 #define SPEC_MAGIC 0x4c51504dU	/* "MPQL" */
-#define SPEC_VERSION 2
+#define SPEC_VERSION 3
 #define SPEC_MAX_DEVICES 8
 #define SPEC_MAX_DISKS 64
 
@@ -47,11 +47,26 @@ struct spec_disk {
 	struct spec_image image;
 };
 
+/* What the peer of a device speaks. */
+enum spec_protocol {
+	SPEC_PROTOCOL_MPQEMU,	/* x-remote-object */
+	SPEC_PROTOCOL_VFIO_USER,	/* x-vfio-user-server */
+	SPEC_PROTOCOL_COUNT,
+};
+
+#define SPEC_ROM_MIN 2048	/* bytes: the address bits of a ROM BAR start there */
+#define SPEC_ROM_MAX (1u << 20)
+
 struct spec_device {
 	char driver[32];
 	char id[64];
-	int32_t peer_slot;	/* fd slot of its x-remote-object's socket, or -1: not served */
-	uint32_t pad;
+	int32_t peer_slot;	/* fd slot of its object's socket, or -1: not served */
+	uint8_t protocol;	/* enum spec_protocol */
+	/* Its clients come later, one after the other (CTL_PEER); else the peer is there. */
+	uint8_t listens;
+	uint8_t pad[2];
+	int32_t rom_slot;	/* fd slot of its option ROM, or -1: none */
+	uint32_t rom_size;	/* bytes, a power of two; 0: none */
 };
 
 struct launch_spec {
@@ -61,7 +76,8 @@ struct launch_spec {
 	uint8_t sandbox;	/* enum sandbox_level */
 	uint8_t log_level;	/* enum log_level */
 	uint8_t log_timestamp;
-	uint8_t pad;
+	/* Where devices listen: end when each has had a client and all are gone. */
+	uint8_t auto_shutdown;
 	uint32_t probe;		/* not 0: a hostile body instead of a device; see sandbox/probe.h */
 	char log_prog[64];	/* what stands before its log lines */
 	char comm[16];		/* the process's name */

@@ -23,6 +23,7 @@ struct topo {
 	unsigned bus_count;
 	unsigned anonymous_buses;
 	int devfn[SPEC_MAX_DEVICES];		/* -1: any slot */
+	bool rom_bar[SPEC_MAX_DEVICES];
 };
 
 /* Copies the id of a -device, "" without one, into @ret of @size bytes. */
@@ -35,5 +36,23 @@ bool topo_add_disk(struct topo *t, const struct opt_set *set, const struct drive
 
 /* Adds the peer of a device, or keeps what a storage daemon will need. */
 bool topo_add_object(struct topo *t, const struct opt_set *set, GError **error);
+
+/* Fails at the first key of @set that is not in @known. */
+bool topo_check_keys(const struct opt_set *set, const char *const *known, GError **error);
+
+/* An inherited fd: its number, or its name in LISTEN_FDNAMES; to peer->kind, fd and name. */
+bool topo_parse_fd(const struct opt_set *set, const char *text, struct plan_peer *peer,
+		   GError **error);
+
+enum topo_found { TOPO_PCI_DEVICE, TOPO_NOT_PCI, TOPO_NOT_FOUND };
+
+/* The PCI device of that id; *ret_device is its index. */
+enum topo_found topo_find_device(const struct topo *t, const char *id, unsigned *ret_device);
+
+/*
+ * How an object reaches the peer of *ret_device.  What @peer gets is the caller's, also on failure.
+ */
+bool topo_read_vfio_user(const struct topo *t, const struct opt_set *set, struct plan_peer *peer,
+			 unsigned *ret_device, GError **error);
 
 #endif

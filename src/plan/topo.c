@@ -91,6 +91,20 @@ static void add_bus(struct topo *t, unsigned device)
 		g_snprintf(bus->name, sizeof(bus->name), "scsi.%u", t->anonymous_buses++);
 }
 
+/* "": none, as in QEMU, where devices have one by default. */
+static void add_rom(struct topo *t, const struct opt_set *set, const struct prop_values *values,
+		    unsigned index)
+{
+	struct plan_rom *rom = &t->plan->rom[index];
+	const char *path = values->str[PROP_ROMFILE];
+
+	t->rom_bar[index] = values->num[PROP_ROMBAR];
+	if (!path || !*path)
+		return;
+	rom->path = g_strdup(path);
+	rom->where = g_strdup(set->where);
+}
+
 static bool add_pci(struct topo *t, const struct opt_set *set, const struct driver *driver,
 		    const struct prop_values *values, GError **error)
 {
@@ -111,7 +125,8 @@ static bool add_pci(struct topo *t, const struct opt_set *set, const struct driv
 	if (!topo_read_id(t, set, device->id, sizeof(device->id), error))
 		return false;
 	g_strlcpy(device->driver, driver->name, sizeof(device->driver));
-	device->peer_slot = -1;
+	device->peer_slot = device->rom_slot = -1;
+	add_rom(t, set, values, index);
 	t->devfn[index] = devfn;
 	t->spec->device_count++;
 	if (driver->kind == DRIVER_SCSI_BUS_PCI)
@@ -150,6 +165,33 @@ static bool add_device(struct topo *t, const struct opt_set *set, GError **error
 	return add_pci(t, set, driver, &values, error);
 }
 
+static void rom_clear(struct plan_rom *rom)
+{
+	g_free(rom->path);
+	g_free(rom->where);
+	*rom = (struct plan_rom){ 0 };
+}
+
+/* A ROM is shown in its BAR, and by vfio-user alone. */
+static void check_roms(const struct topo *t)
+{
+	for (unsigned i = 0; i < t->spec->device_count; i++) {
+		struct plan_rom *rom = &t->plan->rom[i];
+		const char *why = NULL;
+
+		if (t->spec->device[i].protocol != SPEC_PROTOCOL_VFIO_USER)
+			why = "only x-vfio-user-server shows a device's ROM";
+		else if (!t->rom_bar[i])
+			why = "rombar=0";
+		if (!rom->path || !why)
+			continue;
+		g_ptr_array_add(t->plan->warnings,
+				g_strdup_printf("%s: the guest will not see the romfile: %s",
+						rom->where, why));
+		rom_clear(rom);
+	}
+}
+
 static bool check_served(const struct topo *t, GError **error)
 {
 	unsigned served = 0;
@@ -166,13 +208,16 @@ static bool check_served(const struct topo *t, GError **error)
 			served++;
 		else
 			g_ptr_array_add(t->plan->warnings,
-					g_strdup_printf("device '%s' (%s) has no x-remote-object: "
+					g_strdup_printf("device '%s' (%s) has no %s: "
 							"nobody can reach it", device->id,
-							device->driver));
+							device->driver, t->plan->vfio_user ?
+							"x-vfio-user-server" : "x-remote-object"));
 	}
 	if (!served)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "no device can be reached: -object "
-				"x-remote-object,id=ID,devid=DEVICE,fd=N is missing");
+		return mpq_fail(error, MPQ_ERROR_USAGE, "no device can be reached: -object %s is "
+				"missing", t->plan->vfio_user ?
+				"x-vfio-user-server,id=ID,type=unix,path=SOCK,device=DEVICE" :
+				"x-remote-object,id=ID,devid=DEVICE,fd=N");
 	return true;
 }
 
@@ -186,5 +231,6 @@ bool topo_build(const struct collection *in, struct remote_plan *plan, GError **
 	for (guint i = 0; i < in->objects->len; i++)
 		if (!topo_add_object(&t, in->objects->pdata[i], error))
 			return false;
+	check_roms(&t);
 	return check_served(&t, error);
 }

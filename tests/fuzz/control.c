@@ -52,7 +52,10 @@ void fuzz_setup(void)
 	w.good = (struct launch_spec){
 		.magic = SPEC_MAGIC, .version = SPEC_VERSION, .size = sizeof(w.good),
 		.device_count = DEVICES, .disk_count = DISKS,
-		.device = { { "lsi53c895a", "lsi0", -1, 0 }, { "edu", "edu0", -1, 0 } },
+		.device = {
+			{ .driver = "lsi53c895a", .id = "lsi0", .peer_slot = -1, .rom_slot = -1 },
+			{ .driver = "edu", .id = "edu0", .peer_slot = -1, .rom_slot = -1 },
+		},
 	};
 	good_disk(0, SPEC_IMAGE_NULL, SCSI_UNIT_DISK);
 	good_disk(1, SPEC_IMAGE_NULL, SCSI_UNIT_CDROM);

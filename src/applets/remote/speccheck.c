@@ -21,10 +21,22 @@ static bool slot_ok(int32_t slot, int first, int end)
 	return slot == -1 || (slot >= first && slot < end);
 }
 
+/* A ROM has a slot, and a size that a BAR can have. */
+static bool rom_ok(const struct spec_device *d)
+{
+	if (d->rom_slot == -1 || !d->rom_size)
+		return d->rom_slot == -1 && !d->rom_size;
+	return slot_ok(d->rom_slot, LAUNCH_SLOT_ROM, LAUNCH_SLOT_ROM + LAUNCH_ROMS) &&
+	       d->rom_size >= SPEC_ROM_MIN && d->rom_size <= SPEC_ROM_MAX &&
+	       !(d->rom_size & (d->rom_size - 1));
+}
+
+/* Who listens has a slot for those who come. */
 static bool device_ok(const struct spec_device *d)
 {
 	return text_ok(d->driver, sizeof(d->driver)) && text_ok(d->id, sizeof(d->id)) &&
-	       slot_ok(d->peer_slot, LAUNCH_SLOT_PEER, LAUNCH_SLOT_PEER + LAUNCH_PEERS);
+	       slot_ok(d->peer_slot, LAUNCH_SLOT_PEER, LAUNCH_SLOT_PEER + LAUNCH_PEERS) &&
+	       d->protocol < SPEC_PROTOCOL_COUNT && d->listens <= (d->peer_slot >= 0) && rom_ok(d);
 }
 
 /* A file or a socket stands in its slot; the others have none. */
@@ -50,7 +62,7 @@ static bool unit_ok(const struct scsi_unit_config *u)
 static bool process_ok(const struct launch_spec *spec)
 {
 	return spec->threads <= MAX_THREADS && spec->sandbox <= SANDBOX_OFF &&
-	       spec->log_level <= LOG_LEVEL_DEBUG &&
+	       spec->log_level <= LOG_LEVEL_DEBUG && spec->auto_shutdown <= 1 &&
 	       text_ok(spec->log_prog, sizeof(spec->log_prog)) &&
 	       text_ok(spec->comm, sizeof(spec->comm));
 }

@@ -2,8 +2,11 @@
 /* The keeper's channel against a device process that has been taken over. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <glib.h>
@@ -78,6 +81,8 @@ static void test_types(void)
 		{ CTL_HELD, 0, -EPROTO },
 		{ CTL_RETRY, -EPROTO, 0 },
 		{ CTL_RETRY_LATER, -EPROTO, 0 },
+		{ CTL_PEER, -EPROTO, 0 },
+		{ CTL_PEER_GONE, 0, -EPROTO },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -99,31 +104,123 @@ static void test_types(void)
 	}
 }
 
+/* A packet of @type with @count fds. */
+static void send_with_fds(int sock, enum ctl_type type, size_t len, unsigned count)
+{
+	union {
+		char bytes[CMSG_SPACE(16 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct ctl_msg msg = { .type = type, .arg = 7 };
+	struct iovec iov = { .iov_base = &msg, .iov_len = len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c = &control.align;
+	int fd = STDERR_FILENO;
+
+	if (count) {
+		mh.msg_control = &control;
+		mh.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(count * sizeof(fd));
+	}
+	for (unsigned i = 0; i < count; i++)
+		memcpy(CMSG_DATA(c) + i * sizeof(fd), &fd, sizeof(fd));
+	must(sendmsg(sock, &mh, 0));
+}
+
 /* fds that come with a packet stay outside. */
 static void test_fds(void)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	struct ctl_msg msg = { .type = CTL_READY };
-	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
-	struct msghdr mh = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = &control.align;
-	int fd = STDERR_FILENO;
 	struct pair p;
 
 	pair_make(&p);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	must(sendmsg(p.device, &mh, 0));
+	send_with_fds(p.device, CTL_READY, sizeof(struct ctl_msg), 1);
 	assert_recv(p.keeper, CTL_FROM_DEVICE, 0);
 	g_assert_cmpuint(open_fds(), ==, p.fds + 2);
+	pair_finish(&p);
+}
+
+/* Who may get a fd gets it with the one message that takes one, and no other. */
+static void test_recv_fd(void)
+{
+	static const struct {
+		enum ctl_type type;
+		size_t len;
+		unsigned fds;
+		int ret;
+	} rows[] = {
+		{ CTL_PEER, 8, 0, -EBADMSG }, { CTL_PEER, 8, 2, -EBADMSG },
+		{ CTL_PEER, 8, 16, -EBADMSG }, { CTL_STOP, 8, 1, -EBADMSG },
+		{ CTL_RETRY, 8, 2, -EBADMSG }, { CTL_PEER, 7, 1, -EPROTO },
+		{ CTL_PEER_GONE, 8, 1, -EPROTO }, { CTL_TYPE_COUNT, 8, 1, -EPROTO },
+		{ CTL_STOP, 8, 0, 0 }, { CTL_RETRY_LATER, 8, 0, 0 },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct ctl_msg msg = untouched;
+		struct pair p;
+		int fd = -77;
+
+		g_test_message("row %u", i);
+		pair_make(&p);
+		send_with_fds(p.keeper, rows[i].type, rows[i].len, rows[i].fds);
+		g_assert_cmpint(ctl_recv_fd(p.device, CTL_FROM_KEEPER, &msg, &fd), ==,
+				rows[i].ret);
+		g_assert_cmpint(fd, ==, rows[i].ret ? -77 : -1);
+		g_assert_cmpuint(msg.type, ==, rows[i].ret ? untouched.type : rows[i].type);
+		g_assert_cmpuint(open_fds(), ==, p.fds + 2);
+		/* and the next one is taken all the same */
+		g_assert_cmpint(ctl_send(p.keeper, CTL_STOP, 0), ==, 0);
+		g_assert_cmpint(ctl_recv_fd(p.device, CTL_FROM_KEEPER, &msg, &fd), ==, 0);
+		g_assert_cmpint(ctl_recv_fd(p.device, CTL_FROM_KEEPER, &msg, &fd), ==, -EAGAIN);
+		pair_finish(&p);
+	}
+}
+
+static void test_pass_fd(void)
+{
+	struct stat sent, got;
+	struct ctl_msg msg;
+	struct pair p;
+	int end[2], fd = -1;
+
+	pair_make(&p);
+	must(pipe(end));
+	must(fstat(end[0], &sent));
+	g_assert_cmpint(ctl_send_fd(p.keeper, CTL_PEER, 5, end[0]), ==, 0);
+	close(end[0]);
+	close(end[1]);
+	g_assert_cmpint(ctl_recv_fd(p.device, CTL_FROM_KEEPER, &msg, &fd), ==, 0);
+	g_assert_cmpuint(msg.type, ==, CTL_PEER);
+	g_assert_cmpuint(msg.arg, ==, 5);
+	must(fstat(fd, &got));
+	g_assert_cmpuint(got.st_ino, ==, sent.st_ino);
+	g_assert_cmpint(fcntl(fd, F_GETFD), ==, FD_CLOEXEC);
+	close(fd);
+	g_assert_cmpint(ctl_send_fd(p.keeper, CTL_PEER, 5, -1), ==, -EBADF);
+	fd_close(&p.keeper);
+	g_assert_cmpint(ctl_recv_fd(p.device, CTL_FROM_KEEPER, &msg, &fd), ==, -ENODATA);
+	g_assert_cmpint(ctl_send_fd(p.device, CTL_PEER, 5, STDERR_FILENO), ==, -EPIPE);
+	pair_finish(&p);
+}
+
+/* No number is left for what arrives. */
+static void test_recv_fd_no_room(void)
+{
+	struct rlimit was, limit;
+	struct ctl_msg msg;
+	struct pair p;
+	int fd = -1;
+
+	pair_make(&p);
+	must(getrlimit(RLIMIT_NOFILE, &was));
+	g_assert_cmpint(ctl_send_fd(p.keeper, CTL_PEER, 0, STDERR_FILENO), ==, 0);
+	limit = (struct rlimit){ 3, was.rlim_max };
+	must(setrlimit(RLIMIT_NOFILE, &limit));
+	g_assert_cmpint(ctl_recv_fd(p.device, CTL_FROM_KEEPER, &msg, &fd), ==, -EBADMSG);
+	must(setrlimit(RLIMIT_NOFILE, &was));
+	g_assert_cmpint(ctl_recv_fd(p.device, CTL_FROM_KEEPER, &msg, &fd), ==, -EAGAIN);
 	pair_finish(&p);
 }
 
@@ -214,6 +311,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/channel/empty-packet", test_empty_packet);
 	g_test_add_func("/channel/types", test_types);
 	g_test_add_func("/channel/fds", test_fds);
+	g_test_add_func("/channel/recv-fd", test_recv_fd);
+	g_test_add_func("/channel/pass-fd", test_pass_fd);
+	g_test_add_func("/channel/recv-fd-no-room", test_recv_fd_no_room);
 	g_test_add_func("/channel/held", test_held);
 	g_test_add_func("/channel/full", test_full);
 	g_test_add_func("/channel/end", test_end);

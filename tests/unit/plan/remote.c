@@ -44,8 +44,8 @@ static const struct {
 	  "-machine pc: unsupported machine type: mpqemu-remote has x-remote only" },
 	{ "-M x-remote,foo=1", MPQ_ERROR_USAGE,
 	  "-M x-remote,foo=1: Property 'x-remote-machine.foo' not found" },
-	{ "-machine x-remote,vfio-user=on", MPQ_ERROR_REFUSED, "-machine x-remote,vfio-user=on: "
-	  "vfio-user=on is not supported by mpqemu-remote" },
+	{ "-machine x-remote,vfio-user=yess", MPQ_ERROR_USAGE, NULL },
+	{ "-machine x-remote,auto-shutdown=1", MPQ_ERROR_USAGE, NULL },
 	{ "--on-error", MPQ_ERROR_USAGE, "--on-error: requires an argument: --on-error="
 	  "report|hold|enospc-hold|ignore|stop" },
 	{ "--on-error=", MPQ_ERROR_USAGE,
@@ -80,8 +80,8 @@ static const struct {
 	{ "-add-fd fd=99999999999,set=1", MPQ_ERROR_USAGE,
 	  "-add-fd fd=99999999999,set=1: Parameter 'fd' expects a number" },
 	/* devices */
-	{ "-device lsi53c895a,romfile=x", MPQ_ERROR_REFUSED, "-device lsi53c895a,romfile=x: "
-	  "Property 'lsi53c895a.romfile' is not supported by mpqemu-remote" },
+	{ "-device lsi53c895a,romsize=4096", MPQ_ERROR_REFUSED, "-device lsi53c895a,romsize=4096: "
+	  "Property 'lsi53c895a.romsize' is not supported by mpqemu-remote" },
 	{ "-device lsi53c895a,multifunction=on", MPQ_ERROR_REFUSED, NULL },
 	{ "-device edu,dma_mask=0xfff", MPQ_ERROR_REFUSED, NULL },
 	{ "-device virtio-net-pci", MPQ_ERROR_USAGE,
@@ -169,6 +169,7 @@ static const struct {
 	{ L "-object x-remote-object,id=o,devid=l,fd=-1", MPQ_ERROR_USAGE, NULL },
 	{ L "-object x-remote-object,id=o,devid=l,fd=3x", MPQ_ERROR_USAGE, NULL },
 	{ L "-object x-remote-object,id=o,devid=l,fd=99999999999", MPQ_ERROR_USAGE, NULL },
+	{ L "-object x-remote-object,id=o,devid=l,path=/x,server=maybe", MPQ_ERROR_USAGE, NULL },
 	{ L "-object memory-backend-ram,id=m,size=1M", MPQ_ERROR_USAGE, NULL },
 	{ L "-object secret,data=x", MPQ_ERROR_USAGE,
 	  "-object secret,data=x: Parameter 'id' is missing" },
@@ -273,10 +274,11 @@ static char *print_plan(const struct remote_plan *plan)
 	GString *out = g_string_new(NULL);
 
 	for (unsigned i = 0; i < plan->spec->device_count; i++)
-		g_string_append_printf(out, "%s %s peer=%d:%d:%s\n", plan->spec->device[i].driver,
-				       plan->spec->device[i].id, plan->peer[i].kind,
-				       plan->peer[i].fd,
-				       plan->peer[i].name ? plan->peer[i].name : "");
+		g_string_append_printf(out, "%s %s peer=%d:%d:%s%s\n",
+				       plan->spec->device[i].driver, plan->spec->device[i].id,
+				       plan->peer[i].kind, plan->peer[i].fd,
+				       plan->peer[i].name ? plan->peer[i].name : "",
+				       plan->peer[i].server ? " server" : "");
 	for (unsigned i = 0; i < plan->spec->disk_count; i++) {
 		const struct spec_disk *disk = &plan->spec->disk[i];
 
@@ -325,6 +327,9 @@ static const struct {
 	{ L "-object x-remote-object,id=o,devid=l,fd=lsi", "lsi53c895a l peer=2:-1:lsi\n" },
 	{ LO "-device edu,id=e -object x-remote-object,id=p,devid=e,fd=3 -device lsi53c810,id=f",
 	  L_OUT "edu e peer=1:3:\nlsi53c810 f peer=0:-1:\n" },
+	{ L "-object x-remote-object,id=o,devid=l,path=/s,server=on",
+	  "lsi53c895a l peer=3:-1:/s server\n" },
+	{ L "-object x-remote-object,id=o,devid=l,fd=9,server=off", L_OUT },
 	/* addresses */
 	{ LO "-device scsi-cd -device scsi-cd,scsi-id=3,lun=4 -device scsi-cd,scsi-id=3 "
 	  "-device scsi-cd,scsi-id=3 -device scsi-cd,lun=4",
@@ -633,6 +638,7 @@ static void test_help(void)
 		{ "-machine help", "Supported machines are:" },
 		{ "-device help", "Storage devices:" }, { "-device edu,help", "edu options:" },
 		{ "-object x-remote-object,help", "x-remote-object options:" },
+		{ "-object x-vfio-user-server,help", "x-vfio-user-server options:" },
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

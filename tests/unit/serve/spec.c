@@ -19,7 +19,13 @@ static void make_good(struct launch_spec *spec)
 	spec->disk_count = 2;
 	spec->threads = 8;
 	spec->device[0].peer_slot = LAUNCH_SLOT_PEER;
+	spec->device[0].protocol = SPEC_PROTOCOL_VFIO_USER;
+	spec->device[0].listens = 1;
+	spec->device[0].rom_slot = LAUNCH_SLOT_ROM;
+	spec->device[0].rom_size = SPEC_ROM_MIN;
 	spec->device[1].peer_slot = -1;
+	spec->device[1].rom_slot = -1;
+	spec->auto_shutdown = 1;
 	spec->disk[0].image.kind = SPEC_IMAGE_RAW;
 	spec->disk[0].image.slot = LAUNCH_SLOT_IMAGE;
 	spec->disk[1].device = 1;
@@ -39,6 +45,12 @@ static const struct {
 	{ FIELD(log_prog), 'x' }, { FIELD(comm), 'x' },
 	{ FIELD(device[0].driver), 'x' }, { FIELD(device[1].id), 'x' },
 	{ FIELD(device[0].peer_slot), 0 }, { FIELD(device[0].peer_slot), 0xfe },
+	{ FIELD(auto_shutdown), 2 }, { FIELD(device[0].protocol), 2 },
+	{ FIELD(device[0].listens), 2 }, { FIELD(device[1].listens), 1 },
+	{ FIELD(device[0].rom_slot), 0xff }, { FIELD(device[0].rom_slot), 0 },
+	{ FIELD(device[0].rom_size), 0 }, { FIELD(device[0].rom_size), 0xff },
+	{ FIELD(device[0].rom_size), 1 }, { FIELD(device[1].rom_slot), LAUNCH_SLOT_ROM },
+	{ FIELD(device[1].rom_size), 8 },
 	{ FIELD(disk[0].device), 2 }, { FIELD(disk[0].image.kind), 4 },
 	{ FIELD(disk[0].image.kind), SPEC_IMAGE_NULL }, { FIELD(disk[1].image.kind), 1 },
 	{ FIELD(disk[0].image.slot), 0xff }, { FIELD(disk[0].image.slot), 0 },
@@ -64,9 +76,26 @@ static void test_fields(void)
 	}
 }
 
+/* The sizes that a ROM BAR can have, and those beside them. */
+static void test_rom_size(void)
+{
+	g_autofree struct launch_spec *spec = g_new(struct launch_spec, 1);
+
+	make_good(spec);
+	for (uint32_t size = 1; size; size <<= 1) {
+		bool fits = size >= SPEC_ROM_MIN && size <= SPEC_ROM_MAX;
+
+		spec->device[0].rom_size = size;
+		g_assert_true(spec_ok(spec) == fits);
+		spec->device[0].rom_size = size + SPEC_ROM_MIN / 2;
+		g_assert_true(spec_ok(spec) == (size == SPEC_ROM_MIN / 2));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/spec/fields", test_fields);
+	g_test_add_func("/spec/rom-size", test_rom_size);
 	return g_test_run();
 }
