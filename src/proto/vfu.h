@@ -172,19 +172,18 @@ struct vfu_limits {
 
 #define VFU_VERSION_TEXT_MAX 4096	/* bytes of JSON that are looked at */
 /*
- * Heap that parsing so much takes at the most.  jansson allocates; a process that may not grow its
- * heap by then has set this much aside.
- */
-#define VFU_VERSION_HEAP (1u << 20)
-
-/*
  * The JSON text of VERSION, @len bytes with its NUL; 0 bytes are none.  Unknown keys are passed
  * over.  0 or -EINVAL.
  */
 int vfu_version_parse(const void *text, size_t len, struct vfu_limits *ret);
 /*
- * The text that says @limits, of @size bytes at the most with its NUL: all of it, or max_data_xfer_size
- * alone where there is room for no more.  Returns its length with the NUL.
+ * For a process whose heap may not grow any more when a text comes (and that never gives any back,
+ * M_TRIM_THRESHOLD): sets aside what the worst one takes.  0 or -ENOMEM.
+ */
+int vfu_version_prepare(void);
+/*
+ * The text that says @limits, of @size bytes at the most with its NUL: all of it, or
+ * max_data_xfer_size alone where there is room for no more.  Returns its length with the NUL.
  */
 size_t vfu_version_text(const struct vfu_limits *limits, char *buf, size_t size);
 

@@ -26,6 +26,7 @@
 #include "mem/memfd.h"
 #include "mem/sigbus.h"
 #include "plan/spec.h"
+#include "proto/vfu.h"
 #include "sandbox/probe.h"
 
 struct device_process {
@@ -163,13 +164,18 @@ static int map_spec(struct device_process *p)
 	return p->state ? 0 : fail("state", -errno);
 }
 
+static bool speaks_vfio_user(const struct spec_device *sd)
+{
+	return sd->protocol == SPEC_PROTOCOL_VFIO_USER;
+}
+
 static int make_device(struct device_process *p, unsigned i)
 {
 	const struct spec_device *sd = &p->spec->device[i];
 	const struct pci_class *cls = class_find(sd->driver);
 	struct pci_state *state = (struct pci_state *)(p->state + (size_t)i * PCI_STATE_MAX);
 	const struct serve_setup setup = {
-		.protocol = &serve_mpqemu, .loop = p->loop, .arena = p->arena,
+		.protocol = speaks_vfio_user(sd) ? &serve_vfio_user : &serve_mpqemu, .loop = p->loop, .arena = p->arena,
 		.fd = sd->peer_slot, .cls = cls, .state = state, .id = sd->id,
 		.scsi_config = disks_bus_setup(p->disks, i), .ops = &p->serve_ops,
 	};
@@ -189,6 +195,17 @@ static int start_device(struct device_process *p, unsigned i)
 		return fail(p->spec->device[i].id, ret);
 	p->open++;
 	return 0;
+}
+
+/* Last of all that allocates: the heap that it sets aside is still there when a client comes. */
+static int prepare_vfio_user(struct device_process *p)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
+		if (speaks_vfio_user(&p->spec->device[i]))
+			ret = vfu_version_prepare();
+	return ret ? fail("vfio-user", ret) : 0;
 }
 
 static int make_all(struct device_process *p)
@@ -214,6 +231,8 @@ static int make_all(struct device_process *p)
 		ret = disks_connect(p->disks);
 	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
 		ret = make_device(p, i);
+	if (!ret)
+		ret = prepare_vfio_user(p);
 	if (ret)
 		return ret;
 	ret = loop_fd_add(p->loop, LAUNCH_SLOT_CONTROL, EPOLLIN, on_control, p);
