@@ -57,8 +57,10 @@ struct vfu_info {
 
 /* Regions by number: 0 to 5 are the BARs. */
 enum { VFU_REGION_ROM = 6, VFU_REGION_CONFIG = 7, VFU_REGION_VGA = 8, VFU_REGIONS = 9 };
-enum { VFU_REGION_MAY_READ = 1, VFU_REGION_MAY_WRITE = 2, VFU_REGION_MMAP = 4,
-       VFU_REGION_CAPS = 8 };
+enum {
+	VFU_REGION_MAY_READ = 1, VFU_REGION_MAY_WRITE = 2, VFU_REGION_MMAP = 4,
+	VFU_REGION_CAPS = 8,
+};
 
 struct vfu_region_info {
 	uint32_t argsz, flags, index, cap_offset;
@@ -72,9 +74,10 @@ struct vfu_irq_info {
 	uint32_t argsz, flags, index, count;
 };
 
-enum { VFU_DATA_NONE = 1, VFU_DATA_BOOL = 2, VFU_DATA_EVENTFD = 4, VFU_DATA_MASK = 7,
-       VFU_ACTION_MASK = 8, VFU_ACTION_UNMASK = 16, VFU_ACTION_TRIGGER = 32,
-       VFU_ACTIONS = 56 };
+enum {
+	VFU_DATA_NONE = 1, VFU_DATA_BOOL = 2, VFU_DATA_EVENTFD = 4,
+	VFU_ACTION_MASK = 8, VFU_ACTION_UNMASK = 16, VFU_ACTION_TRIGGER = 32,
+};
 
 struct vfu_set_irqs {
 	uint32_t argsz, flags, index, start, count;	/* bytes of VFU_DATA_BOOL may follow */

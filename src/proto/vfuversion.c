@@ -72,7 +72,7 @@ int vfu_version_parse(const void *text, size_t len, struct vfu_limits *ret)
 	return err;
 }
 
-/* jansson's objects, as many as fit into the text: measured 0.5 MiB for "[[[..." and "[{},{},...". */
+/* jansson's objects, as many as fit into the text: arrays in arrays, objects in an array. */
 #define WORST_HEAP (1u << 20)
 
 int vfu_version_prepare(void)

@@ -175,8 +175,9 @@ static int make_device(struct device_process *p, unsigned i)
 	const struct pci_class *cls = class_find(sd->driver);
 	struct pci_state *state = (struct pci_state *)(p->state + (size_t)i * PCI_STATE_MAX);
 	const struct serve_setup setup = {
-		.protocol = speaks_vfio_user(sd) ? &serve_vfio_user : &serve_mpqemu, .loop = p->loop, .arena = p->arena,
-		.fd = sd->peer_slot, .cls = cls, .state = state, .id = sd->id,
+		.protocol = speaks_vfio_user(sd) ? &serve_vfio_user : &serve_mpqemu,
+		.loop = p->loop, .arena = p->arena, .fd = sd->peer_slot,
+		.cls = cls, .state = state, .id = sd->id,
 		.scsi_config = disks_bus_setup(p->disks, i), .ops = &p->serve_ops,
 	};
 	int ret;

@@ -34,7 +34,7 @@ static int handle_version(struct serve *serve, struct vfu_msg *msg)
 	/* The lower minor of both is spoken, and ours is 0. */
 	version.minor = 0;
 	memcpy(vfu->data, &version, sizeof(version));
-	/* QEMU has room for an answer as long as its question; who sent no text says nothing of it. */
+	/* QEMU has room for an answer as long as its question; without a text we are not told. */
 	vfu->reply.size = sizeof(version) +
 			  vfu_version_text(&vfu->own, (char *)vfu->data + sizeof(version),
 					   room ? room : VFU_VERSION_TEXT_MAX);

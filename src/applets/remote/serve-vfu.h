@@ -58,7 +58,8 @@ struct serve_vfu {
 typedef int vfu_handler(struct serve *serve, struct vfu_msg *msg);
 
 /* ---- serve-vfu-irq.c ---- */
-vfu_handler vfu_get_irq_info, vfu_set_irqs;
+int vfu_get_irq_info(struct serve *serve, struct vfu_msg *msg);
+int vfu_set_irqs(struct serve *serve, struct vfu_msg *msg);
 void vfu_irqs_init(struct serve *serve);
 /* Closes all that the client has set up. */
 void vfu_irqs_clear(struct serve *serve);
@@ -69,7 +70,8 @@ void vfu_intx(void *opaque, bool level);
 enum pci_message vfu_message(void *opaque, unsigned vector);
 
 /* ---- serve-vfu-dma.c ---- */
-vfu_handler vfu_dma_map, vfu_dma_unmap;
+int vfu_dma_map(struct serve *serve, struct vfu_msg *msg);
+int vfu_dma_unmap(struct serve *serve, struct vfu_msg *msg);
 /* For struct pci_host. */
 int vfu_dma_request(void *opaque, bool write, uint64_t gpa, const void *data, size_t len);
 /* The client has answered one of our messages; what nobody waits for any more is dropped. */
@@ -80,6 +82,10 @@ void vfu_dma_clear(struct serve *serve);
 int vfu_dma_flush(struct serve *serve);
 
 /* ---- serve-vfu-region.c ---- */
-vfu_handler vfu_get_info, vfu_get_region_info, vfu_region_read, vfu_region_write, vfu_write_multi;
+int vfu_get_info(struct serve *serve, struct vfu_msg *msg);
+int vfu_get_region_info(struct serve *serve, struct vfu_msg *msg);
+int vfu_region_read(struct serve *serve, struct vfu_msg *msg);
+int vfu_region_write(struct serve *serve, struct vfu_msg *msg);
+int vfu_write_multi(struct serve *serve, struct vfu_msg *msg);
 
 #endif

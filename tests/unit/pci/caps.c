@@ -235,7 +235,7 @@ static void test_pm_states(void)
 	static const struct {
 		uint8_t from, to, then;
 	} rows[] = {
-		{ 0, 1, 0 }, { 0, 2, 0 }, { 3, 1, 3 }, { 3, 2, 3 },	/* D1 and D2 are not there */
+		{ 0, 1, 0 }, { 0, 2, 0 }, { 3, 1, 3 }, { 3, 2, 3 },	/* no D1, no D2 */
 		{ 0, 3, 3 }, { 3, 3, 3 }, { 3, 0, 0 }, { 0, 0, 0 },
 	};
 	struct full f;
