@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "mem/guestmem.h"
 
 /* Bits of config space that a guest may write in every function (PCI Local Bus 3.0, 6.2). */
 static const struct {
@@ -104,11 +103,6 @@ void pci_set_intx(struct pci_dev *dev, bool level)
 	pin_update(dev, before);
 }
 
-bool pci_bus_master(const struct pci_dev *dev)
-{
-	return command(dev) & PCI_COMMAND_MASTER;
-}
-
 static bool access_size_ok(unsigned size)
 {
 	return size == 1 || size == 2 || size == 4 || size == 8;
@@ -144,9 +138,13 @@ int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_st
 	state->version = cls->state_version;
 	state->size = cls->state_size;
 	config_defaults(dev);
-	ret = cls->realize ? cls->realize(dev) : 0;
-	if (ret)
+	ret = pci_dma_init(dev);
+	if (!ret && cls->realize)
+		ret = cls->realize(dev);
+	if (ret) {
+		pci_dma_finish(dev);
 		dev->cls = NULL;	/* pci_dev_finish() has nothing to undo */
+	}
 	return ret;
 }
 
@@ -154,6 +152,7 @@ void pci_dev_finish(struct pci_dev *dev)
 {
 	if (dev->cls && dev->cls->unrealize)
 		dev->cls->unrealize(dev);
+	pci_dma_finish(dev);
 	dev->cls = NULL;
 }
 
@@ -162,6 +161,7 @@ void pci_dev_reset(struct pci_dev *dev)
 	/* The line goes down first: with the INTx disable bit gone, a hidden one would show. */
 	pci_set_intx(dev, false);
 	config_defaults(dev);
+	pci_dma_forget(dev);
 	if (dev->cls->reset)
 		dev->cls->reset(dev);
 	pci_set_intx(dev, false);
@@ -295,16 +295,6 @@ bool pci_bus_write(struct pci_dev *dev, bool memory, uint64_t addr, unsigned siz
 	for (unsigned at = 0; at < size; at += part)
 		dev->cls->write(dev, bar, off + at, part, val >> (8 * at) & size_mask(part));
 	return true;
-}
-
-int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len)
-{
-	return pci_bus_master(dev) ? guestmem_read(dev->host.mem, gpa, buf, len) : -EPERM;
-}
-
-int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len)
-{
-	return pci_bus_master(dev) ? guestmem_write(dev->host.mem, gpa, buf, len) : -EPERM;
 }
 
 void pci_guest_error(struct pci_dev *dev, const char *what)
