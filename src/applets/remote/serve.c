@@ -387,6 +387,15 @@ int serve_start(struct serve *serve)
 	return 0;
 }
 
+/* What the client before has staged, or left half received, is not this one's. */
+int serve_attach(struct serve *serve)
+{
+	conn_init(&serve->conn, serve->conn.fd, MPQ_FROM_PROXY);
+	serve->raise = false;
+	serve->reply = false;
+	return serve_start(serve);
+}
+
 void serve_finish(struct serve *serve)
 {
 	serve_stop(serve);

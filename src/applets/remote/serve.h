@@ -64,6 +64,8 @@ int serve_init(struct serve *serve, struct loop *loop, struct guestmem_arena *ar
 	       void *scsi_config, const struct serve_ops *ops);
 /* Begins to listen to the peer. */
 int serve_start(struct serve *serve);
+/* A client is connected at the device's slot: begins to serve it.  0 or -errno. */
+int serve_attach(struct serve *serve);
 /* Takes no more messages, drops the interrupt fds and guest RAM; closed() is not called. */
 void serve_stop(struct serve *serve);
 void serve_finish(struct serve *serve);
