@@ -242,6 +242,15 @@ static int map_spec(struct device_process *p)
 	return p->state ? 0 : fail("state", -errno);
 }
 
+static int map_rom(struct serve *serve, const struct spec_device *sd)
+{
+	if (sd->rom_slot < 0)
+		return 0;
+	serve->rom = memfd_map(sd->rom_slot, sd->rom_size, false);
+	serve->rom_size = sd->rom_size;
+	return serve->rom ? 0 : -errno;
+}
+
 static int make_device(struct device_process *p, unsigned i)
 {
 	const struct spec_device *sd = &p->spec->device[i];
@@ -259,6 +268,8 @@ static int make_device(struct device_process *p, unsigned i)
 	}
 	ret = serve_init(&p->serve[i], p->loop, p->arena, sd->peer_slot, cls, state, sd->id,
 			 disks_bus_setup(p->disks, i), &p->serve_ops);
+	if (!ret)
+		ret = map_rom(&p->serve[i], sd);
 	return ret ? fail(sd->id, ret) : 0;
 }
 

@@ -16,6 +16,7 @@
 #include "applets/remote/onerror.h"
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
+#include "applets/remote/roms.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/launch.h"
@@ -29,6 +30,7 @@ struct remote {
 	struct images *images;
 	struct onerror *onerror;
 	struct peers peers;
+	int rom[SPEC_MAX_DEVICES];	/* owned */
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
 	int parent_fd;			/* -daemonize: the parent waits for a byte; owned */
@@ -181,6 +183,8 @@ static bool prepare(struct remote *r, GError **error)
 		}
 		return images_open(&r->plan, &r->images, error);
 	}
+	if (!roms_open(&r->plan, r->rom, error))
+		return false;
 	/* LISTEN_FDS are for the process that was started, */
 	if (!open_pidfile(r, error) || !peers_open(&r->plan, &r->peers, error))
 		return false;
@@ -220,7 +224,7 @@ static int run(struct remote *r)
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
 		.listener = r->peers.listener, .features = list_removed(r, removes),
-		.removes = removes, .image = images_fds(r->images), .daemon = daemon,
+		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
 		.onerror = r->onerror, .ready = on_ready, .opaque = r,
 	};
 
@@ -237,6 +241,8 @@ static void finish(struct remote *r)
 	images_close(r->images);
 	onerror_destroy(r->onerror);
 	peers_finish(&r->peers);
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		fd_close(&r->rom[i]);
 	if (r->pid_written)
 		unlink(r->plan.pidfile);
 	fd_close(&r->pid_fd);
@@ -266,6 +272,8 @@ int remote_main(int argc, char **argv)
 	bool ok;
 
 	peers_init(&r.peers);
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		r.rom[i] = -1;
 	open_standard_fds();
 	log_init(STDERR_FILENO, r.prog);
 	ok = remote_plan_parse(argc, argv, &r.plan, &error);

@@ -42,6 +42,8 @@ struct serve {
 	struct guestmem *mem;
 	struct loop *loop;
 	const struct serve_ops *ops;
+	const uint8_t *rom;		/* of the caller, who sets it after serve_init(); or NULL */
+	uint32_t rom_size;		/* bytes, a power of two */
 	int irqfd, resamplefd;		/* owned; -1 until SET_IRQFD */
 	bool open;
 	bool raise;			/* write irqfd after the commit */

@@ -92,6 +92,9 @@ static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct l
 	for (unsigned i = 0; i < k->spec->device_count; i++)
 		if (k->spec->device[i].peer_slot >= 0 && !k->spec->device[i].listens)
 			fds[n++] = (struct launch_fd){ k->peer[i], k->spec->device[i].peer_slot };
+	for (unsigned i = 0; i < k->spec->device_count; i++)
+		if (k->spec->device[i].rom_slot >= 0)
+			fds[n++] = (struct launch_fd){ k->rom[i], k->spec->device[i].rom_slot };
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
 		if (k->spec->disk[i].image.slot >= 0)
 			fds[n++] = (struct launch_fd){ k->image[i], k->spec->disk[i].image.slot };
