@@ -142,6 +142,18 @@ class Clients(Listen):
             wait_for(lambda: not [n for n in server.device_fds() if n >= 128], "no fd is left")
             self.check_stopped(server)
 
+    def test_gone_with_replies_unread(self):
+        """What is left to send to one is not sent to the next."""
+        with self.server() as server:
+            peer = connect(self.path)
+            peer.sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    peer.sock.sendall(mpq.sample(Cmd.BAR_READ) * 1000)
+            peer.close()
+            self.check()
+            self.check_stopped(server)
+
     def test_bad_client(self):
         """Its session ends; the next one's does not suffer, and the status is not the first's."""
         with self.server() as server:

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,11 +128,14 @@ static void on_session_closed(void *opaque, struct serve *serve, enum serve_end 
 /* The slot of its peer, in which the one before stood until now. */
 static int take_client(struct device_process *p, unsigned device, int client)
 {
-	int slot = p->spec->device[device].peer_slot;
+	int slot = p->spec->device[device].peer_slot, ret;
 
 	if (dup3(client, slot, O_CLOEXEC) < 0)
 		return -errno;
-	return serve_attach(&p->serve[device]);
+	ret = serve_attach(&p->serve[device]);
+	if (ret)
+		shutdown(slot, SHUT_RDWR);
+	return ret;
 }
 
 /* Takes over @client. */

@@ -18,28 +18,29 @@ void listeners_poll(const struct listeners *listeners, bool open, struct pollfd 
 		};
 }
 
-static void hand_over(struct listeners *listeners, unsigned device, int client, int control)
+/* For good: who cannot be served would only fill the log. */
+static void give_up(struct listeners *listeners, unsigned device, const char *what, int err)
 {
-	int ret = ctl_send_fd(control, CTL_PEER, device, client);
-
-	if (ret)
-		log_error("%s: a client cannot be handed to the device process: %s",
-			  listeners->spec->device[device].id, log_errname(ret));
-	else
-		listeners->served[device] = true;
+	log_error("%s: %s: %s; it gets no more clients", listeners->spec->device[device].id, what,
+		  log_errname(err));
+	fd_close(&listeners->fd[device]);
 }
 
 static void accept_one(struct listeners *listeners, unsigned device, int control)
 {
 	autofd client = accept4(listeners->fd[device], NULL, NULL, SOCK_CLOEXEC);
+	int ret;
 
-	if (client >= 0) {
-		hand_over(listeners, device, client, control);
-	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-		log_error("%s: accept: %s; it gets no more clients",
-			  listeners->spec->device[device].id, log_errname(errno));
-		fd_close(&listeners->fd[device]);
+	if (client < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			give_up(listeners, device, "accept", errno);
+		return;
 	}
+	ret = ctl_send_fd(control, CTL_PEER, device, client);
+	if (ret)
+		give_up(listeners, device, "the device process takes no client", ret);
+	else
+		listeners->served[device] = true;
 }
 
 void listeners_polled(struct listeners *listeners, const struct pollfd *p, int control)

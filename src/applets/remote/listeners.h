@@ -19,7 +19,7 @@
 
 struct listeners {
 	const struct launch_spec *spec;
-	int *fd;			/* one a device; -1: none; the caller's */
+	int *fd;			/* one a device; -1: none; owned by the caller */
 	bool served[SPEC_MAX_DEVICES];
 };
 
@@ -28,7 +28,7 @@ void listeners_poll(const struct listeners *listeners, bool open, struct pollfd 
 
 /*
  * After poll() on the same @p: hands who came to the device process by its @control channel.  A
- * client that cannot be handed over is closed, a socket that fails is left alone; both are logged.
+ * socket that fails, or whose client cannot be handed over, is closed, which is logged.
  */
 void listeners_polled(struct listeners *listeners, const struct pollfd *p, int control);
 
