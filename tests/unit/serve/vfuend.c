@@ -354,6 +354,40 @@ static void test_next_client(void)
 	world_finish(&w);
 }
 
+/* A device that asks anew when its question is not answered. */
+static void asks_again(struct pci_dev *dev)
+{
+	uint8_t data[64];
+
+	pci_dma_forget(dev);
+	pci_dma_read(dev, 1 << 20, data, sizeof(data));
+}
+
+/* What it asks while its client goes is not the next one's to answer. */
+static void test_asks_again(void)
+{
+	struct pci_class cls = edu_pcie_class;
+	struct vfu_dma_access a;
+	struct vfu_msg msg;
+	struct world w;
+
+	cls.dma_ready = asks_again;
+	world_init(&w, &serve_vfio_user, &cls);
+	vfu_negotiate(&w);
+	g_assert_cmpint(vfu_map(&w, 1 << 20, 1 << 20, 0, -1), ==, 0);
+	edu_dma(&w, false, 1 << 20, 64);
+	dma_asked(&w, VFU_DMA_READ, &a);
+	end_clean(&w);
+	world_settle(&w);
+	g_assert_cmpuint(w.closed, ==, 1);
+	world_reconnect(&w);
+	world_settle(&w);
+	g_assert_false(vfu_next(&w, &msg));
+	vfu_negotiate(&w);
+	g_assert_false(vfu_next(&w, &msg));
+	world_finish(&w);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -364,5 +398,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/serve-vfu/dma-answers", test_dma_answers);
 	g_test_add_func("/serve-vfu/dma-pieces", test_dma_pieces);
 	g_test_add_func("/serve-vfu/next-client", test_next_client);
+	g_test_add_func("/serve-vfu/asks-again", test_asks_again);
 	return g_test_run();
 }
