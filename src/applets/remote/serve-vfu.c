@@ -184,6 +184,8 @@ static void vfu_start(struct serve *serve, int fd)
 
 static void vfu_stop(struct serve *serve)
 {
+	/* What the device asks for from now on has nobody to answer it. */
+	serve->vfu->negotiated = false;
 	vfu_irqs_clear(serve);
 	vfu_dma_clear(serve);
 	serve->vfu->reply.staged = false;
