@@ -98,7 +98,8 @@ void host_start(struct host *h, const char *drive, const char *tool)
 		run_child(argv, pair[1], h->log, tool);
 	close(pair[1]);
 	g_ptr_array_free(argv, true);
-	g_assert_cmpint(client_init(&h->client, pair[0], RIG_RAM, TIMEOUT_MS), ==, 0);
+	g_assert_cmpint(client_init(&h->client, CLIENT_MPQEMU, pair[0], RIG_RAM,
+				    TIMEOUT_MS), ==, 0);
 	h->rig.ram = h->client.mem;
 	if (host_set_up(h)) {
 		g_autofree char *log = host_log(h);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "applets/proxy/info.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/log.h"
 #include "client/client.h"
 #include "pci/pci.h"
 
@@ -40,15 +38,7 @@ static const char *class_name(uint16_t code)
 
 bool info_failed(struct client *client, const char *devid, int ret, GError **error)
 {
-	const char *why = log_errname(ret);
-
-	if (ret == -ENODATA || ret == -EPIPE || ret == -ECONNRESET)
-		why = "the remote closed the connection";
-	else if (ret == -ETIMEDOUT)
-		why = "the remote does not answer";
-	else if (ret == -EPROTO)
-		why = client->conn.conn.why;
-	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", devid, why);
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", devid, client_why(client, ret));
 }
 
 static void print_bar(unsigned i, const struct client_bar *bar)

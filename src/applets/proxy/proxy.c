@@ -30,8 +30,8 @@ static bool info_devices(struct remote_process *rp, GError **error)
 
 	for (unsigned i = 0; i < rp->count && ok; i++) {
 		struct client client;
-		int ret = client_init(&client, fd_steal(&rp->device[i].fd), GUEST_RAM,
-				      REPLY_TIMEOUT_MS);
+		int ret = client_init(&client, CLIENT_MPQEMU, fd_steal(&rp->device[i].fd),
+				      GUEST_RAM, REPLY_TIMEOUT_MS);
 
 		if (ret)
 			ok = info_failed(&client, rp->device[i].devid, ret, error);
