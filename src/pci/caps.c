@@ -48,7 +48,7 @@ static void devctl_written(void *opaque, const struct reg_def *reg, uint32_t old
 {
 	struct cap_write *w = opaque;
 
-	if (bytes & 2 && raw & DEVCTL_FLR)
+	if (raw & DEVCTL_FLR)
 		w->flr = true;
 }
 

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "mem/guestmem.h"
 #include "pci/pci-priv.h"
 
 /* Bits of config space that a guest may write in every function (PCI Local Bus 3.0, 6.2). */
@@ -181,10 +180,14 @@ int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_st
 		dev->rom_size = host->rom_size;
 	}
 	ret = state_begin(dev);
+	if (!ret)
+		ret = pci_dma_init(dev);
 	if (!ret && cls->realize)
 		ret = cls->realize(dev);
-	if (ret)
+	if (ret) {
+		pci_dma_finish(dev);
 		dev->cls = NULL;	/* pci_dev_finish() has nothing to undo */
+	}
 	return ret;
 }
 
@@ -192,6 +195,7 @@ void pci_dev_finish(struct pci_dev *dev)
 {
 	if (dev->cls && dev->cls->unrealize)
 		dev->cls->unrealize(dev);
+	pci_dma_finish(dev);
 	dev->cls = NULL;
 }
 
@@ -201,6 +205,7 @@ void pci_dev_reset(struct pci_dev *dev)
 	pci_set_intx(dev, false);
 	config_defaults(dev);
 	pci_msix_reset(dev);
+	pci_dma_forget(dev);
 	if (dev->cls->reset)
 		dev->cls->reset(dev);
 	pci_set_intx(dev, false);
@@ -253,16 +258,6 @@ void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t l
 		pci_msix_resend(dev);
 	if (dev->cls->config_written)
 		dev->cls->config_written(dev, off, len);
-}
-
-int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len)
-{
-	return pci_bus_master(dev) ? guestmem_read(dev->host.mem, gpa, buf, len) : -EPERM;
-}
-
-int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len)
-{
-	return pci_bus_master(dev) ? guestmem_write(dev->host.mem, gpa, buf, len) : -EPERM;
 }
 
 void pci_guest_error(struct pci_dev *dev, const char *what)

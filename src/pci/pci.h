@@ -16,6 +16,7 @@
 struct loop;
 struct guestmem;
 struct pci_dev;
+struct pci_dma;
 
 #define PCI_CONFIG_SIZE 256
 #define PCI_CONFIG_SIZE_EXPRESS 4096
@@ -120,6 +121,11 @@ struct pci_class {
 	unsigned max_access;
 	/* The operator: tries again what is held back after an error, or lets a timer do it. */
 	void (*retry)(struct pci_dev *dev, bool later);	/* may be NULL */
+	/*
+	 * The answer that an access of -EAGAIN waits for is there: the model makes its step again,
+	 * now or from the loop.  NULL for a model without DMA.
+	 */
+	void (*dma_ready)(struct pci_dev *dev);
 	/* After a guest write to config space at @off, @len bytes; may be NULL. */
 	void (*config_written)(struct pci_dev *dev, unsigned off, unsigned len);
 };
@@ -138,6 +144,15 @@ struct pci_host {
 	enum pci_message (*message)(void *opaque, unsigned vector);
 	/* One line about something odd that the guest did; rate-limited.  May be NULL. */
 	void (*guest_error)(void *opaque, const char *what);
+	/*
+	 * Asks the VMM for an access to memory that it does not share, @len bytes at @gpa, at most
+	 * GUESTMEM_REMOTE_MAX; @data is what to write, and NULL for a read.  Sends, and does not
+	 * wait: 0, and one pci_dma_answered() follows, also when the VMM goes away first; or -errno
+	 * and none does.  A request that comes while another is under way takes its place: the
+	 * answer to the older one is dropped by the host, which knows them apart.  NULL: such
+	 * memory is out of reach, -EFAULT.
+	 */
+	int (*dma_request)(void *opaque, bool write, uint64_t gpa, const void *data, size_t len);
 	void *opaque;
 	unsigned show;			/* enum pci_show */
 	const uint8_t *rom;		/* stays in place as long as the device; NULL: none */
@@ -152,6 +167,7 @@ struct pci_dev {
 	uint32_t rom_size;
 	bool taken_over;		/* the state is a predecessor's: realize goes on from it */
 	void *priv;			/* the model's runtime part */
+	struct pci_dma *dma;		/* dma.c; NULL without host.dma_request */
 	const char *id;
 	void *scsi_config;		/* struct scsi_bus_setup *, for has_scsi_bus */
 };
@@ -240,9 +256,46 @@ unsigned pci_msix_vectors(const struct pci_dev *dev);
 /* May the function start bus cycles (command register bit 2, and not in D3hot)? */
 bool pci_bus_master(const struct pci_dev *dev);
 
-/* DMA: 0; -EPERM while bus mastering is off; -EFAULT when a byte is not RAM (nothing moved). */
+/*
+ * DMA: 0; -EPERM while bus mastering is off; -EFAULT when a byte is not RAM (nothing moved); or
+ * -EAGAIN: the memory is not shared, and the VMM was asked (pci_host.dma_request).  The model
+ * stops where it is and shows nothing that the access would have brought about.  After dma_ready()
+ * of its class it makes the same accesses again since its last pci_dma_forget(), in the same order:
+ * those that were answered return at once what they returned before, and a write of them is not
+ * made again, whatever its bytes are now.  An access that comes instead of one of those is a new
+ * one, and what came after it is dropped.
+ *
+ * So a model works in steps that can be made again from its state alone, as a successor does with
+ * nothing of this: what cannot be made twice (a register whose reading has a side effect) is kept
+ * in the state before.  A step has at most 4 accesses to such memory, of at most
+ * GUESTMEM_REMOTE_MAX bytes (pci_dma_clip()): others are -EFAULT.
+ */
 int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len);
 int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len);
+/* @len, or less: as many bytes from @gpa on as one access may take. */
+size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len);
+/*
+ * What follows is a new step; an answer that is still to come is ignored.  For a step that is done,
+ * and for one that is given up (a reset, an abort).
+ */
+void pci_dma_drop(struct pci_dma *dma);
+static inline void pci_dma_forget(struct pci_dev *dev)
+{
+	if (dev->dma)
+		pci_dma_drop(dev->dma);
+}
+
+/*
+ * The host: the answer to its last dma_request came.  @err is 0 or -errno, -EFAULT too when there
+ * is nobody left to answer; @data is what was read, all of it (@len bytes), and not looked at after
+ * a write.  Calls the model's dma_ready, unless it comes from inside of dma_request: then the
+ * access itself returns what it brought.  Ignored when nothing waits for it.
+ */
+void pci_dma_answered(struct pci_dev *dev, int err, const void *data, size_t len);
+
+/* The log around a device, made and freed by pci_dev_init() and pci_dev_finish(). */
+int pci_dma_init(struct pci_dev *dev);
+void pci_dma_finish(struct pci_dev *dev);
 
 /* Says one line about something odd that the guest did, through the host. */
 void pci_guest_error(struct pci_dev *dev, const char *what);

@@ -24,6 +24,7 @@ static const struct {
 	{ "lsi", "lsi53c895a", true },
 	{ "lsi53c810", "lsi53c810", true },
 	{ "edu", "edu", false },
+	{ "edu-pcie", "edu-pcie", false },
 };
 
 /* Devices of QEMU with a SCSI bus of their own.  Without an id they share one count of names. */

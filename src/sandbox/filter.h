@@ -28,6 +28,7 @@ enum filter_set_id {
 	FILTER_ARENA,		/* addresses where guest memory may be mapped */
 	FILTER_CHILD,		/* pidfds of the keeper's children */
 	FILTER_MONITOR,		/* fd of the VM's monitor */
+	FILTER_LISTENER,	/* sockets where the keeper accepts clients */
 	FILTER_SELF,		/* pid of a storage daemon, as it knows it */
 	FILTER_SET_COUNT,
 };
@@ -52,6 +53,8 @@ enum filter_feature {
 	FILTER_VSOCK = 512,	/* or beyond the virtual machine that this is, */
 	FILTER_UNIX_TOO = 1024,	/* besides one on a UNIX socket */
 	FILTER_SETUP = 2048,	/* device: it is not done with its set-up */
+	FILTER_LISTEN = 4096,	/* clients come one after the other: accepted here, served there */
+	FILTER_SOCKET_PATH = 8192,	/* keeper: sockets' paths to remove */
 };
 
 struct filter_env {

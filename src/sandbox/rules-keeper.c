@@ -16,6 +16,7 @@
 #define BITS(index, name, value) { index, FILTER_BITS, name, value }
 #define IN(index, name, set) { index, FILTER_IN, name, FILTER_##set }
 
+#define SEND (MSG_DONTWAIT | MSG_NOSIGNAL)
 #define MEMORY (PROT_READ | PROT_WRITE)
 
 static const struct filter_rule rules[] = {
@@ -27,6 +28,10 @@ static const struct filter_rule rules[] = {
 	{ CALL(sendto), 0, { EQ(4, "dest_addr", 0) }, "control channel, monitor" },
 	{ CALL(connect), FILTER_QMP, { IN(0, "sockfd", MONITOR) },
 	  "the VM's monitor, which is there after its remotes" },
+	{ CALL(accept4), FILTER_LISTEN, { IN(0, "sockfd", LISTENER), EQ(1, "addr", 0),
+	  EQ(3, "flags", SOCK_CLOEXEC) }, "a device's next client" },
+	{ CALL(sendmsg), FILTER_LISTEN, { IN(0, "sockfd", CONTROL), EQ(2, "flags", SEND) },
+	  "hands a client to the device process" },
 	{ CALL(wait4), 0, { { 0 } }, "the device process's end" },
 	{ CALL(pidfd_send_signal), 0, { IN(0, "pidfd", CHILD), EQ(1, "sig", SIGKILL),
 	  EQ(2, "info", 0), EQ(3, "flags", 0) }, "a child that does not end" },
@@ -35,7 +40,10 @@ static const struct filter_rule rules[] = {
 	{ CALL(openat), 0, { EQ(2, "flags", O_RDONLY | O_CLOEXEC) },
 	  "who sent a signal: its name" },
 	{ CALL(close), 0, { { 0 } }, "the end" },
-	{ CALL(unlink), FILTER_PIDFILE, { { 0 } }, "the pid file" },
+	{ CALL(newfstatat), FILTER_SOCKET_PATH, { EQ(3, "flags", AT_SYMLINK_NOFOLLOW) },
+	  "is a socket's path still ours?" },
+	{ CALL(unlink), FILTER_PIDFILE | FILTER_SOCKET_PATH, { { 0 } },
+	  "the pid file, sockets' paths" },
 	{ CALL(clock_gettime), 0, { { 0 } }, "time, where the kernel offers none without a call" },
 	{ CALL(futex), 0, { { 0 } }, "glib" },
 	{ CALL(brk), 0, { { 0 } }, "memory: a monitor's lines, a daemon's words" },

@@ -83,9 +83,12 @@ static void op_packet(struct input *in)
 static void op_message(struct input *in)
 {
 	uint8_t how = in_u8(in);
+	int end = w.end[how & 1];
 
-	if (w.end[how & 1] >= 0)
-		ctl_send(w.end[how & 1], how >> 1 & 7, in_u32(in));
+	if (end >= 0 && how & 0x80)
+		ctl_send_fd(end, how >> 1 & 7, in_u32(in), STDERR_FILENO);
+	else if (end >= 0)
+		ctl_send(end, how >> 1 & 7, in_u32(in));
 }
 
 static void try_held(uint32_t arg, unsigned disks)
@@ -104,17 +107,25 @@ static void op_receive(struct input *in)
 {
 	static const bool from_device[] = {
 		[CTL_READY] = true, [CTL_STOP] = false, [CTL_HELD] = true, [CTL_RETRY] = false,
-		[CTL_RETRY_LATER] = false,
+		[CTL_RETRY_LATER] = false, [CTL_PEER] = false, [CTL_PEER_GONE] = true,
 	};
 	uint8_t how = in_u8(in);
+	enum ctl_sender sender = how & 1 ? CTL_FROM_KEEPER : CTL_FROM_DEVICE;
+	bool takes_fd = how & 0x80;
 	struct ctl_msg msg;
-	int ret;
+	int ret, fd = -1;
 
 	if (w.end[how & 1] < 0)
 		return;
-	ret = ctl_recv(w.end[how & 1], how & 1 ? CTL_FROM_KEEPER : CTL_FROM_DEVICE, &msg);
+	if (takes_fd)
+		ret = ctl_recv_fd(w.end[how & 1], sender, &msg, &fd);
+	else
+		ret = ctl_recv(w.end[how & 1], sender, &msg);
+	if (fd >= 0)
+		close(fd);
 	if (ret)
 		return;
+	g_assert_cmpint(fd >= 0, ==, takes_fd && msg.type == CTL_PEER);
 	g_assert_cmpuint(msg.type, <, G_N_ELEMENTS(from_device));
 	g_assert_cmpint(from_device[msg.type], ==, !(how & 1));
 	if (msg.type == CTL_HELD)

@@ -251,6 +251,12 @@ def wait_for(what, name):
     raise AssertionError(f"waited {TIMEOUT:.0f} s for {name}")
 
 
+def listens(path):
+    """Does a server listen there?  The name of its socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == 0
+
+
 def program(name):
     """The path of a built program: in MPQEMU_BUILD, or in build/ of this tree."""
     here = os.path.dirname(os.path.abspath(__file__))

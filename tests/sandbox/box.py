@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,15 +28,6 @@ IMAGE_SIZE = 1 << 20
 QEMU = os.environ.get("MPQEMU_QEMU", "qemu-system-x86_64")
 
 needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root: reads other users' processes")
-
-
-def listens(path):
-    try:
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(path)
-            return True
-    except OSError:
-        return False
 
 
 class Place:
@@ -71,7 +61,7 @@ class Place:
         self.nbd_server = server
         self.stack.callback(server.wait)
         self.stack.callback(server.kill)
-        mpq.wait_for(lambda: listens(sock), "the NBD server")   # its name is there before
+        mpq.wait_for(lambda: mpq.listens(sock), "the NBD server")
         os.chmod(sock, 0o666)
         return sock
 

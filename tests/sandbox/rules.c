@@ -4,7 +4,7 @@
  *
  *   sandbox-rules device BASE SIZE   guest memory lies in SIZE bytes from address BASE on
  *   sandbox-rules setup BASE SIZE    the same, before it has shaken hands with NBD servers
- *   sandbox-rules keeper BASE SIZE   its pidfds are SIZE numbers from BASE on
+ *   sandbox-rules keeper FD 0        its control channel is FD
  *
  * Reads calls, "NAME ARGUMENT..." a line, and writes for each row "COUNT<tab>CALL<tab>LIMITS<tab>
  * WHY", COUNT being how many of the calls it allows, and for each call that no row allows
@@ -22,13 +22,16 @@
 
 #define MAX_ROWS 128
 
-static void env_fill(char **args, struct filter_env *env)
+static void env_fill(bool keeper, char **args, struct filter_env *env)
 {
 	static const struct launch_spec no_disks;
 	uint64_t base = strtoull(args[0], NULL, 0), size = strtoull(args[1], NULL, 0);
+	struct confine_duties duties = { .spec = &no_disks, .monitor = -1, .control = base };
 
-	confine_env(&no_disks, base, size, env);
-	env->set[FILTER_CHILD] = env->set[FILTER_ARENA];
+	if (keeper)
+		confine_keeper_env(&duties, env);
+	else
+		confine_env(&no_disks, base, size, env);
 	env->features = ~FILTER_SETUP;
 }
 
@@ -75,7 +78,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(argv[1], "keeper"))
 		table = &filter_keeper;
-	env_fill(argv + 2, &env);
+	env_fill(table == &filter_keeper, argv + 2, &env);
 	if (!strcmp(argv[1], "setup"))
 		env.features |= FILTER_SETUP;
 	while (fgets(line, sizeof(line), stdin)) {

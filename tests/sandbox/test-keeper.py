@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The keeper after launch: what it has given up, and that it still does all it is there for."""
+import contextlib
 import os
 import re
 import shutil
@@ -303,6 +304,78 @@ class Files(Duties):
         mpq.wait_for(lambda: not os.path.exists(pidfile), "the end of the daemon")
         with open(extra[1], encoding="utf-8") as file:
             self.assertIn(f"terminating on signal 15 from pid {os.getpid()}", file.read())
+
+
+@box.needs_root
+class Clients(Duties):
+    """A device that listens: the keeper accepts, under its filter, and removes the path."""
+
+    @contextlib.contextmanager
+    def listening(self, user, path, extra=()):
+        argv = [*box.USERS[user], *box.command(["edu,id=e0"], [
+            "-object", f"x-remote-object,id=r,devid=e0,server=on,path={path}", *extra])]
+        with mpq.Remote(argv, [], tempfile.TemporaryFile()) as remote:
+            mpq.wait_for(lambda: remote.proc.poll() is not None or
+                         box.status(remote.proc.pid)["Seccomp"] == "2", "the keeper's filter")
+            yield remote
+
+    def serve(self, path):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            self.assertEqual(mpq.Peer(sock).cfg_read(0, 2), 0x1234)
+
+    def test_path(self):
+        for user in box.USERS:
+            for extra in ([], ["-D", "log"], ["-pidfile", "pid"], ["--sandbox=seccomp-only"]):
+                with self.subTest(user=user, extra=extra), box.place() as at:
+                    extra = [at.path(word) if word in ("log", "pid") else word for word in extra]
+                    with self.listening(user, at.path("socket"), extra) as remote:
+                        for _ in range(3):
+                            self.serve(at.path("socket"))
+                        remote.proc.terminate()
+                        self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
+                        self.assertNotIn("forbidden", remote.said())
+                    self.assertEqual([n for n in os.listdir(at.folder) if n != "log"], [])
+
+    def test_in_another_s_folder(self):
+        with box.place() as at:
+            folder = at.path("of-nobody")
+            os.mkdir(folder, 0o700)
+            os.chown(folder, box.NOBODY, box.NOBODY)
+            path = os.path.join(folder, "socket")
+            with self.listening("root", path) as remote:
+                self.assertEqual(int(box.status(remote.proc.pid)["CapEff"], 16), CAP_DAC_OVERRIDE)
+                self.serve(path)
+                remote.proc.terminate()
+                self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
+            self.assertEqual(os.listdir(folder), [])
+
+    def test_numbers(self):
+        """Its listening socket stands above all that it can open; a client is no fd of its."""
+        with box.place() as at, self.listening("root", at.path("socket")) as remote:
+            before = box.fds(remote.proc.pid)
+            self.assertIn(384, before)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(at.path("socket"))
+                self.assertEqual(mpq.Peer(sock).cfg_read(0, 2), 0x1234)
+                self.assertEqual(box.fds(remote.proc.pid), before)
+                self.assertNotIn(before[384], box.fds(remote.device_pid()).values())
+            remote.proc.terminate()
+            self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
+
+    def test_hostile_device_process(self):
+        """It does not take its clients: they wait, and the keeper serves its signals."""
+        with box.place() as at, self.listening("root", at.path("socket")) as remote:
+            os.kill(remote.device_pid(), signal.SIGSTOP)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(at.path("socket"))
+                sock.sendall(mpq.sample(mpq.Cmd.PCI_CFGREAD))
+                self.assertTrue(mpq.Peer(sock).quiet(0.1))
+                for words in ("terminating on", "terminating at once"):
+                    remote.proc.terminate()
+                    mpq.wait_for(lambda w=words: w in remote.said(), words)
+                self.ended(remote, 128 + signal.SIGKILL, "terminating at once")
+            self.assertFalse(os.path.exists(at.path("socket")))
 
 
 @box.needs_root

@@ -84,6 +84,14 @@ class Reports(unittest.TestCase):
         _, calls = self.of("edu", "nobody")
         self.assertFalse({"pread64", "pwrite64", "fdatasync", "ioctl"} & calls)
 
+    def test_listening(self):
+        """Clients come with the keeper's messages: two rows more, and their limits hold."""
+        plain, _ = self.of("edu", "root")
+        found = self.check(["-device", "edu,id=e0", "-object",
+                            "x-remote-object,id=r,devid=e0,server=on,path=/nonexistent/x"], "root")
+        more = [row for row in found.rows if row not in plain.rows]
+        self.assertEqual([call for call, _ in more], ["recvmsg", "dup3"])
+
     def test_lsi_raw(self):
         for user in box.USERS:
             with self.subTest(user):

@@ -48,20 +48,28 @@ class Trace:
         self.forbidden = []
 
     @contextlib.contextmanager
-    def remote(self, at, devices, extra=()):
-        """A remote under strace, whose device process is counted when it has ended."""
+    def remote(self, at, devices, extra=(), objects=None):
+        """
+        A remote under strace, whose device process is counted when it has ended.  @objects: options
+        that reach the devices in place of a socket each.
+        """
         path = at.path(f"trace{len(os.listdir(at.folder))}")
         argv = ["strace", "-f", "-qq", "-o", path, "-e", "raw=all", "-e", "signal=none",
                 *box.command(devices)]
         peers = []
-        for i, device in enumerate(devices):
+        for i, device in enumerate(devices if objects is None else []):
             pair = socket.socketpair()
             argv += ["-object", f"x-remote-object,id=r{i},devid={device.split('id=')[1]},fd="
                      f"{pair[1].fileno()}"]
             peers.append(pair)
+        argv += objects or []
         with mpq.Remote(argv + list(extra), peers, tempfile.TemporaryFile()) as remote:
-            remote.peer.cfg_read(0, 2)
-            remote.device = box.device_below(remote.proc.pid)
+            if objects is None:
+                remote.peer.cfg_read(0, 2)
+            remote.device = mpq.wait_for(lambda: box.device_below(remote.proc.pid), "the device")
+            keeper = box.keeper_of(remote.device)
+            mpq.wait_for(lambda: box.status(keeper)["Seccomp"] == "2", "the keeper's filter")
+            control = control_of(keeper)
             hidden = max(box.mappings(remote.device), key=lambda m: m[1] - m[0])
             # Behind the range in which mappings may start there is as much once more.
             arena = (hidden[0], (hidden[0] + hidden[1]) // 2)
@@ -75,7 +83,7 @@ class Trace:
             if first:
                 self.count(first, *place, table="setup")
         else:
-            self.count(keeper_calls(text), "256", "256")     # CONFINE_PIDFD
+            self.count(keeper_calls(text), str(control), "0")
 
     def count(self, lines, *env, table=None):
         done = subprocess.run([mpq.program("tests/sandbox/sandbox-rules"), table or self.table,
@@ -92,6 +100,13 @@ class Trace:
     def needless(self):
         return [row for row, count in self.counts.items() if not count and not any(
             call in ("", row[0]) and part in row[2] for call, part, _ in self.excuses)]
+
+
+def control_of(keeper):
+    """The number of its channel, the one packet socket that it has."""
+    with open("/proc/net/unix", encoding="ascii") as file:
+        packet = {f"socket:[{row[6]}]" for row in map(str.split, file) if row[4] == "0005"}
+    return next(n for n, name in box.fds(keeper).items() if name in packet)
 
 
 LOADED = re.compile(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$")
@@ -245,7 +260,23 @@ def terminate(remote, at):
     """The keeper tells the device process to end."""
     keeper = box.keeper_of(remote.device)
     os.kill(keeper, signal.SIGTERM)
-    remote.peer.ended()
+    if remote.peers:
+        remote.peer.ended()
+
+
+def clients(remote, at):
+    """Two, one after the other; the first has left something."""
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(at.path("clients"))
+            peer = mpq.Peer(sock)
+            peer.cfg_read(0, 2)
+            peer.send_raw(bytes(10))
+    terminate(remote, at)
+
+
+def listening(at):
+    return ["-object", f"x-remote-object,id=r,devid=e0,server=on,path={at.path('clients')}"]
 
 
 @box.needs_root
@@ -272,6 +303,8 @@ class Rules(unittest.TestCase):
                 with trace.remote(at, devices, extra) as remote:
                     for part in parts:
                         part(remote, at)
+            with trace.remote(at, ["edu,id=e0"], objects=listening(at)) as remote:
+                clients(remote, at)
         self.assertEqual(trace.forbidden, [], "calls that the table does not allow")
         self.assertEqual(trace.needless(), [], "rows that nothing needed")
         self.assertGreater(sum(trace.counts.values()), 1000)
@@ -375,6 +408,8 @@ class KeeperRules(unittest.TestCase):
             for devices, extra, part in runs:
                 with trace.remote(at, devices, extra) as remote:
                     part(remote, at)
+            with trace.remote(at, ["edu,id=e0"], objects=listening(at)) as remote:
+                clients(remote, at)
         self.assertEqual(trace.forbidden, [], "calls that the table does not allow")
         self.assertEqual(trace.needless(), [], "rows that nothing needed")
 

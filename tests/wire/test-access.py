@@ -83,6 +83,28 @@ class Config(wire.RemoteTest):
         self.assertEqual(self.peer.cfg_read(0x10, 4), 0xfea00000)
 
 
+class Express(wire.unittest.TestCase):
+    """A PCI Express function with 64-bit BARs and MSI-X: this protocol carries none of that."""
+
+    def test_hidden(self):
+        with Remote.start(["edu-pcie,id=e0"]) as remote:
+            peer = remote.peer
+            for at in range(0, 256, 4):
+                peer.cfg_write(at, 0xffffffff, 4)
+            bars = [peer.cfg_read(at, 4) for at in range(0x10, 0x28, 4)]
+            self.assertEqual(bars, [0xfff00008, 0, 0xfffff000, 0, 0, 0])
+            self.assertEqual(peer.cfg_read(0x06, 2), 0)
+            self.assertEqual([peer.cfg_read(at, 4) for at in (0x30, 0x34)], [0, 0])
+            self.assertEqual({peer.cfg_read(at, 4) for at in range(0x40, 256, 4)}, {0})
+            self.assertEqual(peer.cfg_read(0x100, 4), ALL_ONES)
+            edu = Edu(peer)
+            self.assertEqual(edu.read(Edu.ID), 0x010000ed)
+            edu.write(Edu.IRQ_RAISE, 1)
+            self.assertEqual(peer.cfg_read(0x06, 2), 8)
+            self.assertEqual(remote.finish(), EXIT_CLEAN)
+            self.assertEqual(remote.log(), "")
+
+
 class Bars(wire.RemoteTest):
     def test_registers(self):
         edu = self.edu()

@@ -13,7 +13,8 @@ import time
 
 import wire
 import lsi
-from mpq import EXIT_CLEAN, EXIT_PROTOCOL, Cmd, Ram, Region, Remote, sample, wait_for
+from mpq import (EXIT_CLEAN, EXIT_PROTOCOL, Cmd, Ram, Region, Remote, listens, sample,
+                 wait_for)
 
 MIB = 1 << 20
 GPA = 16 * MIB
@@ -271,7 +272,7 @@ class Flushed(wire.unittest.TestCase):
             stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        wait_for(lambda: os.path.exists(path), "nbdkit")
+        wait_for(lambda: listens(path), "nbdkit")
         return path
 
     def run_to_the_end(self, end, flush="exit 0"):

@@ -49,6 +49,9 @@ static unsigned features(const struct launch_spec *spec)
 {
 	unsigned all = 0;
 
+	for (unsigned i = 0; i < spec->device_count; i++)
+		if (spec->device[i].listens)
+			all |= FILTER_LISTEN;
 	for (unsigned i = 0; i < spec->disk_count; i++) {
 		const struct spec_image *image = &spec->disk[i].image;
 
@@ -189,21 +192,39 @@ int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 	return load_filter(c);
 }
 
-int confine_pidfd(pid_t child)
+/* A copy of @fd at one of the @count numbers from @first on.  Or -errno. */
+static int copy_to(int fd, int first, int count)
 {
-	autofd low = pidfd_open(child, 0);
-	int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, CONFINE_PIDFD);
+	int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, first);
 
-	if (fd >= CONFINE_PIDFD + CONFINE_PIDFDS) {
-		close(fd);
+	if (copy >= first + count) {
+		close(copy);
 		return -EMFILE;
 	}
 	/* EINVAL: the limit is lower than that. */
-	return fd >= 0 ? fd : errno == EINVAL ? -EMFILE : -errno;
+	return copy >= 0 ? copy : errno == EINVAL ? -EMFILE : -errno;
+}
+
+int confine_pidfd(pid_t child)
+{
+	autofd low = pidfd_open(child, 0);
+
+	return copy_to(low, CONFINE_PIDFD, CONFINE_PIDFDS);
+}
+
+int confine_listener(int *fd)
+{
+	int copy = copy_to(*fd, CONFINE_LISTENER, CONFINE_LISTENERS);
+
+	if (copy < 0)
+		return copy;
+	fd_close(fd);
+	*fd = copy;
+	return 0;
 }
 
 /* No new fd can stand where the pidfds do; those that are there stay. */
-static int keep_pidfds(void)
+static int keep_numbers(void)
 {
 	struct rlimit limit;
 
@@ -213,43 +234,45 @@ static int keep_pidfds(void)
 	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
-/* The keeper's last capabilities; @folder: of its pid file, or NULL. */
-static uint64_t keeper_caps(const struct launch_spec *spec, const char *folder)
+/* The folder of a file, "." of one that names none. */
+static const char *folder_of(const char *file, char folder[PATH_MAX])
 {
+	const char *slash = strrchr(file, '/');
+
+	if (!slash)
+		return ".";
+	/* It was opened, so that it is not longer than that. */
+	snprintf(folder, PATH_MAX, "%.*s", (int)(slash - file + 1), file);
+	return folder;
+}
+
+/* The keeper's last capabilities. */
+static uint64_t keeper_caps(const struct confine_duties *duties)
+{
+	char path[PATH_MAX];
 	uint64_t caps = 0;
 
-	/* It may be another user's, and closed to us. */
-	if (folder && !sandbox_may_write(folder))
-		caps |= 1ULL << CAP_DAC_OVERRIDE;
+	/* A folder of what it removes may be another user's, and closed to us. */
+	for (const char *const *file = duties->removes; file && *file; file++)
+		if (!sandbox_may_write(folder_of(*file, path)))
+			caps |= 1ULL << CAP_DAC_OVERRIDE;
 	/*
 	 * Root's device process is nobody's.  Whose user namespace it is in may kill it all the
 	 * same (capabilities(7)); where it has none, that takes a right, at what the filter allows.
 	 */
-	if (spec->sandbox != SANDBOX_STRICT && geteuid() == 0)
+	if (duties->spec->sandbox != SANDBOX_STRICT && geteuid() == 0)
 		caps |= 1ULL << CAP_KILL;
 	return caps;
 }
 
-/* The folder of the pid file, "." of one that names none; NULL without. */
-static const char *folder_of(const char *pidfile, char folder[PATH_MAX])
-{
-	const char *slash = pidfile ? strrchr(pidfile, '/') : NULL;
-
-	if (!pidfile)
-		return NULL;
-	if (!slash)
-		return ".";
-	/* It was opened, so that it is not longer than that. */
-	snprintf(folder, PATH_MAX, "%.*s", (int)(slash - pidfile + 1), pidfile);
-	return folder;
-}
-
 /*
- * No file but the name of who sent a signal, in /proc, and no removal but in the pid file's folder.
- * The monitor's socket has a path that is no matter of Landlock's; signals are the children's.
+ * No file but the name of who sent a signal, in /proc, and no removal but in the folders of what it
+ * removes.  The monitor's socket has a path that is no matter of Landlock's; signals are the
+ * children's.
  */
-static int keeper_files(const char *folder)
+static int keeper_files(const char *const *removes)
 {
+	char path[PATH_MAX];
 	autofd ruleset = -1;
 	int ret;
 
@@ -260,33 +283,45 @@ static int keeper_files(const char *folder)
 	if (ruleset < 0)
 		return sandbox_landlock_abi() ? ruleset : 0;
 	ret = sandbox_landlock_allow(ruleset, "/proc", LANDLOCK_READ_FILE);
-	if (!ret && folder)
-		ret = sandbox_landlock_allow(ruleset, folder, LANDLOCK_REMOVE_FILE);
+	for (; removes && *removes && !ret; removes++)
+		ret = sandbox_landlock_allow(ruleset, folder_of(*removes, path),
+					     LANDLOCK_REMOVE_FILE);
 	return ret ? ret : sandbox_landlock_enter(ruleset);
 }
 
-int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor,
-		   const char *pidfile)
+void confine_keeper_env(const struct confine_duties *duties, struct filter_env *ret_env)
 {
-	struct filter_env env = { .features = features };
-	char why[SANDBOX_WHY] = "", path[PATH_MAX];
-	const char *folder = folder_of(pidfile, path);
+	*ret_env = (struct filter_env){
+		.set = {
+			[FILTER_CHILD] = group(CONFINE_PIDFD, CONFINE_PIDFDS),
+			[FILTER_LISTENER] = group(CONFINE_LISTENER, CONFINE_LISTENERS),
+			[FILTER_CONTROL] = one(duties->control),
+		},
+		.features = duties->features | (features(duties->spec) & FILTER_LISTEN),
+	};
+	if (duties->monitor >= 0) {
+		ret_env->features |= FILTER_QMP;
+		ret_env->set[FILTER_MONITOR] = one(duties->monitor);
+	}
+}
+
+int confine_keeper(const struct confine_duties *duties)
+{
+	const struct launch_spec *spec = duties->spec;
+	struct filter_env env;
+	char why[SANDBOX_WHY] = "";
 	int ret;
 
 	if (spec->sandbox == SANDBOX_OFF)
 		return 0;
-	env.set[FILTER_CHILD] = group(CONFINE_PIDFD, CONFINE_PIDFDS);
-	if (monitor >= 0) {
-		env.features |= FILTER_QMP;
-		env.set[FILTER_MONITOR] = one(monitor);
-	}
-	ret = sandbox_drop_keeper(keeper_caps(spec, folder), why);
+	confine_keeper_env(duties, &env);
+	ret = sandbox_drop_keeper(keeper_caps(duties), why);
 	if (ret)
 		return refuse(spec, ret, why);
-	ret = keeper_files(folder);
+	ret = keeper_files(duties->removes);
 	if (ret)
 		return refuse(spec, ret, "keeper: Landlock");
-	ret = keep_pidfds();
+	ret = keep_numbers();
 	if (!ret)
 		ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
 	if (!ret && !filter_impossible())

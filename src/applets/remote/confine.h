@@ -43,22 +43,37 @@ void confine_env(const struct launch_spec *spec, uint64_t arena_base, uint64_t a
 		 struct filter_env *ret_env);
 
 /*
- * The keeper's pidfds stand at these numbers, of which one masked comparison tells.  When the
- * keeper is confined it can get no new fd there (RLIMIT_NOFILE), so that what it may signal are the
- * children that it has.
+ * The keeper's pidfds and the sockets where clients come stand at these numbers, of which one
+ * masked comparison each tells.  When the keeper is confined it can get no new fd there
+ * (RLIMIT_NOFILE), so that what it may signal are the children that it has.
  */
 #define CONFINE_PIDFD 256
-#define CONFINE_PIDFDS 256
+#define CONFINE_PIDFDS 128
+#define CONFINE_LISTENER 384
+#define CONFINE_LISTENERS 8
+#define CONFINE_FDS (CONFINE_LISTENER + CONFINE_LISTENERS)	/* a limit that is enough */
 
 /* A pidfd of a child, at one of them; the caller owns it.  Or -errno. */
 int confine_pidfd(pid_t child);
 
+/* Moves the socket to one of them (CLOEXEC).  Returns 0, or -errno: then *fd stays where it is. */
+int confine_listener(int *fd);
+
+/* What a confined keeper is still there for. */
+struct confine_duties {
+	const struct launch_spec *spec;
+	unsigned features;		/* of enum filter_feature: those that it has */
+	int monitor;			/* the socket that it may still connect, or -1 */
+	int control;			/* the channel that it may send fds on */
+	const char *const *removes;	/* files that it removes at the end, to a NULL; or NULL */
+};
+
+/* What the filter of a keeper knows of it. */
+void confine_keeper_env(const struct confine_duties *duties, struct filter_env *ret_env);
+
 /*
- * Keeper, once its device process serves: gives up what it does not need.  @features: those of
- * enum filter_feature that it has; @monitor: the socket that it may still connect, or -1;
- * @pidfile: the file that it removes at the end, or NULL.  Returns as above.
+ * Keeper, once its device process serves: gives up what it does not need.  Returns as above.
  */
-int confine_keeper(const struct launch_spec *spec, unsigned features, int monitor,
-		   const char *pidfile);
+int confine_keeper(const struct confine_duties *duties);
 
 #endif

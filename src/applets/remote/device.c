@@ -2,12 +2,14 @@
 #include "applets/remote/device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include "applets/remote/disks.h"
 #include "applets/remote/serve.h"
 #include "applets/remote/speccheck.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "control/channel.h"
 #include "control/launch.h"
@@ -40,6 +43,9 @@ struct device_process {
 	struct serve_ops serve_ops;
 	struct loop_timer stop_limit;		/* when no keeper is there to set it */
 	unsigned open;				/* sessions */
+	uint32_t serving;			/* bit a device: it has a session */
+	uint32_t awaited;			/* it listens, and nobody has come yet */
+	bool listens;				/* any does */
 	int exit_status;
 	bool stopping;
 };
@@ -84,14 +90,77 @@ static void stop(struct device_process *p)
 	disks_drain(p->disks, on_drained, p);
 }
 
+static void tell_gone(unsigned device)
+{
+	int ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_PEER_GONE, device);
+
+	if (ret)
+		log_warning("control channel: %s", log_errname(ret));
+}
+
+/* Nobody is there, and nobody is to come. */
+static bool is_done(const struct device_process *p)
+{
+	return !p->open && !p->awaited && (!p->listens || p->spec->auto_shutdown);
+}
+
+/*
+ * A device that listens is as new for its next client, whose end is then told; how a session ended
+ * says something of the process only if it ends with its sessions.
+ */
 static void on_session_closed(void *opaque, struct serve *serve, enum serve_end end)
 {
 	struct device_process *p = opaque;
+	unsigned device = serve - p->serve;
+	bool listens = p->spec->device[device].listens;
 
-	if ((int)end > p->exit_status)
+	p->open--;
+	p->serving &= ~(1u << device);
+	if ((!listens || p->spec->auto_shutdown) && (int)end > p->exit_status)
 		p->exit_status = end;
-	if (--p->open == 0)
+	if (is_done(p)) {
 		stop(p);
+	} else if (listens && !p->stopping) {
+		pci_dev_reset(&serve->dev);
+		tell_gone(device);
+	}
+}
+
+/* The slot of its peer, in which the one before stood until now. */
+static int take_client(struct device_process *p, unsigned device, int client)
+{
+	int slot = p->spec->device[device].peer_slot, ret;
+
+	if (dup3(client, slot, O_CLOEXEC) < 0)
+		return -errno;
+	ret = serve_start(&p->serve[device]);
+	if (ret)
+		shutdown(slot, SHUT_RDWR);
+	return ret;
+}
+
+/* Takes over @client. */
+static void on_client(struct device_process *p, uint32_t device, int client)
+{
+	autofd fd = client;
+	int ret;
+
+	if (p->stopping)
+		return;
+	if (device >= p->spec->device_count || !p->spec->device[device].listens ||
+	    p->serving & 1u << device) {
+		log_error("keeper: a client for device %u, which can have none now", device);
+		return;
+	}
+	p->awaited &= ~(1u << device);
+	ret = take_client(p, device, fd);
+	if (ret) {
+		log_error("%s: client: %s", p->spec->device[device].id, log_errname(ret));
+		tell_gone(device);
+		return;
+	}
+	p->serving |= 1u << device;
+	p->open++;
 }
 
 /* What is still under way is lost, and with it what a flush would have kept. */
@@ -108,14 +177,26 @@ static void retry_held(struct device_process *p, bool later)
 			p->serve[i].dev.cls->retry(&p->serve[i].dev, later);
 }
 
+/* Who gets no clients has no call to receive a fd by. */
+static int receive(struct device_process *p, struct ctl_msg *msg, int *client)
+{
+	if (p->listens)
+		return ctl_recv_fd(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, msg, client);
+	return ctl_recv(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, msg);
+}
+
 static void on_control(void *opaque, uint32_t events)
 {
 	struct device_process *p = opaque;
 	struct ctl_msg msg;
-	int ret = ctl_recv(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, &msg);
+	int client = -1, ret = receive(p, &msg, &client);
 
 	if (ret == -EAGAIN)
 		return;
+	if (ret == -EBADMSG) {
+		log_error("keeper: a message without its fd, or with too many");
+		return;
+	}
 	if (ret) {
 		/* Without its keeper nobody could take the device over: end in order. */
 		loop_fd_del(p->loop, LAUNCH_SLOT_CONTROL);
@@ -126,6 +207,8 @@ static void on_control(void *opaque, uint32_t events)
 		stop(p);
 	} else if (msg.type == CTL_STOP) {
 		stop(p);
+	} else if (msg.type == CTL_PEER) {
+		on_client(p, msg.arg, client);
 	} else {
 		retry_held(p, msg.type == CTL_RETRY_LATER);
 	}
@@ -169,12 +252,21 @@ static bool speaks_vfio_user(const struct spec_device *sd)
 	return sd->protocol == SPEC_PROTOCOL_VFIO_USER;
 }
 
+static int map_rom(const struct spec_device *sd, struct serve_setup *setup)
+{
+	if (sd->rom_slot < 0)
+		return 0;
+	setup->rom = memfd_map(sd->rom_slot, sd->rom_size, false);
+	setup->rom_size = sd->rom_size;
+	return setup->rom ? 0 : -errno;
+}
+
 static int make_device(struct device_process *p, unsigned i)
 {
 	const struct spec_device *sd = &p->spec->device[i];
 	const struct pci_class *cls = class_find(sd->driver);
 	struct pci_state *state = (struct pci_state *)(p->state + (size_t)i * PCI_STATE_MAX);
-	const struct serve_setup setup = {
+	struct serve_setup setup = {
 		.protocol = speaks_vfio_user(sd) ? &serve_vfio_user : &serve_mpqemu,
 		.loop = p->loop, .arena = p->arena, .fd = sd->peer_slot,
 		.cls = cls, .state = state, .id = sd->id,
@@ -184,7 +276,13 @@ static int make_device(struct device_process *p, unsigned i)
 
 	if (!cls)
 		return fail(sd->driver, -ENODEV);
-	ret = serve_init(&p->serve[i], &setup);
+	if (sd->listens) {
+		p->listens = true;
+		p->awaited |= 1u << i;
+	}
+	ret = map_rom(sd, &setup);
+	if (!ret)
+		ret = serve_init(&p->serve[i], &setup);
 	return ret ? fail(sd->id, ret) : 0;
 }
 
@@ -195,6 +293,7 @@ static int start_device(struct device_process *p, unsigned i)
 	if (ret)
 		return fail(p->spec->device[i].id, ret);
 	p->open++;
+	p->serving |= 1u << i;
 	return 0;
 }
 
@@ -279,7 +378,7 @@ static int serve_all(struct device_process *p)
 	int ret = 0;
 
 	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
-		if (p->spec->device[i].peer_slot >= 0)
+		if (p->spec->device[i].peer_slot >= 0 && !p->spec->device[i].listens)
 			ret = start_device(p, i);
 	if (!ret)
 		ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_READY, 0);

@@ -17,6 +17,7 @@
 
 #include "applets/remote/confine.h"
 #include "applets/remote/device.h"
+#include "applets/remote/listeners.h"
 #include "applets/remote/onerror.h"
 #include "applets/remote/spawn.h"
 #include "base/fd.h"
@@ -41,6 +42,7 @@ struct launch {
 	int wait_status;
 	bool ready;
 	bool failed;			/* ready() said no */
+	struct listeners listeners;
 };
 
 /* The signals that the keeper takes from its signalfd. */
@@ -212,14 +214,18 @@ static void on_signal(struct launch *l)
 /* The keeper has done its own: from here on it waits, and needs little for that. */
 static int on_ready(const struct keeper *k, struct launch *l)
 {
+	struct confine_duties duties = {
+		.spec = k->spec, .features = k->features,
+		.monitor = onerror_unconnected(k->onerror), .control = l->spawn.control[0],
+		.removes = k->removes,
+	};
 	int ret;
 
 	if (l->ready)
 		return -EPROTO;
 	l->ready = true;
 	ret = k->ready ? k->ready(k->opaque) : 0;
-	return ret ? ret : confine_keeper(k->spec, k->features,
-					  onerror_unconnected(k->onerror), k->pidfile);
+	return ret ? ret : confine_keeper(&duties);
 }
 
 /* Returns false when the channel is of no more use. */
@@ -234,6 +240,8 @@ static bool on_control(const struct keeper *k, struct launch *l)
 		return false;
 	if (msg.type == CTL_HELD)
 		onerror_held(k->onerror, msg.arg, l->spawn.control[0]);
+	if (msg.type == CTL_PEER_GONE)
+		listeners_gone(&l->listeners, msg.arg);
 	if (msg.type == CTL_READY && on_ready(k, l)) {
 		l->failed = true;
 		tell_to_stop(l);
@@ -241,8 +249,11 @@ static bool on_control(const struct keeper *k, struct launch *l)
 	return true;
 }
 
-/* What the keeper waits for: its own three, QMP, then the storage daemon of each disk. */
-enum { WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_QMP, WATCH_DAEMON };
+/* What the keeper waits for: its own three, QMP, each device's clients, each disk's daemon. */
+enum {
+	WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_QMP, WATCH_CLIENT,
+	WATCH_DAEMON = WATCH_CLIENT + SPEC_MAX_DEVICES,
+};
 
 /* A daemon ends after the device process; one that ends before takes its disk along. */
 static void on_daemon(const struct keeper *k, const struct launch *l, unsigned disk)
@@ -250,6 +261,12 @@ static void on_daemon(const struct keeper *k, const struct launch *l, unsigned d
 	if (!l->ended && !l->stop_signals)
 		log_error("%s: its storage daemon has ended; its requests fail from now on",
 			  k->spec->disk[disk].unit.id);
+}
+
+/* Is the device process there for clients, still? */
+static bool may_accept(const struct launch *l)
+{
+	return l->ready && !l->failed && !l->stop_signals && !l->ended;
 }
 
 /* Until the device process has ended and its last line is copied. */
@@ -263,11 +280,14 @@ static void watch(const struct keeper *k, struct launch *l)
 
 	unsigned count = WATCH_DAEMON + k->spec->disk_count;
 
+	for (unsigned i = WATCH_CLIENT; i < WATCH_DAEMON; i++)
+		p[i].fd = -1;
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
 		p[WATCH_DAEMON + i] = (struct pollfd){ .fd = k->daemon[i], .events = POLLIN };
 	while (!l->ended || p[WATCH_LOG].fd >= 0) {
 		int wait_ms = until_stop_limit(l, onerror_poll(k->onerror, &p[WATCH_QMP]));
 
+		listeners_poll(&l->listeners, may_accept(l), &p[WATCH_CLIENT]);
 		if (poll(p, count, wait_ms) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
 			kill_device(l);
@@ -280,6 +300,8 @@ static void watch(const struct keeper *k, struct launch *l)
 			p[WATCH_LOG].fd = -1;
 		if (p[WATCH_CONTROL].revents && !on_control(k, l))
 			p[WATCH_CONTROL].fd = -1;
+		if (may_accept(l))
+			listeners_polled(&l->listeners, &p[WATCH_CLIENT], l->spawn.control[0]);
 		onerror_polled(k->onerror, &p[WATCH_QMP], l->spawn.control[0]);
 		check_stop_limit(l);
 		for (unsigned i = WATCH_DAEMON; i < count; i++)
@@ -305,6 +327,20 @@ static int exit_status(const struct launch *l)
 	return 128 + WTERMSIG(l->wait_status);
 }
 
+/* The numbers that the filter knows. */
+static int take_numbers(const struct keeper *keeper, struct launch *l)
+{
+	int ret = 0;
+
+	l->pidfd = confine_pidfd(l->spawn.pid);
+	if (l->pidfd < 0)
+		return l->pidfd;
+	for (unsigned i = 0; i < keeper->spec->device_count && !ret; i++)
+		if (keeper->listener[i] >= 0)
+			ret = confine_listener(&keeper->listener[i]);
+	return ret;
+}
+
 /* The device process and, where there is a sandbox, a pidfd of it. */
 static int launch(const struct keeper *keeper, struct launch *l)
 {
@@ -315,14 +351,14 @@ static int launch(const struct keeper *keeper, struct launch *l)
 	/* With a filter the keeper can kill by pidfds only; valgrind knows none. */
 	if (keeper->spec->sandbox == SANDBOX_OFF)
 		return 0;
-	l->pidfd = confine_pidfd(l->spawn.pid);
-	if (l->pidfd >= 0)
+	ret = take_numbers(keeper, l);
+	if (!ret)
 		return 0;
-	log_error("cannot watch the device process (ulimit -n %d is enough): %s",
-		  CONFINE_PIDFD + CONFINE_PIDFDS, log_errname(l->pidfd));
+	log_error("cannot watch the device process (ulimit -n %d is enough): %s", CONFINE_FDS,
+		  log_errname(ret));
 	kill(l->spawn.pid, SIGKILL);
 	waitpid(l->spawn.pid, NULL, 0);
-	return l->pidfd;
+	return ret;
 }
 
 static void launch_finish(struct launch *l)
@@ -336,6 +372,7 @@ int keeper_run(const struct keeper *keeper)
 {
 	struct launch l = {
 		.pidfd = -1, .signal_fd = -1, .log_room = LOG_BURST, .log_time = loop_now(),
+		.listeners = { .spec = keeper->spec, .fd = keeper->listener },
 	};
 	int ret = take_signals(&l);
 

@@ -18,11 +18,13 @@ struct keeper {
 	/* The fds that go to the slots which @spec names; the keeper closes its own copies of the
 	 * peers, so that they see the device process's end, and keeps the images, whose locks
 	 * outlive the device process. */
-	const int *peer;		/* one a device; -1: not served */
+	const int *peer;		/* one a device; -1: not served, or later */
+	int *listener;			/* one a device; -1: none; moved to the keeper's numbers */
+	const int *rom;			/* one a device; -1: none */
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
 	unsigned features;		/* of enum filter_feature: what the keeper itself has */
-	const char *pidfile;		/* which the caller removes at the end; or NULL */
+	const char *const *removes;	/* files that the caller removes at the end, up to a NULL */
 	struct onerror *onerror;	/* what happens when a request is held back */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);

@@ -16,6 +16,7 @@
 #include "applets/remote/onerror.h"
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
+#include "applets/remote/roms.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/launch.h"
@@ -28,7 +29,8 @@ struct remote {
 	struct remote_plan plan;
 	struct images *images;
 	struct onerror *onerror;
-	int peer[SPEC_MAX_DEVICES];
+	struct peers peers;
+	int rom[SPEC_MAX_DEVICES];	/* owned */
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
 	int parent_fd;			/* -daemonize: the parent waits for a byte; owned */
@@ -175,12 +177,16 @@ static bool prepare(struct remote *r, GError **error)
 	if (r->plan.process)
 		prctl(PR_SET_NAME, r->plan.process);
 	if (r->plan.sandbox_report) {
-		for (unsigned i = 0; i < r->plan.spec->device_count; i++)
+		for (unsigned i = 0; i < r->plan.spec->device_count; i++) {
 			r->plan.spec->device[i].peer_slot = LAUNCH_SLOT_PEER + i;
+			r->plan.spec->device[i].listens = r->plan.peer[i].server;
+		}
 		return images_open(&r->plan, &r->images, error);
 	}
+	if (!roms_open(&r->plan, r->rom, error))
+		return false;
 	/* LISTEN_FDS are for the process that was started, */
-	if (!open_pidfile(r, error) || !peers_open(&r->plan, r->peer, error))
+	if (!open_pidfile(r, error) || !peers_open(&r->plan, &r->peers, error))
 		return false;
 	/* and a storage daemon ends with the one that started it. */
 	ret = r->plan.daemonize ? daemonize(r) : 0;
@@ -190,14 +196,36 @@ static bool prepare(struct remote *r, GError **error)
 	       images_open(&r->plan, &r->images, error);
 }
 
+/* The pid file, the sockets' paths, NULL. */
+#define MAX_REMOVED (1 + SPEC_MAX_DEVICES + 1)
+
+/* What finish() removes, and the features that this takes. */
+static unsigned list_removed(const struct remote *r, const char *removes[MAX_REMOVED])
+{
+	unsigned count = 0, features = 0;
+
+	if (r->plan.pidfile) {
+		removes[count++] = r->plan.pidfile;
+		features |= FILTER_PIDFILE;
+	}
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		if (r->peers.path[i].name) {
+			removes[count++] = r->peers.path[i].name;
+			features |= FILTER_SOCKET_PATH;
+		}
+	removes[count] = NULL;
+	return features;
+}
+
 static int run(struct remote *r)
 {
+	const char *removes[MAX_REMOVED];
 	int daemon[SPEC_MAX_DISKS];
 	struct keeper keeper = {
-		.prog = r->prog, .spec = r->plan.spec, .peer = r->peer,
-		.features = r->plan.pidfile ? FILTER_PIDFILE : 0, .pidfile = r->plan.pidfile,
-		.image = images_fds(r->images), .daemon = daemon, .onerror = r->onerror,
-		.ready = on_ready, .opaque = r,
+		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
+		.listener = r->peers.listener, .features = list_removed(r, removes),
+		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
+		.onerror = r->onerror, .ready = on_ready, .opaque = r,
 	};
 
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
@@ -212,6 +240,9 @@ static void finish(struct remote *r)
 {
 	images_close(r->images);
 	onerror_destroy(r->onerror);
+	peers_finish(&r->peers);
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		fd_close(&r->rom[i]);
 	if (r->pid_written)
 		unlink(r->plan.pidfile);
 	fd_close(&r->pid_fd);
@@ -240,6 +271,9 @@ int remote_main(int argc, char **argv)
 	int status = DEVICE_EXIT_OK;
 	bool ok;
 
+	peers_init(&r.peers);
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		r.rom[i] = -1;
 	open_standard_fds();
 	log_init(STDERR_FILENO, r.prog);
 	ok = remote_plan_parse(argc, argv, &r.plan, &error);

@@ -109,6 +109,7 @@ static const char *const set_names[FILTER_SET_COUNT] = {
 	[FILTER_RECEIVED] = "a received one", [FILTER_EPOLL] = "the event loop's",
 	[FILTER_POOL] = "the block pool's", [FILTER_ARENA] = "in the guest-memory range",
 	[FILTER_CHILD] = "a child's", [FILTER_MONITOR] = "the monitor's",
+	[FILTER_LISTENER] = "a listening one",
 };
 
 static void say_arg(const struct filter_arg *arg)

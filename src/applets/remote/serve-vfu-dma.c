@@ -103,6 +103,7 @@ static void finished(struct serve *serve, int err)
 	struct vfu_dma *dma = &serve->vfu->dma;
 
 	dma->busy = dma->staged = false;
+	pci_dma_answered(&serve->dev, err, dma->write ? NULL : dma->data, dma->len);
 }
 
 /* The data of a read, or of a write that it was made; a short one is none. */

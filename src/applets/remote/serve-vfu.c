@@ -162,6 +162,7 @@ static int vfu_init(struct serve *serve, const struct serve_setup *setup, struct
 	serve->conn = &vfu->conn.conn;
 	host->intx = vfu_intx;
 	host->message = vfu_message;
+	host->dma_request = vfu_dma_request;
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "applets/remote/confine.h"
 #include "applets/remote/device.h"
 #include "applets/remote/keeper.h"
 #include "base/fd.h"
@@ -34,7 +35,8 @@ static const char *const env_prefixes[] = {
 
 #define MAX_ENV 32
 
-#define FDS_NEEDED (LAUNCH_SLOT_COUNT * 2)	/* while they move into their slots */
+/* While they move into their slots; and the keeper's own. */
+#define FDS_NEEDED (CONFINE_FDS > LAUNCH_SLOT_COUNT * 2 ? CONFINE_FDS : LAUNCH_SLOT_COUNT * 2)
 
 #define PERSONALITY_ASK 0xffffffff	/* personality(2): changes nothing */
 
@@ -88,8 +90,11 @@ static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct l
 	fds[n++] = (struct launch_fd){ s->state_fd, LAUNCH_SLOT_STATE };
 	fds[n++] = (struct launch_fd){ s->metrics_fd, LAUNCH_SLOT_METRICS };
 	for (unsigned i = 0; i < k->spec->device_count; i++)
-		if (k->spec->device[i].peer_slot >= 0)
+		if (k->spec->device[i].peer_slot >= 0 && !k->spec->device[i].listens)
 			fds[n++] = (struct launch_fd){ k->peer[i], k->spec->device[i].peer_slot };
+	for (unsigned i = 0; i < k->spec->device_count; i++)
+		if (k->spec->device[i].rom_slot >= 0)
+			fds[n++] = (struct launch_fd){ k->rom[i], k->spec->device[i].rom_slot };
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
 		if (k->spec->disk[i].image.slot >= 0)
 			fds[n++] = (struct launch_fd){ k->image[i], k->spec->disk[i].image.slot };

@@ -174,7 +174,10 @@ static void compute_run(void *opaque)
 		irq_raise(edu, EDU_IRQ_FACTORIAL);
 }
 
-/* Moves the bytes of one transfer.  A range outside the device's memory is the guest's mistake. */
+/*
+ * Moves the bytes of one transfer: 0 or -errno.  A range outside the device's memory is the guest's
+ * mistake.
+ */
 static int dma_move(struct edu *edu, bool to_ram)
 {
 	uint64_t src = get_le64(edu->s->regs + R_DMA_SRC), dst = get_le64(edu->s->regs + R_DMA_DST);
@@ -188,17 +191,27 @@ static int dma_move(struct edu *edu, bool to_ram)
 	return pci_dma_read(edu->dev, ram, edu->s->buf + (own - EDU_BUF_AT), count);
 }
 
+/* One access is all of a transfer, so that it can be made again as long as it is under way. */
 static void dma_run(void *opaque)
 {
 	struct edu *edu = opaque;
 	uint32_t cmd = reg_get(edu, R_DMA_CMD);
+	int ret = dma_move(edu, cmd & EDU_DMA_TO_RAM);
 
-	if (dma_move(edu, cmd & EDU_DMA_TO_RAM))
+	if (ret == -EAGAIN)
+		return;
+	pci_dma_forget(edu->dev);
+	if (ret)
 		pci_guest_error(edu->dev, "edu: DMA outside guest RAM or the device's buffer");
 	edu->s->dma_deadline = 0;
 	reg_set(edu, R_DMA_CMD, cmd & ~(uint32_t)EDU_DMA_START);
 	if (cmd & EDU_DMA_IRQ)
 		irq_raise(edu, EDU_IRQ_DMA);
+}
+
+void edu_dma_ready(struct pci_dev *dev)
+{
+	dma_run(dev->priv);
 }
 
 static void edu_stop(struct edu *edu)

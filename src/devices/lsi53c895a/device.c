@@ -176,6 +176,9 @@ static void lsi_write(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned 
 
 static void resume(struct lsi *l)
 {
+	/* whoever was asked for it is another's, or is gone: the step is made again */
+	if (l->s->run == RUN_WAIT_DMA)
+		l->s->run = RUN_ACTIVE;
 	if (l->s->gen_deadline)
 		loop_timer_set(l->dev->host.loop, &l->gen, l->s->gen_deadline);
 	if (l->s->hth_deadline)
@@ -235,6 +238,11 @@ static void lsi_unrealize(struct pci_dev *dev)
 	dev->priv = NULL;
 }
 
+static void lsi_dma_ready(struct pci_dev *dev)
+{
+	lsi_wake(lsi_of(dev), RUN_WAIT_DMA);
+}
+
 static void lsi_retry(struct pci_dev *dev, bool later)
 {
 	if (later)
@@ -257,6 +265,7 @@ static void lsi_retry(struct pci_dev *dev, bool later)
 		.state_version = LSI_STATE_VERSION, .state_size = sizeof(struct lsi_state),        \
 		.realize = lsi_realize, .unrealize = lsi_unrealize, .reset = lsi_reset,            \
 		.read = lsi_read, .write = lsi_write, .retry = lsi_retry,                         \
+		.dma_ready = lsi_dma_ready,                                                        \
 	}
 
 const struct pci_class lsi53c895a_class =

@@ -24,19 +24,21 @@ static uint32_t alternate(struct lsi *l)
 	return addr;
 }
 
-/* The target's id, and its timing when a table entry has it: SCNTL3, id, SXFER, 0. */
+/* The target's id, and its timing when a table entry has it: SCNTL3, id, SXFER, 0.  0 or -errno. */
 static int select_id(struct lsi *l, unsigned *ret_id)
 {
 	uint32_t insn = l->s->insn[0];
 	uint8_t entry[4];
+	int ret;
 
 	if (!(insn & IO_TABLE)) {
 		*ret_id = insn >> 16 & 0xf;
 		return 0;
 	}
-	if (lsi_mem_read(l, SPACE_MEM,
-			 lsi_addr(l, R_DRS, lsi_get32(l, R_DSA) + sext24(insn)), entry, 4))
-		return -1;
+	ret = lsi_mem_read(l, SPACE_MEM,
+			   lsi_addr(l, R_DRS, lsi_get32(l, R_DSA) + sext24(insn)), entry, 4);
+	if (ret)
+		return ret;
 	*lsi_reg(l, R_SCNTL3) = entry[3];
 	*lsi_reg(l, R_SXFER) = entry[1];
 	*ret_id = entry[2] & 0xf;
@@ -53,9 +55,10 @@ static enum lsi_done insn_select(struct lsi *l)
 	struct lsi_bus *bus = &l->s->bus;
 	uint32_t alt = alternate(l);
 	unsigned id;
+	int ret = select_id(l, &id);
 
-	if (select_id(l, &id))
-		return lsi_bus_fault(l);
+	if (ret)
+		return lsi_no_cycle(l, ret);
 	bus_ack(l);
 	if (bus->selecting)
 		bus_look(l);

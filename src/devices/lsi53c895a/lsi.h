@@ -9,11 +9,19 @@
  *
  *     STOPPED --start--> ACTIVE --interrupt, abort, reset--> STOPPED
  *                        ACTIVE --instruction must wait--> WAIT_* --lsi_wake()--> ACTIVE
+ *                        WAIT_* --interrupt, abort, reset--> STOPPED
  *
  * It works in slices of at most LSI_SLICE_INSNS instructions and LSI_SLICE_BYTES bytes, each from
  * the event loop; an instruction is fetched once into insn[], and one that waits or is too long for
  * a slice is entered again with its words, and what it has left, in the state.  Nothing here calls
  * the engine from inside the engine: a register that a script writes only leaves a mark in pend.
+ *
+ * A bus cycle to memory that the VMM does not share parks it in WAIT_DMA (pci_dma_read()).  A step
+ * is what lies between two places where the state is brought up to date (pci_dma_forget()): the
+ * fetch, a table entry or pointer, each piece that moves.  It is made again from the state alone,
+ * when the answer is there, and by a successor.  So before the last bus cycle of a step nothing
+ * changes that would not come out the same again, and the bytes of registers whose reading has a
+ * side effect are kept (HELD).
  *
  * Its pace is a bucket of credit (pace.c).  A unit is an instruction, or LSI_UNIT_BYTES that it
  * moved.  While there is credit the next slice comes with the next pass of the loop; without it,
@@ -40,11 +48,12 @@
 #define LSI_SLICE_INSNS 512
 #define LSI_SLICE_BYTES (256 * 1024)
 #define LSI_CHUNK 4096		/* bytes that pass through a private buffer at once */
-#define LSI_REG_CHUNK 64	/* the same to and from the chip's own registers */
+#define LSI_REG_CHUNK 8		/* the same to and from the chip's own registers */
 /* Bytes of a slice that are used up by what takes longer than to copy a byte. */
 #define LSI_REG_COST 64		/* a script's access to a register in a BAR */
 #define LSI_MESSAGE_COST 1024	/* a message: it may look at all commands */
 #define LSI_UNIT_BYTES 512
+#define LSI_REMOTE_COST 16	/* units, of a bus cycle that is a message to the VMM */
 #define LSI_CREDIT_MAX (1u << 20)	/* a thousand full slices: about 0.1 s */
 #define LSI_CREDIT_ACCESS (1u << 17)	/* for an access of the guest's */
 #define LSI_CREDIT_IO (1u << 10)	/* at least, for a command that left WAIT: a full slice */
@@ -55,7 +64,17 @@
 
 enum { LSI_BAR_IO, LSI_BAR_REGS, LSI_BAR_RAM };
 
-enum lsi_run { RUN_STOPPED, RUN_ACTIVE, RUN_WAIT_TARGET, RUN_WAIT_RESELECT, RUN_WAIT_DISCONNECT };
+enum lsi_run {
+	RUN_STOPPED, RUN_ACTIVE, RUN_WAIT_TARGET, RUN_WAIT_RESELECT, RUN_WAIT_DISCONNECT,
+	RUN_WAIT_DMA,
+};
+
+/*
+ * lsi_state.begun.  HELD: registers were read for a bus cycle that still waits.  Their bytes are in
+ * insn[2] (a Store, which has move_left of them for move_dst) or from insn[1] on (a Memory Move,
+ * move_len of them), words that the instruction does not need any more.
+ */
+enum { BEGUN = 1, HELD = 2 };
 
 /* SCSI-2 5.1.3, as MSG, C/D and I/O on the bus and in instructions */
 enum lsi_phase { PHASE_DATA_OUT, PHASE_DATA_IN, PHASE_COMMAND, PHASE_STATUS,
@@ -110,7 +129,7 @@ struct lsi_state {
 	uint8_t initialized;
 	uint8_t run;		/* enum lsi_run */
 	uint8_t live;		/* insn[] is being executed: fetched and not finished */
-	uint8_t begun;		/* its move_* are set */
+	uint8_t begun;		/* its move_* are set; HELD */
 	uint8_t carry;
 	uint8_t pend;		/* PEND_* */
 	uint8_t stacked_dstat;	/* manual 2.2.15.4: interrupts behind those in DSTAT and SIST */
@@ -186,10 +205,13 @@ void lsi_irq_update(struct lsi *l);
 
 /* ---- memory.c ---- */
 enum lsi_space { SPACE_MEM, SPACE_IO };
-/* The chip as bus master, its own BARs included.  0, or -errno with nothing or a part moved. */
+/*
+ * The chip as bus master, its own BARs included.  0, or -errno with nothing or a part moved, which
+ * lsi_no_cycle() takes; -EAGAIN comes from memory alone.
+ */
 int lsi_mem_read(struct lsi *l, enum lsi_space space, uint64_t addr, void *buf, size_t len);
 int lsi_mem_write(struct lsi *l, enum lsi_space space, uint64_t addr, const void *buf, size_t len);
-/* @len, or less: what moves at once, in one place, memory or one of the BARs. */
+/* @len, or less: what moves at once, in one place, memory, shared or not, or one of the BARs. */
 size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len);
 /* @low with the upper half from selector register @sel, unless 64-bit addressing is off. */
 uint64_t lsi_addr(const struct lsi *l, unsigned sel, uint32_t low);
@@ -204,7 +226,8 @@ void lsi_wake(struct lsi *l, enum lsi_run state);
 void lsi_slice(void *opaque);
 enum lsi_done lsi_wait(struct lsi *l, enum lsi_run state);
 enum lsi_done lsi_illegal(struct lsi *l);
-enum lsi_done lsi_bus_fault(struct lsi *l);
+/* A bus cycle came to @err, not 0: a bus fault, or -EAGAIN, for which the engine parks. */
+enum lsi_done lsi_no_cycle(struct lsi *l, int err);
 static inline uint32_t sext24(uint32_t val)
 {
 	return (val & 0xffffff) ^ (val & 0x800000 ? 0xff000000 : 0);
@@ -218,6 +241,8 @@ void pace_stop(struct lsi *l);
 void pace_reset(struct lsi *l);
 /* A slice has used this much. */
 void pace_charge(struct lsi *l, unsigned insns, unsigned bytes);
+/* A bus cycle was a message to the VMM. */
+void pace_remote(struct lsi *l);
 /* The guest has come to look; a command got further. */
 void pace_access(struct lsi *l);
 void pace_io(struct lsi *l);

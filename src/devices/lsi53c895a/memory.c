@@ -68,7 +68,9 @@ size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len)
 	int bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, 1, &off);
 
 	len = pci_bar_clip(l->dev, space == SPACE_MEM, addr, len);
-	return bar < 0 || bar == LSI_BAR_RAM ? len : min_u64(len, LSI_REG_CHUNK);
+	if (bar < 0)
+		return space == SPACE_MEM ? pci_dma_clip(l->dev, addr, len) : len;
+	return bar == LSI_BAR_RAM ? len : min_u64(len, LSI_REG_CHUNK);
 }
 
 /* One bus cycle is in one place: memory that a BAR lies over is not reached by running into it. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -12,9 +13,11 @@
 #define BM_INDIRECT 0x20000000
 #define BM_TABLE 0x10000000
 
-/* How far a phase's mover came: bytes of the instruction's count, or MOVE_FAULT. */
-#define MOVE_FAULT UINT32_MAX
-typedef uint32_t move_fn(struct lsi *l);
+/*
+ * How far a phase's mover came: bytes of the instruction's count, or -errno.  After -EAGAIN nothing
+ * has changed.
+ */
+typedef int move_fn(struct lsi *l);
 
 static unsigned insn_phase(const struct lsi *l)
 {
@@ -55,9 +58,10 @@ static enum lsi_done begin_table(struct lsi *l)
 {
 	uint32_t at = lsi_get32(l, R_DSA) + sext24(l->s->insn[1]);
 	uint8_t entry[8];
+	int ret = lsi_mem_read(l, SPACE_MEM, lsi_addr(l, R_DRS, at), entry, sizeof(entry));
 
-	if (lsi_mem_read(l, SPACE_MEM, lsi_addr(l, R_DRS, at), entry, sizeof(entry)))
-		return lsi_bus_fault(l);
+	if (ret)
+		return lsi_no_cycle(l, ret);
 	lsi_put32(l, R_ESA, at);
 	l->s->move_len = get_le24(entry);
 	l->s->table_high = entry[3];
@@ -73,8 +77,10 @@ static enum lsi_done begin_direct(struct lsi *l)
 
 	lsi_put32(l, R_ESA, l->s->insn_at);
 	if (insn & BM_INDIRECT) {
-		if (lsi_mem_read(l, SPACE_MEM, lsi_addr(l, R_SFS, low), ptr, sizeof(ptr)))
-			return lsi_bus_fault(l);
+		int ret = lsi_mem_read(l, SPACE_MEM, lsi_addr(l, R_SFS, low), ptr, sizeof(ptr));
+
+		if (ret)
+			return lsi_no_cycle(l, ret);
 		low = get_le32(ptr);
 	}
 	if (wide)
@@ -114,19 +120,23 @@ static void account(struct lsi *l, uint32_t n)
 	lsi_put32(l, R_CSBC, lsi_get32(l, R_CSBC) + n);
 	show_progress(l);
 	lsi_timer_hth(l);
+	pci_dma_forget(l->dev);
 }
 
 /* ---- one mover a phase ---- */
 
-/* The next bytes to move at once: bounded by the slice, the instruction and the chip's own BARs. */
+/*
+ * The next bytes to move at once: bounded by the instruction, the slice and the chip's own BARs.  A
+ * piece of LSI_CHUNK or less does not depend on the slice: it is the same one in the next.
+ */
 static size_t piece(struct lsi *l, size_t max, bool *ret_own)
 {
-	size_t n = min_u64(min_u64(l->s->move_left, max), l->bytes);
+	size_t n = min_u64(l->s->move_left, max);
 	uint64_t off;
 
 	*ret_own = pci_bar_at(l->dev, true, l->s->move_dst, 1, &off) >= 0;
 	n = lsi_clip(l, SPACE_MEM, l->s->move_dst, n);
-	return *ret_own ? min_u64(n, LSI_CHUNK) : n;
+	return min_u64(n, *ret_own || l->bytes < LSI_CHUNK ? LSI_CHUNK : l->bytes);
 }
 
 /* The same for phases whose few bytes pass through a buffer of @max bytes anyway. */
@@ -135,42 +145,54 @@ static unsigned small_piece(struct lsi *l, unsigned max)
 	return lsi_clip(l, SPACE_MEM, l->s->move_dst, min_u64(l->s->move_left, max));
 }
 
+/* SFBR has the first byte of a move (manual, SFBR). */
+static void latch_first(struct lsi *l, uint8_t first)
+{
+	if (l->s->move_left == l->s->move_len)
+		*lsi_reg(l, R_SFBR) = first;
+}
+
 /*
  * Data goes straight between guest memory and the command's window, but through a private buffer
  * when it is the chip itself that is addressed: what its registers do must not meet an open window.
  */
-static uint32_t move_data_in(struct lsi *l)
+static int move_data_in(struct lsi *l)
 {
 	unsigned req = l->s->bus.req;
 	size_t len, n;
 	uint8_t *win = scsi_window(l->scsi, req, &len);
 	bool own;
+	int ret;
 
 	n = piece(l, len, &own);
-	if (l->s->move_left == l->s->move_len)
-		*lsi_reg(l, R_SFBR) = win[0];
 	if (own) {
+		latch_first(l, win[0]);
 		memcpy(l->chunk, win, n);
-		win = l->chunk;
 		scsi_advance(l->scsi, req, n);
+		ret = lsi_mem_write(l, SPACE_MEM, l->s->move_dst, l->chunk, n);
+		return ret ? ret : (int)n;
 	}
-	if (lsi_mem_write(l, SPACE_MEM, l->s->move_dst, win, n))
-		return MOVE_FAULT;
-	if (!own)
-		scsi_advance(l->scsi, req, n);
+	ret = lsi_mem_write(l, SPACE_MEM, l->s->move_dst, win, n);
+	if (ret != -EAGAIN)
+		latch_first(l, win[0]);
+	if (ret)
+		return ret;
+	scsi_advance(l->scsi, req, n);
 	return n;
 }
 
-static uint32_t move_data_out(struct lsi *l)
+static int move_data_out(struct lsi *l)
 {
 	unsigned req = l->s->bus.req;
 	size_t len, n;
 	uint8_t *win = scsi_window(l->scsi, req, &len);
 	bool own;
+	int ret;
 
 	n = piece(l, len, &own);
-	if (lsi_mem_read(l, SPACE_MEM, l->s->move_dst, own ? l->chunk : win, n))
-		return MOVE_FAULT;
+	ret = lsi_mem_read(l, SPACE_MEM, l->s->move_dst, own ? l->chunk : win, n);
+	if (ret)
+		return ret;
 	if (own)
 		memcpy(scsi_window(l->scsi, req, &len), l->chunk, n);
 	scsi_advance(l->scsi, req, n);
@@ -200,26 +222,28 @@ static unsigned take_cdb(struct lsi *l, const uint8_t *buf, unsigned n)
  * SeaBIOS moves 16 bytes whatever the command's length, so the rest of the count is dropped where a
  * real target would change the phase.
  */
-static uint32_t move_command(struct lsi *l)
+static int move_command(struct lsi *l)
 {
 	unsigned n = small_piece(l, SCSI_MAX_CDB - l->s->bus.cdb_len), used;
 	uint8_t buf[SCSI_MAX_CDB];
+	int ret = lsi_mem_read(l, SPACE_MEM, l->s->move_dst, buf, n);
 
-	if (lsi_mem_read(l, SPACE_MEM, l->s->move_dst, buf, n))
-		return MOVE_FAULT;
+	if (ret)
+		return ret;
 	used = take_cdb(l, buf, n);
 	if (l->s->bus.has_req || l->s->bus.own_status)
 		l->s->move_left = used;
 	return used;
 }
 
-static uint32_t move_msg_out(struct lsi *l)
+static int move_msg_out(struct lsi *l)
 {
 	unsigned n = small_piece(l, 64), used = 0;
 	uint8_t buf[64];
+	int ret = lsi_mem_read(l, SPACE_MEM, l->s->move_dst, buf, n);
 
-	if (lsi_mem_read(l, SPACE_MEM, l->s->move_dst, buf, n))
-		return MOVE_FAULT;
+	if (ret)
+		return ret;
 	do
 		message_out_byte(l, buf[used++]);
 	while (used < n && l->bytes > 0);
@@ -229,19 +253,19 @@ static uint32_t move_msg_out(struct lsi *l)
 /* A byte of STATUS or MESSAGE IN has come over the bus. */
 static void latch(struct lsi *l, uint8_t first, uint8_t last)
 {
-	if (l->s->move_left == l->s->move_len)
-		*lsi_reg(l, R_SFBR) = first;
+	latch_first(l, first);
 	*lsi_reg(l, R_SIDL) = last;
 }
 
-static uint32_t move_status(struct lsi *l)
+static int move_status(struct lsi *l)
 {
 	static const uint8_t complete = 0x00;	/* COMMAND COMPLETE */
 	struct lsi_bus *bus = &l->s->bus;
 	uint8_t status = bus->own_status ? bus->status : scsi_status(l->scsi, bus->req);
+	int ret = lsi_mem_write(l, SPACE_MEM, l->s->move_dst, &status, 1);
 
-	if (lsi_mem_write(l, SPACE_MEM, l->s->move_dst, &status, 1))
-		return MOVE_FAULT;
+	if (ret)
+		return ret;
 	latch(l, status, status);
 	if (bus->has_req) {
 		memset(&l->s->nexus[bus->req], 0, sizeof(l->s->nexus[0]));
@@ -253,15 +277,17 @@ static uint32_t move_status(struct lsi *l)
 	return 1;
 }
 
-static uint32_t move_msg_in(struct lsi *l)
+static int move_msg_in(struct lsi *l)
 {
 	struct lsi_bus *bus = &l->s->bus;
 	unsigned n = small_piece(l, bus->msg_in_len - bus->msg_in_pos);
 	uint8_t buf[LSI_MSG_IN];
+	int ret;
 
 	memcpy(buf, bus->msg_in + bus->msg_in_pos, n);
-	if (lsi_mem_write(l, SPACE_MEM, l->s->move_dst, buf, n))
-		return MOVE_FAULT;
+	ret = lsi_mem_write(l, SPACE_MEM, l->s->move_dst, buf, n);
+	if (ret)
+		return ret;
 	latch(l, buf[0], buf[n - 1]);
 	bus->msg_in_pos += n;
 	return n;
@@ -326,15 +352,16 @@ enum lsi_done insn_block_move(struct lsi *l)
 	if (!s->begun) {
 		enum lsi_done done = s->insn[0] & BM_TABLE ? begin_table(l) : begin_direct(l);
 
-		if (done == INSN_DONE)
+		if (done != INSN_AGAIN)
 			return done;
 		s->move_left = s->move_len;
+		pci_dma_forget(l->dev);
 		lsi_put32(l, R_IA, s->insn_at);
 		show_progress(l);
 	}
 	while (l->bytes > 0) {
 		enum lsi_look look = bus_look(l);
-		uint32_t n;
+		int n;
 
 		if (look == LOOK_FREE)
 			return INSN_DONE;
@@ -343,8 +370,8 @@ enum lsi_done insn_block_move(struct lsi *l)
 		if (!phase_fits(l))
 			return mismatch(l);
 		n = movers[insn_phase(l)](l);
-		if (n == MOVE_FAULT)
-			return lsi_bus_fault(l);
+		if (n < 0)
+			return lsi_no_cycle(l, n);
 		/* a target without a byte to offer is one that waits */
 		if (!n)
 			return lsi_wait(l, RUN_WAIT_TARGET);

@@ -62,6 +62,16 @@ void pace_charge(struct lsi *l, unsigned insns, unsigned bytes)
 	l->s->credit -= min_u64(l->s->credit, insns + bytes / LSI_UNIT_BYTES);
 }
 
+/*
+ * To ask costs far more than an instruction does, so that it is charged for more: a VMM that
+ * answers at once does not make a script without an end a burden.  A window of 64 KiB is 16 pieces,
+ * and the credit of its command (LSI_CREDIT_IO) is enough for them and for the script around them.
+ */
+void pace_remote(struct lsi *l)
+{
+	l->s->credit -= min_u64(l->s->credit, LSI_REMOTE_COST);
+}
+
 static void set_credit(struct lsi *l, uint32_t units)
 {
 	l->s->credit = units;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+
 #include "base/num.h"
 #include "devices/lsi53c895a/lsi.h"
 
@@ -30,6 +32,7 @@ void lsi_stop(struct lsi *l)
 
 void lsi_start(struct lsi *l)
 {
+	pci_dma_forget(l->dev);	/* what a script before has asked for is not this one's */
 	l->s->run = RUN_ACTIVE;
 	l->s->live = 0;
 	l->s->begun = 0;
@@ -57,9 +60,16 @@ enum lsi_done lsi_illegal(struct lsi *l)
 	return INSN_DONE;
 }
 
-/* The bus cycle found nobody, or bus mastering is off (manual, DSTAT bit 5). */
-enum lsi_done lsi_bus_fault(struct lsi *l)
+/*
+ * The bus cycle found nobody, or bus mastering is off (manual, DSTAT bit 5).  An engine that a
+ * register read by this very instruction has stopped does not wait: the cycle is its last one.
+ */
+enum lsi_done lsi_no_cycle(struct lsi *l, int err)
 {
+	if (err == -EAGAIN) {
+		pace_remote(l);
+		return l->s->run == RUN_ACTIVE ? lsi_wait(l, RUN_WAIT_DMA) : INSN_DONE;
+	}
 	pci_guest_error(l->dev, "SCRIPTS: bus fault");
 	lsi_irq_dma(l, DSTAT_BF);
 	return INSN_DONE;
@@ -77,6 +87,17 @@ static bool has_third_word(const struct lsi *l, uint32_t insn)
 	return direct && l->s->regs[R_CCNTL1] & CCNTL1_EN64DBMV;
 }
 
+/* The first two words, or the first alone when it is zero; 0 or -errno. */
+static int fetch_first(struct lsi *l, uint64_t at, uint8_t *buf)
+{
+	int ret = lsi_mem_read(l, SPACE_MEM, at, buf, 8);
+
+	if (!ret || ret == -EAGAIN)
+		return ret;
+	ret = lsi_mem_read(l, SPACE_MEM, at, buf, 4);
+	return !ret && get_le32(buf) ? -EFAULT : ret;
+}
+
 /*
  * Fetches the instruction at DSP into insn[].  A first word of zero is skipped on its own, as
  * SeaBIOS's driver needs it: its script has such a word where it moves no data.  A script that lies
@@ -87,13 +108,11 @@ static void fetch(struct lsi *l)
 	uint64_t at = lsi_addr(l, R_SFS, lsi_get32(l, R_DSP));
 	unsigned words = 2;
 	uint8_t buf[8] = { 0 };
+	int ret = fetch_first(l, at, buf);
 
-	if (lsi_mem_read(l, SPACE_MEM, at, buf, 8)) {
-		words = 1;
-		if (lsi_mem_read(l, SPACE_MEM, at, buf, 4) || get_le32(buf)) {
-			lsi_bus_fault(l);
-			return;
-		}
+	if (ret) {
+		lsi_no_cycle(l, ret);
+		return;
 	}
 	if (l->s->run != RUN_ACTIVE)
 		return;
@@ -105,8 +124,9 @@ static void fetch(struct lsi *l)
 	}
 	l->s->insn[1] = get_le32(buf + 4);
 	if (has_third_word(l, l->s->insn[0])) {
-		if (lsi_mem_read(l, SPACE_MEM, at + 8, buf, 4)) {
-			lsi_bus_fault(l);
+		ret = lsi_mem_read(l, SPACE_MEM, at + 8, buf, 4);
+		if (ret) {
+			lsi_no_cycle(l, ret);
 			return;
 		}
 		if (l->s->run != RUN_ACTIVE)
@@ -127,11 +147,15 @@ static void step(struct lsi *l)
 	enum lsi_done done;
 
 	l->insns--;
-	if (!l->s->live)
+	if (!l->s->live) {
 		fetch(l);
+		if (l->s->run != RUN_WAIT_DMA)
+			pci_dma_forget(l->dev);
+	}
 	if (l->s->live) {
 		done = kinds[l->s->insn[0] >> 27](l);
 		if (done == INSN_DONE) {
+			pci_dma_forget(l->dev);
 			l->s->live = 0;
 			l->s->begun = 0;
 			if (l->s->run == RUN_ACTIVE && *lsi_reg(l, R_DCNTL) & DCNTL_SSM)

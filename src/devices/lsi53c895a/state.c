@@ -35,7 +35,7 @@ static bool move_ok(const struct lsi_state *s)
 
 static bool engine_ok(const struct lsi_state *s)
 {
-	return s->run <= RUN_WAIT_DISCONNECT && s->carry <= 1 && !(s->pend & ~PEND_ALL) &&
+	return s->run <= RUN_WAIT_DMA && s->carry <= 1 && !(s->pend & ~PEND_ALL) &&
 	       move_ok(s) && s->gen_deadline >= 0 && s->hth_deadline >= 0 &&
 	       s->pace_deadline >= 0 && s->credit <= LSI_CREDIT_MAX && s->io_left <= LSI_IO_MAX;
 }

@@ -18,7 +18,7 @@ static void test_forged_state(void)
 		ROW(bus.msg_in_len, LSI_MSG_IN + 1), ROW(bus.msg_in_pos, 1),
 		ROW(bus.msg_out_len, LSI_MSG_OUT), ROW(bus.cdb_len, SCSI_MAX_CDB + 1),
 		ROW(bus.req, SCSI_MAX_REQS), ROW(bus.target, SCSI_MAX_TARGETS),
-		ROW(bus.phase, 8), ROW(bus.after, 4), ROW(bus.attr, 4), ROW(run, 5), ROW(carry, 2),
+		ROW(bus.phase, 8), ROW(bus.after, 4), ROW(bus.attr, 4), ROW(run, 6), ROW(carry, 2),
 		ROW(move_left, 0x1000000), ROW(move_len, 0x1000000), ROW(gen_deadline, 1ULL << 63),
 		ROW(hth_deadline, 1ULL << 63), ROW(pace_deadline, 1ULL << 63),
 		ROW(credit, LSI_CREDIT_MAX + 1), ROW(io_left, LSI_IO_MAX + 1), ROW(pend, 64),

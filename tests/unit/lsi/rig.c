@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rig.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "mem/arena.h"
-#include "mem/guestmem.h"
 #include "mem/memfd.h"
 
 /* ---- time: the model's clock is this one, and moves when a test says so ---- */
@@ -102,7 +102,7 @@ static void disk_init(struct rig *rig, unsigned i, unsigned target, unsigned lun
 	memcpy(c->version, "0.1 ", 5);
 }
 
-/* ---- the machine ---- */
+/* ---- what the device sees of its process ---- */
 
 static void intx(void *opaque, bool level)
 {
@@ -128,6 +128,94 @@ static void count_dma(void *opaque, enum guestmem_dir dir, uint64_t gpa, const v
 	rig->dma_bytes += len;
 }
 
+/* ---- memory that is not shared ---- */
+
+#define FROM_ENVIRONMENT (-2)
+static int remote_delay = FROM_ENVIRONMENT;
+
+void rig_set_remote(int delay)
+{
+	remote_delay = delay;
+}
+
+static uint8_t *remote_at(struct rig *rig)
+{
+	uint64_t gpa = rig->remote.gpa;
+
+	return gpa >= RIG_HIGH ? rig->high + (gpa - RIG_HIGH) : rig->ram + gpa;
+}
+
+static void remote_move(struct rig *rig)
+{
+	struct rig_remote *r = &rig->remote;
+
+	if (r->write)
+		memcpy(remote_at(rig), r->data, r->len);
+	else
+		memcpy(r->data, remote_at(rig), r->len);
+	r->pending = false;
+}
+
+/* One that takes the place of another: the VMM has done that by then, and nobody hears of it. */
+static int dma_request(void *opaque, bool write, uint64_t gpa, const void *data, size_t len)
+{
+	struct rig *rig = opaque;
+	struct rig_remote *r = &rig->remote;
+
+	g_assert_cmpuint(len, <=, GUESTMEM_REMOTE_MAX);
+	g_assert_true(write == (data != NULL));
+	if (r->pending)
+		remote_move(rig);
+	r->pending = true;
+	r->age = 0;
+	r->write = write;
+	r->gpa = gpa;
+	r->len = len;
+	if (write)
+		memcpy(r->data, data, len);
+	rig->dma_ops++;
+	rig->dma_bytes += len;
+	if (++r->asked == r->stop_at)
+		r->hold = true;
+	return 0;
+}
+
+void rig_answer(struct rig *rig, int err)
+{
+	struct rig_remote *r = &rig->remote;
+
+	g_assert_true(r->pending);
+	if (err)
+		r->pending = false;
+	else
+		remote_move(rig);
+	pci_dma_answered(&rig->dev, err, r->write ? NULL : r->data, r->len);
+}
+
+static void remote_pass(struct rig *rig)
+{
+	struct rig_remote *r = &rig->remote;
+
+	if (r->pending && !r->hold && r->age++ >= r->delay)
+		rig_answer(rig, 0);
+}
+
+static void remote_memory(struct rig *rig)
+{
+	const struct guestmem_region regions[2] = {
+		{ .gpa = 0, .size = RIG_RAM, .fd = -1 },
+		{ .gpa = RIG_HIGH, .size = RIG_HIGH_SIZE, .fd = -1 },
+	};
+
+	for (unsigned i = 0; i < 2; i++)
+		g_assert_cmpint(guestmem_map(rig->mem, &regions[i]), ==, 0);
+	rig->remote.on = true;
+	rig->remote.delay = remote_delay;
+	rig->remote.data = g_malloc(GUESTMEM_REMOTE_MAX);
+}
+
+/* ---- the machine ---- */
+
 static void make_memory(struct rig *rig)
 {
 	struct guestmem_region regions[2] = {
@@ -144,7 +232,12 @@ static void make_memory(struct rig *rig)
 	rig->arena = guestmem_arena_create();
 	g_assert_nonnull(rig->arena);
 	rig->mem = guestmem_create(rig->arena);
-	g_assert_cmpint(guestmem_set(rig->mem, regions, 2), ==, 0);
+	if (remote_delay == FROM_ENVIRONMENT)
+		remote_delay = getenv("LSI_REMOTE") ? atoi(getenv("LSI_REMOTE")) : -1;
+	if (remote_delay >= 0)
+		remote_memory(rig);
+	else
+		g_assert_cmpint(guestmem_set(rig->mem, regions, 2), ==, 0);
 	guestmem_set_hook(rig->mem, count_dma, rig);
 }
 
@@ -156,6 +249,8 @@ static int make_device(struct rig *rig, const struct pci_class *cls, const struc
 	};
 	int ret;
 
+	if (rig->remote.on)
+		host.dma_request = dma_request;
 	rig->state = state ? g_memdup2(state, sizeof(*state)) : g_new0(struct lsi_state, 1);
 	ret = pci_dev_init(&rig->dev, cls, &rig->state->pci, &host, "lsi0", &rig->setup);
 	rig->l = rig->dev.priv;
@@ -185,6 +280,7 @@ int rig_adopt(struct rig *rig, const struct lsi_state *state)
 	int ret;
 
 	pci_dev_finish(&rig->dev);
+	rig->remote.pending = false;
 	ret = make_device(rig, cls, copy);
 	g_free(copy);
 	g_free(old);
@@ -231,6 +327,7 @@ void rig_up(struct rig *rig, const struct pci_class *cls)
 	rig_place(rig);
 	setup_chip(rig);
 	rig_ready(rig);
+	g_assert_true(rig->remote.on == (rig->remote.asked > 0));
 }
 
 void rig_down(struct rig *rig)
@@ -254,6 +351,7 @@ void rig_down(struct rig *rig)
 	munmap(rig->ram, RIG_RAM + RIG_HIGH_SIZE);
 	close(rig->fd);
 	g_free(rig->state);
+	g_free(rig->remote.data);
 }
 
 void rig_pass(struct rig *rig, unsigned passes)
@@ -262,6 +360,7 @@ void rig_pass(struct rig *rig, unsigned passes)
 		uint64_t ops = rig->dma_ops, bytes = rig->dma_bytes;
 
 		loop_step(rig->loop, 0);
+		remote_pass(rig);
 		/* what this model leaves, a successor takes */
 		g_assert_true(lsi_state_ok(rig->state));
 		rig->max_pass_ops = MAX(rig->max_pass_ops, rig->dma_ops - ops);
@@ -282,7 +381,8 @@ void rig_settle(struct rig *rig)
 			rig_advance(rig, LSI_PACE);
 		else
 			rig_pass(rig, 1);
-		quiet = slices == rig->l->slices && rig->state->run != RUN_ACTIVE ? quiet + 1 : 0;
+		quiet = slices == rig->l->slices && rig->state->run != RUN_ACTIVE &&
+			(rig->state->run != RUN_WAIT_DMA || rig->remote.hold) ? quiet + 1 : 0;
 	}
 }
 

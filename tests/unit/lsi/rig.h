@@ -16,6 +16,7 @@
 #include "devices/lsi53c895a/lsi.h"
 #include "devices/lsi53c895a/lsi53c895a.h"
 #include "event/loop.h"
+#include "mem/guestmem.h"
 #include "pci/pci.h"
 #include "scsi/scsi.h"
 
@@ -40,6 +41,24 @@ struct rig_disk {
 
 #define RIG_DISKS 3
 
+/*
+ * Memory that the VMM does not share: the rig is the VMM, and answers a request some passes of the
+ * loop after it came.  What is written is there when it answers, not before.
+ */
+struct rig_remote {
+	bool on;
+	bool hold;			/* a test answers, by rig_answer() */
+	unsigned delay;			/* passes */
+	unsigned asked;			/* requests so far */
+	unsigned stop_at;		/* holds from the request of this number on; 0: none */
+	bool pending;			/* the last one has no answer */
+	unsigned age;			/* of it, passes */
+	bool write;
+	uint64_t gpa;
+	size_t len;
+	uint8_t *data;			/* GUESTMEM_REMOTE_MAX */
+};
+
 struct rig {
 	struct loop *loop;
 	struct guestmem_arena *arena;
@@ -58,7 +77,16 @@ struct rig {
 	unsigned guest_errors;
 	/* accesses to guest memory so far; the most of them, and of their bytes, in one pass */
 	uint64_t dma_ops, dma_bytes, max_pass_ops, max_pass_bytes;
+	struct rig_remote remote;
 };
+
+/*
+ * How many passes rigs to come take to answer for their memory; -1: it is shared.  At first what
+ * LSI_REMOTE in the environment says, with which any of these tests runs the other way.
+ */
+void rig_set_remote(int delay);
+/* The answer to the request under way: 0 or -errno. */
+void rig_answer(struct rig *rig, int err);
 
 /* Takes the unit attentions of all disks. */
 void rig_ready(struct rig *rig);

@@ -179,6 +179,23 @@ static void test_message(void)
 	}
 }
 
+/* A vector that MSI has and MSI-X has not is nowhere pending. */
+static void test_beyond_msix(void)
+{
+	struct pci_class cls = full_class;
+	struct full f;
+
+	cls.msi_vectors = 32;
+	full_init(&f, &cls, PCI_SHOW_ALL);
+	pci_config_write(&f.dev, MSIX + 2, 0x8000, 2);
+	g_assert_true(pci_irq_message(&f.dev, 20));	/* no bus master */
+	pci_config_write(&f.dev, PCI_COMMAND, 4, 2);
+	f.answer = PCI_MESSAGE_MASKED;
+	g_assert_true(pci_irq_message(&f.dev, 31));
+	g_assert_cmphex(get_le64(f.state.msix.pending), ==, 0);
+	full_finish(&f);
+}
+
 static void test_no_host(void)
 {
 	struct full f;
@@ -269,7 +286,7 @@ static void test_resend(void)
 		g_test_message("step %u", i);
 		pci_config_write(&f.dev, PCI_COMMAND, steps[i].command, 2);
 		pci_config_write(&f.dev, PMCSR, steps[i].power, 1);
-		pci_msix_listen(&f.dev, 1);
+		pci_msix_listen(&f.dev, 5);
 		g_assert_cmpuint(f.messages, ==, steps[i].messages);
 	}
 	g_assert_cmphex(get_le64(f.state.msix.pending), ==, 0);
@@ -284,6 +301,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/msix/bus", test_bus);
 	g_test_add_func("/msix/power-on", test_power_on);
 	g_test_add_func("/msix/message", test_message);
+	g_test_add_func("/msix/beyond-msix", test_beyond_msix);
 	g_test_add_func("/msix/no-host", test_no_host);
 	g_test_add_func("/msix/listen", test_listen);
 	g_test_add_func("/msix/settled", test_settled);

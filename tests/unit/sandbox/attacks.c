@@ -54,7 +54,8 @@ static bool as_expected(struct try *t, const struct probe *probe)
 
 static void test_device(void)
 {
-	static const unsigned features[] = { FILTER_RAW, FILTER_NBD, FILTER_NBD | FILTER_SETUP };
+	static const unsigned features[] = { FILTER_RAW, FILTER_NBD, FILTER_NBD | FILTER_SETUP,
+					     FILTER_LISTEN };
 	unsigned count[PROBE_HOSTILE + 1] = { 0 };
 
 	if (box_no_filter())
@@ -158,6 +159,8 @@ static void test_row_missing(void)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define AT(path) (uintptr_t)(path)
 
+#define SEND (MSG_DONTWAIT | MSG_NOSIGNAL)
+
 static const struct attack {
 	const char *name;
 	int nr;
@@ -220,6 +223,17 @@ static const struct attack {
 	{ "remove a folder", SYS_rmdir, { AT("/nonexistent/x") }, FILTER_PIDFILE },
 	{ "rename", SYS_rename, { AT("/nonexistent/x"), AT("/nonexistent/y") }, FILTER_PIDFILE },
 	{ "link", SYS_symlink, { AT("x"), AT("/nonexistent/y") }, FILTER_PIDFILE },
+	{ "accept, address too", SYS_accept4, { 384, AT("x"), 0, SOCK_CLOEXEC }, FILTER_LISTEN },
+	{ "accept elsewhere", SYS_accept4, { 3, 0, 0, SOCK_CLOEXEC }, FILTER_LISTEN },
+	{ "accept behind", SYS_accept4, { 392, 0, 0, SOCK_CLOEXEC }, FILTER_LISTEN },
+	{ "accept with other flags", SYS_accept4, { 384, 0, 0, SOCK_NONBLOCK }, FILTER_LISTEN },
+	{ "listen, though clients come", SYS_listen, { 384, 1 }, FILTER_LISTEN },
+	{ "send an fd to a client", SYS_sendmsg, { 384, 0, SEND }, FILTER_LISTEN },
+	{ "send an fd with other flags", SYS_sendmsg, { 4, 0, 0 }, FILTER_LISTEN },
+	{ "take an fd, though clients come", SYS_recvmsg, { 4, 0, 0 }, FILTER_LISTEN },
+	{ "stat what a link names", SYS_newfstatat, { AT_FDCWD, AT("/x") }, FILTER_SOCKET_PATH },
+	{ "stat an fd", SYS_newfstatat, { 3, AT(""), AT("x"), AT_EMPTY_PATH },
+	  FILTER_SOCKET_PATH },
 	{ "truncate", SYS_truncate, { AT("/nonexistent/x"), 0 } },
 	{ "chmod", SYS_chmod, { AT("/nonexistent/x"), 0777 } },
 	{ "set a key", SYS_keyctl, { 0 } },

@@ -51,6 +51,7 @@ struct filter_env box_env(unsigned features)
 			[FILTER_POOL] = one(9),
 			[FILTER_ARENA] = { ~(BOX_ARENA_SIZE - 1), BOX_ARENA },
 			[FILTER_CHILD] = { ~255ULL, 256 },	/* nothing stands there */
+			[FILTER_LISTENER] = { ~7ULL, 384 },
 			[FILTER_SELF] = one(2),
 			[FILTER_MONITOR] = one(10),
 		},

@@ -225,7 +225,7 @@ static void test_agree_device(void)
 {
 	static const unsigned features[] = {
 		0, FILTER_RAW, FILTER_RAW | FILTER_DEVICE, FILTER_NBD,
-		FILTER_NBD | FILTER_SETUP, ALL_FEATURES,
+		FILTER_NBD | FILTER_SETUP, FILTER_LISTEN, ALL_FEATURES,
 	};
 
 	if (box_no_filter())
@@ -240,6 +240,8 @@ static void test_agree_keeper(void)
 		return;
 	for (unsigned features = 0; features < 64; features += FILTER_DAEMON)
 		check_agree(&filter_keeper, features);
+	check_agree(&filter_keeper, FILTER_LISTEN);
+	check_agree(&filter_keeper, FILTER_LISTEN | FILTER_SOCKET_PATH);
 }
 
 /* Loaded as the others are: what a daemon is answered in place of SIGSYS is not compared here. */

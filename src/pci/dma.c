@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem/guestmem.h"
+#include "pci/pci.h"
+
+/*
+ * DMA.  Memory that is shared is accessed at once.  For other memory the host sends a request, and
+ * the access is -EAGAIN until the answer is there; the model makes its step again from the start,
+ * and finds in the log what the accesses of that step brought before.
+ *
+ * log[0..count) are accesses to memory that is not shared since pci_dma_forget(), in order.  Only
+ * the last one may be without its answer; it is the request that is under way.  next is where this
+ * run of the step is in the log.
+ *
+ * Nothing of this is state: a successor makes the step again with an empty log.
+ */
+
+#define LOG_MAX 4	/* accesses to such memory in one step of a model */
+
+struct access {
+	uint64_t gpa;
+	size_t len;
+	bool write, answered;
+	int ret;			/* 0 or -EFAULT */
+	uint8_t data[GUESTMEM_REMOTE_MAX];	/* of a read */
+};
+
+struct pci_dma {
+	unsigned count, next;
+	bool asking;		/* inside the host's dma_request */
+	struct access log[LOG_MAX];
+};
+
+int pci_dma_init(struct pci_dev *dev)
+{
+	if (!dev->host.dma_request)
+		return 0;
+	dev->dma = calloc(1, sizeof(*dev->dma));
+	return dev->dma ? 0 : -ENOMEM;
+}
+
+void pci_dma_finish(struct pci_dev *dev)
+{
+	free(dev->dma);
+	dev->dma = NULL;
+}
+
+void pci_dma_drop(struct pci_dma *dma)
+{
+	dma->count = dma->next = 0;
+}
+
+/*
+ * What the access brought, a read to @buf.  As long as that is not known the model comes back to
+ * the start of its step.
+ */
+static int replay(struct pci_dma *dma, struct access *a, void *buf)
+{
+	if (!a->answered) {
+		dma->next = 0;
+		return -EAGAIN;
+	}
+	dma->next++;
+	if (!a->ret && buf)
+		memcpy(buf, a->data, a->len);
+	return a->ret;
+}
+
+/* The access that the log has next, if it is this one. */
+static struct access *logged(struct pci_dma *dma, bool write, uint64_t gpa, size_t len)
+{
+	struct access *a;
+
+	if (dma->next == dma->count)
+		return NULL;
+	a = &dma->log[dma->next];
+	return a->write == write && a->gpa == gpa && a->len == len ? a : NULL;
+}
+
+/* A new access: what the log has from here on, and a request under way, belong to another run. */
+static int ask(struct pci_dev *dev, bool write, uint64_t gpa, void *buf, const void *data,
+	       size_t len)
+{
+	struct pci_dma *dma = dev->dma;
+	struct access *a;
+	int ret;
+
+	if (len > GUESTMEM_REMOTE_MAX || dma->next == LOG_MAX)
+		return -EFAULT;
+	a = &dma->log[dma->next];
+	dma->count = dma->next + 1;
+	a->gpa = gpa;
+	a->len = len;
+	a->write = write;
+	a->answered = false;
+	dma->asking = true;
+	ret = dev->host.dma_request(dev->host.opaque, write, gpa, data, len);
+	dma->asking = false;
+	if (ret) {
+		a->answered = true;
+		a->ret = -EFAULT;
+	}
+	return replay(dma, a, buf);
+}
+
+void pci_dma_answered(struct pci_dev *dev, int err, const void *data, size_t len)
+{
+	struct pci_dma *dma = dev->dma;
+	struct access *a;
+
+	if (!dma || !dma->count || dma->log[dma->count - 1].answered)
+		return;
+	a = &dma->log[dma->count - 1];
+	if (!a->write && (!data || len != a->len))
+		err = -EFAULT;
+	a->answered = true;
+	a->ret = err ? -EFAULT : 0;
+	if (!a->ret && !a->write)
+		memcpy(a->data, data, len);
+	if (!dma->asking && dev->cls->dma_ready)
+		dev->cls->dma_ready(dev);
+}
+
+/* An answer is taken even if the memory is another's now: it was asked for while it was there. */
+static int read_or_ask(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len)
+{
+	struct access *a = logged(dev->dma, false, gpa, len);
+	int ret;
+
+	if (a)
+		return replay(dev->dma, a, buf);
+	ret = guestmem_read(dev->host.mem, gpa, buf, len);
+	return ret == -EREMOTE ? ask(dev, false, gpa, buf, NULL, len) : ret;
+}
+
+static int write_or_ask(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len)
+{
+	struct access *a = logged(dev->dma, true, gpa, len);
+	int ret;
+
+	if (a)
+		return replay(dev->dma, a, NULL);
+	ret = guestmem_write(dev->host.mem, gpa, buf, len);
+	return ret == -EREMOTE ? ask(dev, true, gpa, NULL, buf, len) : ret;
+}
+
+/* Without anybody to ask there is no such memory. */
+static int no_remote(int ret)
+{
+	return ret == -EREMOTE ? -EFAULT : ret;
+}
+
+int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len)
+{
+	if (!pci_bus_master(dev))
+		return -EPERM;
+	if (dev->dma)
+		return read_or_ask(dev, gpa, buf, len);
+	return no_remote(guestmem_read(dev->host.mem, gpa, buf, len));
+}
+
+int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len)
+{
+	if (!pci_bus_master(dev))
+		return -EPERM;
+	if (dev->dma)
+		return write_or_ask(dev, gpa, buf, len);
+	return no_remote(guestmem_write(dev->host.mem, gpa, buf, len));
+}
+
+size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len)
+{
+	return dev->dma ? guestmem_clip(dev->host.mem, gpa, len) : len;
+}
