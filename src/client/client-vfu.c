@@ -11,6 +11,7 @@
 /* The vfio-user protocol: a session as QEMU's vfio-user-pci sets it up, and accesses. */
 
 #define VERSION_TEXT 256
+#define CONFIG_MIN 256		/* bytes: that of a conventional PCI device */
 
 /* As QEMU's; but nothing that we send is a WRITE_MULTI. */
 static const struct vfu_limits own = {
@@ -153,6 +154,9 @@ static int get_regions_and_irqs(struct client *c)
 		if (ret && is_refusal(c) && (i == VFU_REGION_ROM || i == VFU_REGION_VGA))
 			ret = c->why[0] = 0;
 	}
+	if (!ret && c->vfu->region_size[VFU_REGION_CONFIG] < CONFIG_MIN)
+		ret = conn_error(c->conn, "a config space of %llu bytes",
+				 (unsigned long long)c->vfu->region_size[VFU_REGION_CONFIG]);
 	for (uint32_t i = 0; i < VFU_IRQS && i < irqs && !ret; i++) {
 		ret = get_irq(c, i);
 		if (ret && is_refusal(c))
@@ -251,28 +255,14 @@ static int write_region(struct client *c, uint32_t region, uint64_t off, uint32_
 	return ret;
 }
 
-static int check_config(struct client *c, uint32_t addr, int32_t len)
-{
-	uint64_t size = c->vfu->region_size[VFU_REGION_CONFIG];
-
-	if (len < 1 || len > 4 || !range_fits(addr, len, size))
-		return client_fail(c, -EINVAL, "%d bytes at 0x%x are outside of config space, "
-				   "which has %llu bytes", len, addr, (unsigned long long)size);
-	return 0;
-}
-
 static int cfg_read(struct client *c, uint32_t addr, int32_t len, uint64_t *ret_val)
 {
-	int ret = check_config(c, addr, len);
-
-	return ret ? ret : read_region(c, VFU_REGION_CONFIG, addr, len, ret_val);
+	return read_region(c, VFU_REGION_CONFIG, addr, len, ret_val);
 }
 
 static int cfg_write(struct client *c, uint32_t addr, uint32_t val, int32_t len)
 {
-	int ret = check_config(c, addr, len);
-
-	return ret ? ret : write_region(c, VFU_REGION_CONFIG, addr, len, val);
+	return write_region(c, VFU_REGION_CONFIG, addr, len, val);
 }
 
 static int region_read(struct client *c, unsigned bar, uint64_t off, uint32_t size,

@@ -146,18 +146,35 @@ int client_wait_output(struct client *c, int64_t deadline)
 
 /* ---- calls ---- */
 
+static int check_config(struct client *c, uint32_t addr, int32_t len)
+{
+	uint64_t size = 0;
+	int ret;
+
+	c->why[0] = 0;
+	ret = c->ops->config_size(c, &size);
+	if (ret)
+		return ret;
+	if ((len != 1 && len != 2 && len != 4) || !range_fits(addr, len, size))
+		return client_fail(c, -EINVAL, "%d bytes at 0x%x are outside of config space, "
+				   "which has %llu bytes", len, addr, (unsigned long long)size);
+	return 0;
+}
+
 int client_cfg_read(struct client *c, uint32_t addr, int32_t len, uint64_t *ret_val)
 {
-	c->why[0] = 0;
-	return c->ops->cfg_read(c, addr, len, ret_val);
+	int ret = check_config(c, addr, len);
+
+	return ret ? ret : c->ops->cfg_read(c, addr, len, ret_val);
 }
 
 /* Any write may be one that moves BARs: to them, to the command register, of a reset (FLR). */
 int client_cfg_write(struct client *c, uint32_t addr, uint32_t val, int32_t len)
 {
-	c->why[0] = 0;
+	int ret = check_config(c, addr, len);
+
 	c->bars_found = false;
-	return c->ops->cfg_write(c, addr, val, len);
+	return ret ? ret : c->ops->cfg_write(c, addr, val, len);
 }
 
 int client_bar_read(struct client *c, bool memory, uint64_t addr, uint32_t size, uint64_t *ret_val)

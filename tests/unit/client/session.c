@@ -225,6 +225,8 @@ static void test_impossible(void)
 		{ SAY_INFO, with_info(VFU_INFO_PCI, 7), "not a PCI device" },
 		{ SAY_REGION + 2, word_region(3, 64), "of 2: an answer of 32 bytes on region 3" },
 		{ SAY_REGION, small_argsz(word_region(0, 64)), "an answer of 8 bytes" },
+		{ SAY_REGION + VFU_REGION_CONFIG, word_region(VFU_REGION_CONFIG, 255),
+		  "a config space of 255 bytes" },
 		{ SAY_IRQ + 1, word_irq(0, 1), "of 1: an answer of 16 bytes on interrupt 0" },
 		{ SAY_IRQ, small_argsz(word_irq(0, 1)), "an answer of 8 bytes" },
 	};

@@ -159,7 +159,7 @@ static void test_out_of_range(void)
 {
 	static const struct { uint32_t addr; int32_t len; } config[] = {
 		{ 4096, 1 }, { 4095, 2 }, { 4093, 4 }, { UINT32_MAX, 1 }, { 0, 0 }, { 0, 8 },
-		{ 0, -1 },
+		{ 0, 3 }, { 0, -1 },
 	};
 	static const struct { unsigned bar; uint64_t off; uint32_t size; } region[] = {
 		{ 1, 0, 4 }, { 6, 0, 4 }, { 7, 0, 4 }, { UINT32_MAX, 0, 4 }, { 0, 1 << 20, 1 },
