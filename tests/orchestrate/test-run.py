@@ -294,7 +294,7 @@ class Ends(Case):
     def test_qemu_without_the_device(self):
         run = self.start(self.real_remote(), self.fake("exit7", FAKE_NO_PROXY="1"))
         self.assertEqual(run.wait(), 125)
-        self.assertIn("has no x-pci-proxy-dev", run.text())
+        self.assertIn("has neither vfio-user-pci (10.1 or later) nor x-pci-proxy-dev", run.text())
 
     def test_qemu_that_crashes_under_tcg(self):
         run = self.start(self.real_remote(), self.fake("exit7", FAKE_VERSION="10.0.13"))
