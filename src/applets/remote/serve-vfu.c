@@ -18,6 +18,17 @@
 /* DMA maps at a time: with a vIOMMU there is one for each page that a driver has mapped. */
 #define MAX_MAPS 8192
 
+/*
+ * QEMU has room for an answer as long as its question.  Of a client whose text is none, or shorter
+ * than ours can be, we are not told what it has room for.
+ */
+static size_t version_text(const struct serve_vfu *vfu, char *buf, size_t room)
+{
+	size_t len = vfu_version_text(&vfu->own, buf, room);
+
+	return len ? len : vfu_version_text(&vfu->own, buf, VFU_VERSION_TEXT_MAX);
+}
+
 static int handle_version(struct serve *serve, struct vfu_msg *msg)
 {
 	struct serve_vfu *vfu = serve->vfu;
@@ -34,10 +45,8 @@ static int handle_version(struct serve *serve, struct vfu_msg *msg)
 	/* The lower minor of both is spoken, and ours is 0. */
 	version.minor = 0;
 	memcpy(vfu->data, &version, sizeof(version));
-	/* QEMU has room for an answer as long as its question; without a text we are not told. */
 	vfu->reply.size = sizeof(version) +
-			  vfu_version_text(&vfu->own, (char *)vfu->data + sizeof(version),
-					   room ? room : VFU_VERSION_TEXT_MAX);
+			  version_text(vfu, (char *)vfu->data + sizeof(version), room);
 	vfu->negotiated = true;
 	return 0;
 }

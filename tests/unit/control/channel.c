@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -213,6 +214,10 @@ static void test_recv_fd_no_room(void)
 	struct pair p;
 	int fd = -1;
 
+	if (getenv("MPQ_WRAPPER")) {
+		g_test_skip("valgrind keeps RLIMIT_NOFILE to itself");
+		return;
+	}
 	pair_make(&p);
 	must(getrlimit(RLIMIT_NOFILE, &was));
 	g_assert_cmpint(ctl_send_fd(p.keeper, CTL_PEER, 0, STDERR_FILENO), ==, 0);

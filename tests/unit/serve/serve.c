@@ -19,6 +19,7 @@
 #include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
+#include "../sock.h"
 #include "../util.h"
 
 #define BAR 0xfea00000ULL
@@ -223,17 +224,13 @@ static const struct {
 
 static void send_violation(struct world *w, unsigned row)
 {
-	struct mpq_header h = { .cmd = violations[row].cmd, .size = violations[row].size };
-	struct iovec iov[2] = {
-		{ .iov_base = &h, .iov_len = sizeof(h) },
-		{ .iov_base = (void *)(uintptr_t)&violations[row].sync,
-		  .iov_len = MIN(violations[row].size, sizeof(violations[row].sync)) },
+	struct {
+		struct mpq_header h;
+		struct mpq_sync_sysmem sync;
+	} m = {
+		{ .cmd = violations[row].cmd, .size = violations[row].size }, violations[row].sync,
 	};
-	union {
-		char bytes[CMSG_SPACE(3 * sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+	size_t len = sizeof(m.h) + MIN(violations[row].size, sizeof(m.sync));
 	int fds[3];
 	unsigned n = 0;
 
@@ -241,15 +238,7 @@ static void send_violation(struct world *w, unsigned row)
 		fds[n] = fd_of(violations[row].fds[n]);
 		n++;
 	}
-	if (n) {
-		mh.msg_control = &control;
-		mh.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(&control.align), fds, n * sizeof(int));
-	}
-	must(sendmsg(w->peer.conn.fd, &mh, 0));
+	must(sock_send(w->peer.conn.fd, &m, len, fds, n, 0));
 	while (n)
 		must(close(fds[--n]));
 }
