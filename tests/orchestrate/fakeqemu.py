@@ -148,7 +148,8 @@ if __name__ == "__main__":
         print("x-pci-proxy-dev options:\n  fd=<str>")
     elif sys.argv[1:] == ["-device", "vfio-user-pci,help"]:
         if not os.environ.get("FAKE_VFIO"):
-            sys.exit("Device 'vfio-user-pci' not found")
+            print("Device 'vfio-user-pci' not found", file=sys.stderr)
+            sys.exit(0)         # as QEMU 7.2 does
         print("vfio-user-pci options:\n  socket=<SocketAddress> - SocketAddress")
     else:
         globals()["do_" + os.environ["FAKE_QEMU"]]()

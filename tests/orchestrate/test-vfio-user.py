@@ -147,11 +147,15 @@ class Protocol(VfioCase):
         self.assertEqual(self.picked(["--protocol=mpqemu"], FAKE_VERSION="9.0.0"), "mpqemu")
 
     def test_stock_qemu(self):
-        """Debian's has no vfio-user-pci, and is asked for none."""
-        run = self.start(["--dry-run", "--", "qemu-system-x86_64", "-device", "edu,id=e"])
+        """Debian 12's has no vfio-user-pci: nothing changes for it."""
+        asked = subprocess.run([qemu.QEMU, "-device", "vfio-user-pci,help"], timeout=PATIENCE,
+                               check=False, capture_output=True)
+        if b"vfio-user-pci options" in asked.stdout:
+            self.skipTest(f"{qemu.QEMU} has vfio-user-pci")
+        run = self.start(["--dry-run", "--", qemu.QEMU, "-device", "edu,id=e"])
         self.assertIn("-device x-pci-proxy-dev,id=e,fd=3", run.process.stdout.read())
         self.assertEqual(run.wait(), 0, run.text())
-        run = self.start(["--protocol=vfio-user", "--", "qemu-system-x86_64", "-device", "edu"])
+        run = self.start(["--protocol=vfio-user", "--", qemu.QEMU, "-device", "edu"])
         self.assertEqual(run.wait(), 125)
         self.assertIn("vfio-user-pci is in QEMU 10.1 or later", run.text())
 
@@ -321,6 +325,24 @@ class CloudHypervisor(VfioCase):
                                 text=True, timeout=PATIENCE, capture_output=True)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.read_out(), 2 * "scsi0.sock 00121000 rom=0 700 600\n")
+
+    def test_name_that_is_no_text(self):
+        """In a C locale, where a name is no UTF-8."""
+        image = os.fsencode(self.dir / "disk") + b"\xff\xe4.raw"
+        with open(image, "wb") as file:
+            file.truncate(1 << 20)
+        line = [os.fsencode(word).replace(os.fsencode(self.image), image) for word in self.line()]
+        run = self.start(line, self.fake("vfio", LC_ALL="C"))
+        self.assertEqual(run.wait(), 0, run.text())
+        self.nothing_left(run)
+
+    def test_remote_killed(self):
+        run = self.start(self.line(), self.fake("vfio_wait"))
+        self.ready(run)
+        os.kill(run.remote_pids()[0], signal.SIGKILL)
+        run.until(lambda: "while Cloud Hypervisor was using it" in run.text())
+        self.assertEqual(run.wait(), 123, run.text())
+        self.nothing_left(run)
 
     def test_is_not_there(self):
         self.vmm.unlink()

@@ -78,6 +78,7 @@ static char *help_text(GOptionContext *context)
 static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
 {
 	gboolean help = false;
+	/* A file's name need not be text: FILENAME takes the bytes. */
 	const GOptionEntry entries[] = {
 		{ "remote", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote,
 		  "move these devices only", "ID[,ID]" },
@@ -85,15 +86,15 @@ static bool parse_options(struct orchestrate *self, char ***argv, GError **error
 		  "leave these devices in QEMU", "ID[,ID]" },
 		{ "protocol", 0, 0, G_OPTION_ARG_STRING, &self->protocol_word,
 		  "what QEMU and the remotes speak (default auto)", REWRITE_PROTOCOL_WORDS },
-		{ "device", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->device,
+		{ "device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->device,
 		  "a device for Cloud Hypervisor, as QEMU's -device", "DRIVER,..." },
-		{ "drive", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->drive,
+		{ "drive", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->drive,
 		  "a disk image of it, as QEMU's -drive", "if=none,..." },
-		{ "blockdev", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->blockdev,
+		{ "blockdev", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->blockdev,
 		  "the same, as QEMU's -blockdev", "DRIVER,..." },
-		{ "object", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->object,
+		{ "object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->object,
 		  "what they name, as QEMU's -object", "TYPE,..." },
-		{ "add-fd", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->add_fd,
+		{ "add-fd", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->add_fd,
 		  "an inherited image, as QEMU's -add-fd", "fd=N,set=S" },
 		{ "remote-program", 0, 0, G_OPTION_ARG_FILENAME, &self->remote_program,
 		  "run this in place of mpqemu-remote (also QEMU itself)", "PROGRAM" },

@@ -133,7 +133,7 @@ static bool ask(struct probe *probe, const char *qemu, const char *const *args, 
 	return true;
 }
 
-/* Has QEMU the device?  One that it has not makes it fail. */
+/* Has QEMU the device?  Of one that it has not it says so, and ends with status 0 or not. */
 static bool ask_device(struct probe *probe, const char *qemu, const char *device, bool *ret,
 		       GError **error)
 {

@@ -15,6 +15,7 @@
 #include "applets/orchestrate/sockets.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "plan/rewrite.h"
 
 /* How long a remote has to end by itself, then after each SIGTERM, before the next step. */
 #define END_GRACE_MS 5000
@@ -73,6 +74,12 @@ struct run {
 };
 
 static void run_end(struct run *run);
+
+/* For people. */
+static const char *vmm_name(const struct run *run)
+{
+	return rewrite_is_cloud(run->plan->qemu->argv->pdata[0]) ? "Cloud Hypervisor" : "QEMU";
+}
 
 /* Those of the devices, then those of QMP, which are nobody's to ask or to watch. */
 static unsigned pair_total(const struct run *run)
@@ -214,7 +221,8 @@ static gboolean qemu_ended(int fd, GIOCondition condition, void *opaque)
 	if (run->qemu.status) {
 		g_autofree char *end = describe_end(&run->qemu);
 
-		log_line(run->signals ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "QEMU %s", end);
+		log_line(run->signals ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "%s %s",
+			 vmm_name(run), end);
 	}
 	run_end(run);
 	return G_SOURCE_REMOVE;
@@ -364,10 +372,11 @@ static void remote_lost(struct run_remote *remote, const char *end)
 {
 	struct run *run = remote->run;
 
-	log_error("%s: its process %s while QEMU was using it; the guest reads all ones from now "
-		  "on%s",
-		  remote->process->serves, end,
-		  run->options->stop_on_remote_exit ? "; ending QEMU" : "");
+	log_error("%s: its process %s while %s was using it; the guest reads all ones from now "
+		  "on%s%s",
+		  remote->process->serves, end, vmm_name(run),
+		  run->options->stop_on_remote_exit ? "; ending " : "",
+		  run->options->stop_on_remote_exit ? vmm_name(run) : "");
 	set_status(run, RUN_STATUS_REMOTE);
 	if (run->options->stop_on_remote_exit)
 		child_kill(&run->qemu, SIGTERM);
@@ -391,8 +400,8 @@ static void remote_gone(struct run_remote *remote)
 
 	close_remote(remote);
 	if (run->phase == PHASE_START) {
-		log_error("%s: its process %s before QEMU was started",
-			  remote->process->serves, end);
+		log_error("%s: its process %s before %s was started",
+			  remote->process->serves, end, vmm_name(run));
 		run_abort(run, RUN_STATUS_REMOTE);
 	} else if (!ordinary) {
 		remote_lost(remote, end);
@@ -593,13 +602,14 @@ static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
 
 	run->signals++;
 	if (run->phase == PHASE_START) {
-		log_info("ended by signal %u before QEMU was started", info->ssi_signo);
+		log_info("ended by signal %u before %s was started", info->ssi_signo,
+			 vmm_name(run));
 		run_abort(run, 128 + info->ssi_signo);
 	} else if (run->signals == 1) {
 		if (!has_it)
 			child_kill(&run->qemu, info->ssi_signo);
 	} else if (run->signals == 2) {
-		log_warning("second signal: killing QEMU");
+		log_warning("second signal: killing %s", vmm_name(run));
 		run->end_step = END_TERM;
 		child_kill(&run->qemu, SIGKILL);
 		kill_remotes(run, SIGTERM);
