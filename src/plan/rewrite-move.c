@@ -667,8 +667,6 @@ static bool write_plan(struct move *move, GError **error)
 	int fd = 3;
 
 	move->plan->pair_count = move->remotes->len;
-	if (move->vfio_user)
-		move_warn_of_slots(move);
 	for (unsigned i = 0; i < move->remotes->len; i++, fd++) {
 		struct move_remote *remote = move_remote(move, i);
 
@@ -677,6 +675,10 @@ static bool write_plan(struct move *move, GError **error)
 		if (!write_remote(move, remote, error) ||
 		    !move_put_client(move, remote, fd, error))
 			return false;
+	}
+	if (move->vfio_user) {
+		move_warn_of_slots(move);
+		move_order_clients(move);
 	}
 	move_add_policy(move);
 	keep_qemu_fds(move);

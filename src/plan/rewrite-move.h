@@ -76,6 +76,9 @@ bool move_put_client(struct move *move, struct move_remote *remote, int fd, GErr
 bool move_write_server(struct move *move, struct plan_process *process,
 		       const struct move_remote *remote, int fd, GError **error);
 
+/* vfio-user: puts the devices into the order in which QEMU would have made them. */
+void move_order_clients(struct move *move);
+
 /* vfio-user: warns of other devices that get other PCI slots. */
 void move_warn_of_slots(struct move *move);
 

@@ -246,6 +246,44 @@ void move_warn_of_slots(struct move *move)
 	}
 }
 
+/* Was it written in JSON on the original command line? */
+static bool was_json(const struct move *move, const struct qopt *opt)
+{
+	for (unsigned i = 0; i < move->remotes->len; i++)
+		if (move_remote(move, i)->opt == opt)
+			return move_remote(move, i)->was_json;
+	return opt->set->json;
+}
+
+/* Where the first -device stands that was JSON before; the end: there is none. */
+static unsigned first_json(const struct move *move)
+{
+	unsigned i;
+
+	for (i = 0; i < move->cmd->opts->len; i++) {
+		const struct qopt *opt = move->cmd->opts->pdata[i];
+
+		if (qopt_is(opt, "device") && was_json(move, opt))
+			break;
+	}
+	return i;
+}
+
+/* QEMU made those that were key=value first, and does so now if they stand first. */
+void move_order_clients(struct move *move)
+{
+	GPtrArray *opts = move->cmd->opts;
+
+	for (unsigned i = 0; i < move->remotes->len; i++) {
+		const struct move_remote *remote = move_remote(move, i);
+		unsigned from, to = first_json(move);
+
+		if (remote->was_json || !g_ptr_array_find(opts, remote->opt, &from) || from < to)
+			continue;
+		g_ptr_array_insert(opts, to, g_ptr_array_steal_index(opts, from));
+	}
+}
+
 /* ---- The remote's side ---- */
 
 static bool emit_object(struct plan_process *process, struct opt_set *set, GError **error)

@@ -629,6 +629,13 @@ static const struct row moved[] = {
 	  "#   remote 0: fd 4 is the remote's end of socketpair 1 (QMP of lsi0)\n"
 	  "#   QEMU: fd 3 is the monitor's end of socketpair 1 (QMP of lsi0)\n",
 	  .on_error = "stop", V11 },
+	{ "key=value comes before JSON", "-device '{\"driver\":\"e1000\",\"id\":\"j\"}' " LSI
+	  " -device '{\"driver\":\"edu\",\"id\":\"k\"}' -device edu,id=e", "\"id\":\"lsi0\","
+	  "\"socket\":{\"type\":\"unix\",\"path\":\"" SOCKETS "/lsi0.sock\"}}' \\\n\t\t-device "
+	  "'{\"driver\":\"vfio-user-pci\",\"id\":\"e\",\"socket\":{\"type\":\"unix\","
+	  "\"path\":\"" SOCKETS "/e.sock\"}}' \\\n\t\t-device '{\"driver\":\"e1000\","
+	  "\"id\":\"j\"}' \\\n\t\t-device '{\"driver\":\"vfio-user-pci\",\"id\":\"k\"", V11,
+	  .absent = "warning" },
 	{ "a device that loses its turn", LSI " -device e1000,id=n", "# warning: QEMU makes "
 	  "vfio-user-pci after the devices that are written key=value, so 'lsi0' and those behind "
 	  "it (-device e1000,id=n) may get other PCI slots; addr= keeps them\n", V11 },

@@ -16,7 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[0] / "lib"))
 import qemu             # noqa: E402
 import tap              # noqa: E402
-from launch import Case, DOC_QEMU, FAKE, FAKE_REMOTE, PATIENCE, marked  # noqa: E402
+from launch import Case, DOC_QEMU, FAKE, FAKE_REMOTE, PATIENCE  # noqa: E402
 
 LSI_IDS = 0x00121000    # 1000:0012, LSI53C895A
 
