@@ -188,8 +188,8 @@ int vfu_version_parse(const void *text, size_t len, struct vfu_limits *ret);
 int vfu_version_prepare(void);
 /*
  * The text that says @limits, of @size bytes at the most with its NUL: all of it, or
- * max_data_xfer_size alone where there is room for no more.  Returns its length with the NUL; 0: not
- * even that has room.
+ * max_data_xfer_size alone where there is room for no more.  Returns its length with the NUL; 0:
+ * not even that has room.
  */
 size_t vfu_version_text(const struct vfu_limits *limits, char *buf, size_t size);
 

@@ -42,7 +42,8 @@ static const struct {
 	struct vfu_limits want;
 } good[] = {
 	{ "{}", DEFAULTS }, { " \t\n{ } \r", DEFAULTS }, { CAPS(""), DEFAULTS },
-	{ "{\"other\":[1,2.5,null,{}]}", DEFAULTS }, { CAPS("\"twin_socket\":{\"a\":1}"), DEFAULTS },
+	{ "{\"other\":[1,2.5,null,{}]}", DEFAULTS },
+	{ CAPS("\"twin_socket\":{\"a\":1}"), DEFAULTS },
 	{ CAPS("\"max_msg_fds\":0"), { 0, 65535, 1 << 20, false } },
 	{ CAPS("\"max_msg_fds\":1"), { 1, 65535, 1 << 20, false } },
 	{ CAPS("\"max_msg_fds\":4294967295"), { UINT32_MAX, 65535, 1 << 20, false } },
@@ -54,7 +55,8 @@ static const struct {
 	{ CAPS("\"pgsizes\":65536"), DEFAULTS },
 	/* of two the later one */
 	{ CAPS("\"max_msg_fds\":3,\"max_msg_fds\":5"), { 5, 65535, 1 << 20, false } },
-	{ "{\"capabilities\":7,\"capabilities\":{\"max_msg_fds\":4}}", { 4, 65535, 1 << 20, false } },
+	{ "{\"capabilities\":7,\"capabilities\":{\"max_msg_fds\":4}}",
+	  { 4, 65535, 1 << 20, false } },
 	/* QEMU 11.1.3, byte by byte */
 	{ "{\"capabilities\": {\"pgsizes\": 4096, \"max_msg_fds\": 16, \"max_dma_maps\": 65535, "
 	  "\"max_data_xfer_size\": 1048576, \"migration\": {\"max_bitmap_size\": 268435456, "
