@@ -29,14 +29,29 @@ static char *remote_program(void)
 	return g_build_filename(build ? build : "build", "mpqemu-remote", NULL);
 }
 
+/* MPQ_PROTOCOL says by which protocol the remote is driven. */
+static enum client_protocol protocol(void)
+{
+	const char *name = g_getenv("MPQ_PROTOCOL");
+	enum client_protocol ret = CLIENT_MPQEMU;
+
+	if (name && !client_protocol_find(name, &ret))
+		g_error("MPQ_PROTOCOL: there is no %s", name);
+	return ret;
+}
+
 static GPtrArray *remote_argv(const char *drive, const char *tool)
 {
 	GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
 	g_auto(GStrv) words = g_strsplit(tool ? tool : "", " ", -1);
 	static const char *const rest[] = {
-		"-machine", "x-remote", "-device", "lsi53c895a,id=l0",
+		"-machine", "x-remote,vfio-user=on", "-device", "lsi53c895a,id=l0",
 		"-device", "scsi-hd,id=s0,drive=d0,bus=l0.0,scsi-id=0,dpofua=on",
-		"-object", ("x-remote-object,id=r0,devid=l0,fd=" G_STRINGIFY(PEER)),
+		"-object",
+	};
+	static const char *const object[CLIENT_PROTOCOL_COUNT] = {
+		"x-remote-object,id=r0,devid=l0,fd=" G_STRINGIFY(PEER),
+		"x-vfio-user-server,id=r0,device=l0,type=fd,str=" G_STRINGIFY(PEER),
 	};
 
 	for (unsigned i = 0; words[i]; i++)
@@ -47,6 +62,7 @@ static GPtrArray *remote_argv(const char *drive, const char *tool)
 		g_ptr_array_add(argv, g_strdup("--sandbox=off"));
 	for (unsigned i = 0; i < G_N_ELEMENTS(rest); i++)
 		g_ptr_array_add(argv, g_strdup(rest[i]));
+	g_ptr_array_add(argv, g_strdup(object[protocol()]));
 	g_ptr_array_add(argv, g_strdup("-drive"));
 	g_ptr_array_add(argv, g_strdup_printf("id=d0,if=none,%s", drive));
 	g_ptr_array_add(argv, NULL);
@@ -98,7 +114,8 @@ void host_start(struct host *h, const char *drive, const char *tool)
 		run_child(argv, pair[1], h->log, tool);
 	close(pair[1]);
 	g_ptr_array_free(argv, true);
-	g_assert_cmpint(client_init(&h->client, pair[0], RIG_RAM, TIMEOUT_MS), ==, 0);
+	g_assert_cmpint(client_init(&h->client, protocol(), pair[0], RIG_RAM,
+				    TIMEOUT_MS), ==, 0);
 	h->rig.ram = h->client.mem;
 	if (host_set_up(h)) {
 		g_autofree char *log = host_log(h);

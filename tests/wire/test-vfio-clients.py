@@ -10,7 +10,7 @@ import lsi
 import vfu
 import wire
 from mpq import EXIT_CLEAN, Edu, Event, Ram
-from vfio import MIB
+from vfio import MIB, PAGE
 from vfu import BAR0, BAR2, CONFIG, ROM
 from vfubus import Bus
 from vfuclients import CloudHypervisor, Qemu, Spdk
@@ -351,6 +351,77 @@ class ScsiPosted(ScsiOverVfioUser):
     """Register writes as QEMU sends them."""
 
     posted = True
+
+
+class Scattered:
+    """Guest RAM whose pages stand anywhere in its file: what a vIOMMU makes of it."""
+
+    def __init__(self, ram):
+        self.ram, self.map = ram, self
+        pages = ram.size // PAGE
+        self.place = [(i * 7 + 3) % pages * PAGE for i in range(pages)]     # pages: a power of two
+
+    def _pieces(self, start, stop):
+        """[(from, to)] in the file, no more than a page each."""
+        while start < stop:
+            end = min(stop, (start // PAGE + 1) * PAGE)
+            at = self.place[start // PAGE] + start % PAGE
+            yield at, at + end - start
+            start = end
+
+    def __getitem__(self, key):
+        if isinstance(key, slice):
+            return b"".join(self.ram.map[a:b] for a, b in self._pieces(key.start, key.stop))
+        return self[key:key + 1][0]
+
+    def __setitem__(self, key, data):
+        for a, b in self._pieces(key.start, key.stop):
+            self.ram.map[a:b], data = data[:b - a], data[b - a:]
+
+    def share(self, client):
+        """A map a page, dozens at a time."""
+        for first in range(0, len(self.place), 32):
+            for i in range(first, first + 32):
+                client.send(vfu.Cmd.DMA_MAP, vfu.MAP.pack(32, 3, self.place[i], i * PAGE, PAGE),
+                            [self.ram.fd])
+            for _ in range(32):
+                client.reply()
+
+
+class ScsiUnderIommu(ScsiOverVfioUser):
+    """Buffers and scripts over many maps of 4 KiB."""
+
+    def connect(self):
+        self.server = self.stack.enter_context(
+            vfu.Server.start([vfio.LSI], scsi_options(self.path)))
+        self.client = self.server.client()
+        self.memory = Scattered(self.stack.enter_context(Ram(MIB)))
+        self.memory.share(self.client)
+        return self.again()
+
+    def test_read(self):
+        """Across pages, from the middle of one."""
+        super().test_read()
+        want = bytes(range(256)) * 64
+        at = DATA + PAGE - 100
+        self.assertEqual(self.chip.run(lsi.read10(0, 32), at, len(want)), ("done", 0))
+        self.assertEqual(self.memory[at:at + len(want)], want)
+
+    def test_unmapped_under_way(self):
+        """The unmap of everything is answered; the script comes upon nothing, later on a map."""
+        self.chip.start(lsi.read10(0, 32), DATA, 32 * BLOCK)
+        self.client.dma_unmap(0, 0xffffffff01100000)
+        self.chip.soft_reset()
+        self.memory.share(self.client)
+        self.chip.ready()
+        self.assertEqual(self.good(lsi.read10(0, 1), BLOCK), bytes(range(256)) * 2)
+
+    def end(self):
+        with self.stack:
+            status, log = self.server.finish(), self.server.log()
+        self.assertEqual(status, EXIT_CLEAN, log)
+        for line in log.splitlines():
+            self.assertIn("bus fault", line)
 
 
 class ScsiByMessage(ScsiOverVfioUser):

@@ -3,11 +3,14 @@
 #define APPLETS_PROXY_INFO_H
 
 #include "base/error.h"
+#include "client/client.h"
 
-struct client;
-
-/* Prints identity, interrupt pin and BARs of the device behind @client under the name @devid. */
-bool info_print(struct client *client, const char *devid, GError **error);
+/*
+ * Prints what the device behind @client is, under the name @devid: identity, interrupts, BARs, ROM,
+ * capabilities, and the protocol with the server's limits.
+ */
+bool info_print(struct client *client, const char *devid, enum client_protocol protocol,
+		GError **error);
 
 /* Sets @error to what -errno @ret of a call on @client means to the user; returns false. */
 bool info_failed(struct client *client, const char *devid, int ret, GError **error);

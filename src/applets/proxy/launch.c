@@ -14,87 +14,169 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/unixaddr.h"
 #include "plan/opts.h"
 
 #define END_TIMEOUT_MS 5000
+#define LISTEN_STEP_MS 5	/* between two looks whether the remote listens */
 
-/* One socket on its way to the child. */
-struct passed {
-	int fd;			/* the remote's end; owned */
-	uint64_t number;	/* where the command expects it */
-};
+/* ---- options of the command ---- */
 
-/* x-remote-object's fd is a string in QEMU, in JSON too; here it must be a number. */
-static bool read_number(const struct opt_set *set, uint64_t *ret, GError **error)
+static bool add_device(struct remote_process *rp, const char *devid, enum client_protocol protocol,
+		       GError **error)
 {
-	const char *text = NULL;
-
-	if (!opt_get_string(set, "fd", &text, error))
-		return false;
-	if (!g_ascii_string_to_unsigned(text, 10, 0, UINT16_MAX, ret, NULL))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "-object x-remote-object: fd=%s is not the "
-				"number of a file descriptor", text);
+	if (rp->count == REMOTE_MAX_DEVICES)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "more than %d devices that can be reached",
+				REMOTE_MAX_DEVICES);
+	rp->device[rp->count++] = (struct remote_device){
+		.devid = g_strdup(devid), .protocol = protocol, .fd = -1, .remote_fd = -1,
+	};
 	return true;
 }
 
-/* Sees one argument of -object: if it is an x-remote-object with an fd, makes its socket pair. */
-static bool add_object(struct remote_process *rp, struct passed *passed, const char *arg,
+/* x-remote-object's fd is a string in QEMU, in JSON too; here it must be a number. */
+static bool make_pair(struct remote_process *rp, const char *where,
+		      const char *text, GError **error)
+{
+	struct remote_device *device = &rp->device[rp->count - 1];
+	guint64 number;
+	int pair[2];
+
+	if (!g_ascii_string_to_unsigned(text, 10, 0, UINT16_MAX, &number, NULL))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "-object %s=%s is not the number of a "
+				"file descriptor", where, text);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "socketpair: %s", log_errname(errno));
+	device->fd = pair[0];
+	device->remote_fd = pair[1];
+	device->number = number;
+	return true;
+}
+
+/*
+ * Who listens there would be taken for the remote.  A datagram socket cannot be connected to it,
+ * so a server hears nothing of the question.
+ */
+static bool check_path(const char *path, GError **error)
+{
+	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct unix_addr addr;
+	int ret = fd < 0 ? -errno : unix_addr_parse(path, &addr);
+
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", path, log_errname(ret));
+	if (unix_addr_connect(fd, &addr) == -EPROTOTYPE)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: another process listens there", path);
+	return true;
+}
+
+static bool add_path(struct remote_process *rp, const char *path, GError **error)
+{
+	rp->device[rp->count - 1].path = g_strdup(path);
+	return check_path(path, error);
+}
+
+static bool add_remote_object(struct remote_process *rp, const char *arg,
+			      const struct opt_set *set, GError **error)
+{
+	const char *devid = opt_get(set, "devid"), *fd = opt_get(set, "fd");
+	const char *path = opt_get(set, "path");
+	bool server = false;
+
+	if (!opt_get_bool(set, "server", &server, error))
+		return false;
+	if (!devid || !(fd || (path && server)))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "-object %s: expected devid=, and fd=N or "
+				"path=PATH,server=on", arg);
+	if (!add_device(rp, devid, CLIENT_MPQEMU, error))
+		return false;
+	return fd ? make_pair(rp, "x-remote-object: fd", fd, error) : add_path(rp, path, error);
+}
+
+/* "socket" is an object in JSON; on the command line both spellings are QEMU's. */
+static const char *socket_key(const struct opt_set *set, const char *key)
+{
+	g_autofree char *full = g_strdup_printf("socket.%s", key);
+	const char *value = opt_get(set, full);
+
+	return value ? value : opt_get(set, key);
+}
+
+static bool add_vfio_user(struct remote_process *rp, const char *arg,
+			  const struct opt_set *set, GError **error)
+{
+	const char *device = opt_get(set, "device"), *type = socket_key(set, "type");
+	const char *path = socket_key(set, "path"), *str = socket_key(set, "str");
+	bool is_path = !g_strcmp0(type, "unix") && path && *path;
+	bool is_fd = !g_strcmp0(type, "fd") && str;
+
+	if (!device || (!is_path && !is_fd))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "-object %s: expected device=, and "
+				"type=unix,path=PATH or type=fd,str=N", arg);
+	if (!add_device(rp, device, CLIENT_VFIO_USER, error))
+		return false;
+	if (is_fd)
+		return make_pair(rp, "x-vfio-user-server: str", str, error);
+	return add_path(rp, path, error);
+}
+
+/* The objects that a device is reached by. */
+static const struct {
+	const char *type;
+	bool (*add)(struct remote_process *rp, const char *arg,
+		    const struct opt_set *set, GError **error);
+} objects[] = {
+	{ "x-remote-object", add_remote_object },
+	{ "x-vfio-user-server", add_vfio_user },
+};
+
+/* Sees one argument of -object. */
+static bool add_object(struct remote_process *rp, const char *arg,
 		       GError **error)
 {
 	auto_opt_set set = opt_set_parse("-object", arg, &opt_syntax_object, error);
 	const char *type = set ? opt_get(set, "qom-type") : NULL;
-	int pair[2];
 
 	if (!set)
 		return false;
-	if (!type || strcmp(type, "x-remote-object"))
-		return true;
-	if (rp->count == REMOTE_MAX_DEVICES)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "more than %d x-remote-objects",
-				REMOTE_MAX_DEVICES);
-	if (!opt_get(set, "fd") || !opt_get(set, "devid"))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "-object %s: expected devid= and fd=", arg);
-	if (!read_number(set, &passed[rp->count].number, error))
-		return false;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "socketpair: %s", log_errname(errno));
-	passed[rp->count].fd = pair[1];
-	rp->device[rp->count].fd = pair[0];
-	rp->device[rp->count].devid = g_strdup(opt_get(set, "devid"));
-	rp->count++;
+	for (size_t i = 0; type && i < G_N_ELEMENTS(objects); i++)
+		if (!strcmp(type, objects[i].type))
+			return objects[i].add(rp, arg, set, error);
 	return true;
 }
 
-static bool find_objects(struct remote_process *rp, struct passed *passed, char *const *argv,
-			 GError **error)
+bool remote_process_read(struct remote_process *rp, char *const *argv, GError **error)
 {
+	*rp = (struct remote_process){ .pid = -1 };
 	for (; *argv; argv++)
 		if ((!strcmp(*argv, "-object") || !strcmp(*argv, "--object")) && argv[1])
-			if (!add_object(rp, passed, *++argv, error))
+			if (!add_object(rp, *++argv, error))
 				return false;
 	if (rp->count)
 		return true;
-	return mpq_fail(error, MPQ_ERROR_USAGE,
-			"the remote command has no -object x-remote-object,...,fd=N");
+	return mpq_fail(error, MPQ_ERROR_USAGE, "the remote command has no -object "
+			"x-remote-object,...,fd=N and no -object x-vfio-user-server,...");
 }
 
+/* ---- starting it ---- */
+
 /* The child: the sockets go above all numbers that are asked for, then to their places. */
-static void child_exec(const struct remote_process *rp, const struct passed *passed,
-		       char *const *argv, int report_fd)
+static void child_exec(const struct remote_process *rp, char *const *argv, int report_fd)
 {
 	int high[REMOTE_MAX_DEVICES], above = report_fd, moved, err;
 
 	for (unsigned i = 0; i < rp->count; i++)
-		if ((int)passed[i].number > above)
-			above = passed[i].number;
+		if ((int)rp->device[i].number > above)
+			above = rp->device[i].number;
 	moved = fcntl(report_fd, F_DUPFD_CLOEXEC, above + 1);
 	if (moved < 0)
 		goto failed;
 	report_fd = moved;
 	for (unsigned i = 0; i < rp->count; i++)
-		high[i] = fcntl(passed[i].fd, F_DUPFD_CLOEXEC, above + 1);
+		if (!rp->device[i].path)
+			high[i] = fcntl(rp->device[i].remote_fd, F_DUPFD_CLOEXEC, above + 1);
 	for (unsigned i = 0; i < rp->count; i++)
-		if (high[i] < 0 || dup2(high[i], passed[i].number) < 0)
+		if (!rp->device[i].path && (high[i] < 0 || dup2(high[i], rp->device[i].number) < 0))
 			goto failed;
 	execvp(argv[0], argv);
 failed:
@@ -106,42 +188,130 @@ failed:
 
 bool remote_process_start(struct remote_process *rp, char *const *argv, GError **error)
 {
-	struct passed passed[REMOTE_MAX_DEVICES];
 	int report[2], err = 0;
-	bool ok;
+	bool ok = true;
 
-	*rp = (struct remote_process){ .pid = -1 };
-	ok = find_objects(rp, passed, argv, error);
-	if (ok && pipe2(report, O_CLOEXEC) < 0)
-		ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "pipe: %s", log_errname(errno));
-	if (ok) {
-		rp->pid = fork();
-		if (rp->pid == 0)
-			child_exec(rp, passed, argv, report[1]);
-		close(report[1]);
-		if (rp->pid < 0)
-			ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "fork: %s", log_errname(errno));
-		else if (read(report[0], &err, sizeof(err)) == sizeof(err))
-			ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", argv[0], log_errname(err));
-		close(report[0]);
-	}
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "pipe: %s", log_errname(errno));
+	rp->pid = fork();
+	if (rp->pid == 0)
+		child_exec(rp, argv, report[1]);
+	close(report[1]);
+	if (rp->pid < 0)
+		ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "fork: %s", log_errname(errno));
+	else if (read(report[0], &err, sizeof(err)) == sizeof(err))
+		ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", argv[0], log_errname(err));
+	close(report[0]);
+	/* Its end is its own alone: when it dies, ours is at an end. */
 	for (unsigned i = 0; i < rp->count; i++)
-		fd_close(&passed[i].fd);
+		fd_close(&rp->device[i].remote_fd);
 	return ok;
 }
 
+bool remote_process_attach(struct remote_process *rp, enum client_protocol protocol,
+			   const char *path, int fd, GError **error)
+{
+	g_autofree char *devid = path ? g_strdup(path) : g_strdup_printf("fd %d", fd);
+	struct stat st;
+	int ret;
+
+	*rp = (struct remote_process){ .pid = -1 };
+	if (!add_device(rp, devid, protocol, error))
+		return false;
+	rp->device[0].path = g_strdup(path);
+	if (path)
+		return true;
+	ret = fd_stat(fd, &st);
+	if (!ret)
+		ret = S_ISSOCK(st.st_mode) ? fd_set_cloexec(fd, true) : -ENOTSOCK;
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", devid, log_errname(ret));
+	rp->device[0].fd = fd;
+	return true;
+}
+
+/* ---- connecting to it ---- */
+
+/* One try.  0 with device->fd, or -errno. */
+static int try_connect(struct remote_device *device)
+{
+	/* It does not wait for a server that does not accept. */
+	autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct unix_addr addr;
+	int ret = fd < 0 ? -errno : unix_addr_parse(device->path, &addr);
+
+	if (!ret)
+		ret = unix_addr_connect(fd, &addr);
+	if (!ret && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
+		ret = -errno;
+	if (!ret)
+		device->fd = fd_steal(&fd);
+	return ret;
+}
+
+static int status_of(const siginfo_t *info)
+{
+	return info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
+}
+
+/* Has the remote ended?  It stays for remote_process_finish(). */
+static bool has_ended(const struct remote_process *rp, int *ret_status)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	if (waitid(P_PID, rp->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
+		return false;
+	*ret_status = status_of(&info);
+	return true;
+}
+
+bool remote_process_connect(struct remote_process *rp, unsigned i, int timeout_ms, GError **error)
+{
+	struct remote_device *device = &rp->device[i];
+	gint64 end = g_get_monotonic_time() + timeout_ms * 1000LL;
+	int ret = 0, status;
+
+	while (device->fd < 0) {
+		bool early;
+
+		ret = try_connect(device);
+		early = ret == -ENOENT || ret == -ECONNREFUSED || ret == -EAGAIN;
+		if (!ret)
+			break;
+		if (rp->pid < 0 || !early)
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", device->path,
+					log_errname(ret));
+		if (has_ended(rp, &status))
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: the remote ended with status "
+					"%d before it listened at %s", device->devid, status,
+					device->path);
+		if (g_get_monotonic_time() >= end)
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: the remote does not listen "
+					"at %s", device->devid, device->path);
+		poll(NULL, 0, LISTEN_STEP_MS);
+	}
+	return true;
+}
+
+/* ---- its end ---- */
+
 int remote_process_finish(struct remote_process *rp)
 {
+	bool listens = false, told;
 	autofd pidfd = -1;
 	int status = 0;
 
 	for (unsigned i = 0; i < rp->count; i++) {
+		listens |= rp->device[i].path != NULL;
 		fd_close(&rp->device[i].fd);
+		fd_close(&rp->device[i].remote_fd);
 		g_clear_pointer(&rp->device[i].devid, g_free);
+		g_clear_pointer(&rp->device[i].path, g_free);
 	}
 	rp->count = 0;
 	if (rp->pid < 0)
 		return 0;
+	told = listens && kill(rp->pid, SIGTERM) == 0;
 	pidfd = syscall(SYS_pidfd_open, rp->pid, 0);
 	if (pidfd >= 0) {
 		struct pollfd p = { .fd = pidfd, .events = POLLIN };
@@ -152,5 +322,7 @@ int remote_process_finish(struct remote_process *rp)
 	if (waitpid(rp->pid, &status, 0) < 0)
 		return -1;
 	rp->pid = -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return told && WTERMSIG(status) == SIGTERM ? 0 : 128 + WTERMSIG(status);
 }

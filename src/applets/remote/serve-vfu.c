@@ -19,14 +19,12 @@
 #define MAX_MAPS 8192
 
 /*
- * QEMU has room for an answer as long as its question.  Of a client whose text is none, or shorter
- * than ours can be, we are not told what it has room for.
+ * QEMU has room for an answer as long as its question, and then no text is better than one that
+ * breaks the stream.  Of a client without a text we are not told what it has room for.
  */
 static size_t version_text(const struct serve_vfu *vfu, char *buf, size_t room)
 {
-	size_t len = vfu_version_text(&vfu->own, buf, room);
-
-	return len ? len : vfu_version_text(&vfu->own, buf, VFU_VERSION_TEXT_MAX);
+	return vfu_version_text(&vfu->own, buf, room ? room : VFU_VERSION_TEXT_MAX);
 }
 
 static int handle_version(struct serve *serve, struct vfu_msg *msg)

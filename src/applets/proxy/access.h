@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_PROXY_ACCESS_H
+#define APPLETS_PROXY_ACCESS_H
+
+/* Accesses to registers and config space, as the command line names them. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct client;
+
+enum access_kind { ACCESS_READ, ACCESS_WRITE, ACCESS_CONFIG };
+
+struct access {
+	const char *text;	/* as it was written */
+	bool config, write;
+	unsigned bar;		/* not of config space */
+	uint64_t off;
+	unsigned size;		/* bytes: 1, 2, 4; 8, but not of config space */
+	uint64_t value;		/* of a write */
+};
+
+/*
+ * "BAR:OFFSET[:SIZE]" (ACCESS_READ), the same with "=VALUE" (ACCESS_WRITE), or
+ * "OFFSET[:SIZE][=VALUE]" (ACCESS_CONFIG); numbers are decimal, 0x hex or 0 octal.  @text has to
+ * stay.  MPQ_ERROR_USAGE.
+ */
+bool access_parse(enum access_kind kind, const char *text, struct access *ret, GError **error);
+
+/*
+ * Makes the access; a read is printed as the write of what was read: "0:0x8:4=0x00000078".  @devid
+ * is the device's name in an error.
+ */
+bool access_run(struct client *client, const char *devid, const struct access *access,
+		GError **error);
+
+#endif
