@@ -145,10 +145,10 @@ static void test_longest(void)
 }
 
 /* Cut anywhere, with fds on the first piece, on the second, on both. */
-static void test_split(void)
+static void split(uint32_t size, bool stays)
 {
 	uint8_t bytes[HEADER + 300];
-	const size_t len = make_command(bytes, VFU_SET_IRQS, 300);
+	const size_t len = make_command(bytes, VFU_SET_IRQS, size);
 	struct link l;
 
 	link_make(&l);
@@ -156,14 +156,49 @@ static void test_split(void)
 		for (size_t cut = 1; cut < len; cut++) {
 			peer_send(&l, bytes, cut, fds & 1 ? 2 : 0);
 			g_assert_cmpint(peek(&l), ==, -EINPROGRESS);
-			g_assert_cmpuint(unread(&l), ==, cut);
+			g_assert_cmpuint(unread(&l), ==, stays || cut < HEADER ? cut : 0);
 			peer_send(&l, bytes + cut, len - cut, fds & 2 ? 3 : 0);
-			assert_command(&l, VFU_SET_IRQS, 300,
+			assert_command(&l, VFU_SET_IRQS, size,
 				       (fds & 1 ? 2 : 0) + (fds & 2 ? 3 : 0));
 			g_assert_cmpint(peek(&l), ==, -EAGAIN);
 		}
 	}
 	link_finish(&l);
+}
+
+/* Nothing of a message leaves the socket before all of it is there, unless it is a long one. */
+static void test_split(void)
+{
+	split(100, true);
+	split(256 - HEADER, true);
+	split(300, false);
+}
+
+/* The peer goes in the middle of a long one: what came with it is closed. */
+static void test_split_end(void)
+{
+	uint8_t bytes[HEADER + 300];
+	struct link l;
+	unsigned before;
+
+	make_command(bytes, VFU_SET_IRQS, 300);
+	for (unsigned hang_up = 0; hang_up < 2; hang_up++) {
+		link_make(&l);
+		before = open_fds();
+		peer_send(&l, bytes, 100, 2);
+		g_assert_cmpint(peek(&l), ==, -EINPROGRESS);
+		g_assert_cmpuint(open_fds(), ==, before + 2);
+		if (hang_up) {
+			g_assert_cmpint(conn_hang_up(&l.conn.conn), ==, 0);
+			g_assert_cmpuint(open_fds(), ==, before);
+		} else {
+			must(shutdown(l.peer, SHUT_RDWR));
+			g_assert_cmpint(peek(&l), ==, -EPIPE);
+			g_assert_cmpint(conn_hang_up(&l.conn.conn), ==, 0);
+			g_assert_cmpuint(open_fds(), ==, before);
+		}
+		link_finish(&l);
+	}
 }
 
 static void test_trickle(void)
@@ -384,6 +419,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/vfu/bad-size", test_bad_size);
 	g_test_add_func("/vfu/longest", test_longest);
 	g_test_add_func("/vfu/split", test_split);
+	g_test_add_func("/vfu/split-end", test_split_end);
 	g_test_add_func("/vfu/trickle", test_trickle);
 	g_test_add_func("/vfu/pipeline", test_pipeline);
 	g_test_add_func("/vfu/end", test_end);
