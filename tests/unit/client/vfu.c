@@ -426,6 +426,32 @@ static void test_ask_for_ever(void)
 	server_finish(&s);
 }
 
+/* Nor when there is always one more message: the time counts, not the silence. */
+static void test_ask_in_time(void)
+{
+	uint64_t val = 0;
+	struct server s;
+
+	server_init(&s);
+	server_start(&s, SAY_COUNT, 0);
+	say_data(&s, 8, VFU_REGION_CONFIG, 4, 1);
+	g_assert_cmpint(client_cfg_read(&s.client, 8, 4, &val), ==, -ETIMEDOUT);
+	server_finish(&s);
+}
+
+/* Neither a command nor a reply. */
+static void test_ask_type(void)
+{
+	uint64_t val = 0;
+	struct server s;
+
+	start(&s);
+	server_ask(&s, 999, VFU_DMA_READ, 2, (uint64_t[]){ 0, 8 }, 16);
+	say_data(&s, 8, VFU_REGION_CONFIG, 4, 1);
+	g_assert_cmpint(client_cfg_read(&s.client, 8, 4, &val), ==, -EPROTO);
+	server_finish(&s);
+}
+
 /* ---- reset and interrupt ---- */
 
 static void test_reset(void)
@@ -492,6 +518,8 @@ int main(int argc, char **argv)
 	}
 	g_test_add_func("/vfu/ask-with-fd", test_ask_with_fd);
 	g_test_add_func("/vfu/ask-for-ever", test_ask_for_ever);
+	g_test_add_func("/vfu/ask-in-time", test_ask_in_time);
+	g_test_add_func("/vfu/ask-type", test_ask_type);
 	g_test_add_func("/vfu/reset", test_reset);
 	g_test_add_func("/vfu/eoi", test_eoi);
 	g_test_add_func("/vfu/eoi/by-message", test_eoi_by_message);
