@@ -25,6 +25,7 @@ struct place {
 	uint64_t at, size;	/* into the arena; size 0: free */
 	unsigned users;
 	bool shared;		/* dev, ino and offset say of what, and others may use it too */
+	bool readonly;
 	dev_t dev;
 	ino_t ino;
 	uint64_t offset;
@@ -176,8 +177,8 @@ static void overlay(struct guestmem_arena *arena, uint64_t at, uint64_t size)
  * A mapping that fails late (a file sealed against writing) has taken the reservation away on
  * kernels before 6.12: it is put back, or a later mmap by anybody could get into the arena.
  */
-int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t page, int fd,
-		       uint64_t offset)
+static int map_place(struct guestmem_arena *arena, uint64_t size, uint64_t page, int fd,
+		     uint64_t offset, int prot)
 {
 	struct place *place = free_place(arena);
 	uint64_t at;
@@ -188,7 +189,7 @@ int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t pag
 	ret = find_room(arena, size, page, &at);
 	if (ret)
 		return ret;
-	if (mmap(arena->base + at, size, PROT_READ | PROT_WRITE,
+	if (mmap(arena->base + at, size, prot,
 		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, offset) == MAP_FAILED) {
 		ret = -errno;
 		overlay(arena, at, size);
@@ -198,8 +199,15 @@ int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t pag
 	place->size = size;
 	place->users = 1;
 	place->shared = false;
+	place->readonly = !(prot & PROT_WRITE);
 	atomic_store(&place->poisoned, false);
 	return place - arena->place;
+}
+
+int guestmem_arena_map(struct guestmem_arena *arena, uint64_t size, uint64_t page, int fd,
+		       uint64_t offset)
+{
+	return map_place(arena, size, page, fd, offset, PROT_READ | PROT_WRITE);
 }
 
 /* One that holds this part of the file, whose memory is there. */
@@ -210,8 +218,8 @@ static struct place *find_shared(struct guestmem_arena *arena, const struct gues
 		struct place *p = &arena->place[i];
 
 		if (p->size && p->shared && !atomic_load(&p->poisoned) && p->dev == file->dev &&
-		    p->ino == file->ino && offset >= p->offset &&
-		    range_fits(offset - p->offset, size, p->size))
+		    p->ino == file->ino && (file->readonly || !p->readonly) &&
+		    offset >= p->offset && range_fits(offset - p->offset, size, p->size))
 			return p;
 	}
 	return NULL;
@@ -219,7 +227,7 @@ static struct place *find_shared(struct guestmem_arena *arena, const struct gues
 
 /* The whole file, or just that part of it. */
 static int map_window(struct guestmem_arena *arena, const struct guestmem_file *file,
-		      uint64_t *offset, uint64_t size)
+		      uint64_t *offset, uint64_t size, int prot)
 {
 	uint64_t start = align_down(*offset, file->page);
 	uint64_t end = align_up(*offset + size, file->page);
@@ -228,11 +236,11 @@ static int map_window(struct guestmem_arena *arena, const struct guestmem_file *
 
 	*offset = 0;
 	if (whole >= end && whole <= arena->size / 16)
-		ret = guestmem_arena_map(arena, whole, file->page, file->fd, 0);
+		ret = map_place(arena, whole, file->page, file->fd, 0, prot);
 	if (ret != -E2BIG)
 		return ret;
 	*offset = start;
-	return guestmem_arena_map(arena, end - start, file->page, file->fd, start);
+	return map_place(arena, end - start, file->page, file->fd, start, prot);
 }
 
 int guestmem_arena_share(struct guestmem_arena *arena, const struct guestmem_file *file,
@@ -247,7 +255,11 @@ int guestmem_arena_share(struct guestmem_arena *arena, const struct guestmem_fil
 		*ret_at = offset - p->offset;
 		return p - arena->place;
 	}
-	ret = map_window(arena, file, &start, size);
+	ret = map_window(arena, file, &start, size, PROT_READ | PROT_WRITE);
+	if (file->readonly && (ret == -EACCES || ret == -EPERM)) {
+		start = offset;
+		ret = map_window(arena, file, &start, size, PROT_READ);
+	}
 	if (ret < 0)
 		return ret;
 	p = &arena->place[ret];

@@ -15,6 +15,7 @@
  * MAP_FIXED | MAP_NORESERVE inside the arena:
  *
  *     PROT_READ | PROT_WRITE, MAP_SHARED, of a file        guest RAM comes
+ *     PROT_READ, MAP_SHARED, of a file                     the same, where no more can be had
  *     PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, fd -1        it goes, the range stays reserved
  *     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, fd -1        it is gone: see sigbus.h
  *
@@ -62,6 +63,7 @@ struct guestmem_file {
 	dev_t dev;
 	ino_t ino;
 	uint64_t size, page;
+	bool readonly;		/* if it cannot be mapped for writing, for reading is enough */
 };
 
 /*

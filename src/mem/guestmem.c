@@ -24,7 +24,7 @@ struct region {
 	ino_t ino;
 	int place;		/* in the arena; NOT_SHARED */
 	uint64_t at;		/* where it begins in the place */
-	bool readonly;
+	bool readonly, writeonly;
 	bool told;		/* guestmem_lost() has said that it is gone */
 };
 
@@ -89,7 +89,7 @@ struct guestmem_region guestmem_get(const struct guestmem *mem, unsigned i)
 
 	return (struct guestmem_region){
 		.gpa = r->gpa, .size = r->size, .offset = r->offset, .fd = -1,
-		.readonly = r->readonly,
+		.readonly = r->readonly, .writeonly = r->writeonly,
 	};
 }
 
@@ -139,7 +139,7 @@ static int region_check(const struct guestmem_region *in, struct region *ret_reg
 	*ret_region = (struct region){
 		.gpa = in->gpa, .size = in->size, .offset = in->offset,
 		.page = page_size(&st), .dev = st.st_dev, .ino = st.st_ino,
-		.readonly = in->readonly,
+		.readonly = in->readonly, .writeonly = in->writeonly,
 	};
 	*ret_stat = st;
 	return 0;
@@ -262,19 +262,16 @@ static unsigned first_behind(const struct guestmem *mem, uint64_t gpa)
 	return low;
 }
 
-/* What may only be read may be a file that cannot be mapped as the others are. */
 static int place_shared(struct guestmem *mem, struct region *fresh, int fd, const struct stat *st)
 {
 	const struct guestmem_file file = {
 		.fd = fd, .dev = st->st_dev, .ino = st->st_ino, .size = st->st_size,
-		.page = fresh->page,
+		.page = fresh->page, .readonly = fresh->readonly,
 	};
 	int place = guestmem_arena_share(mem->arena, &file, fresh->offset, fresh->size, &fresh->at);
 
-	if (place < 0 && !(fresh->readonly && (place == -EACCES || place == -EPERM)))
-		return place;
-	fresh->place = place < 0 ? NOT_SHARED : place;
-	return 0;
+	fresh->place = place;
+	return place < 0 ? place : 0;
 }
 
 static int region_prepare(const struct guestmem_region *in, struct region *ret_region,
@@ -286,18 +283,9 @@ static int region_prepare(const struct guestmem_region *in, struct region *ret_r
 		return -EINVAL;
 	*ret_region = (struct region){
 		.gpa = in->gpa, .size = in->size, .offset = in->offset, .page = PAGE,
-		.place = NOT_SHARED, .readonly = in->readonly,
+		.place = NOT_SHARED, .readonly = in->readonly, .writeonly = in->writeonly,
 	};
 	return 0;
-}
-
-/* Does the region that is in the way stand for the very same? */
-static bool region_again(const struct guestmem *mem, const struct region *old,
-			 const struct region *fresh)
-{
-	return old->gpa == fresh->gpa && region_same(old, fresh) &&
-	       old->readonly == fresh->readonly &&
-	       (old->place == NOT_SHARED || !guestmem_arena_poisoned(mem->arena, old->place));
 }
 
 int guestmem_map(struct guestmem *mem, const struct guestmem_region *region)
@@ -311,7 +299,7 @@ int guestmem_map(struct guestmem *mem, const struct guestmem_region *region)
 		return ret;
 	at = first_behind(mem, fresh.gpa);
 	if (at < mem->count && mem->region[at].gpa <= fresh.gpa + (fresh.size - 1))
-		return region_again(mem, &mem->region[at], &fresh) ? 0 : -EEXIST;
+		return -EEXIST;
 	if (mem->count == mem->max)
 		return -ENOSPC;
 	if (region->fd >= 0)
@@ -413,7 +401,7 @@ static int range_check(struct guestmem *mem, uint64_t gpa, size_t len, bool writ
 	while (len) {
 		size_t part = part_of(mem, at, gpa, len);
 
-		if (!part || (write && mem->region[at].readonly))
+		if (!part || (write ? mem->region[at].readonly : mem->region[at].writeonly))
 			return -EFAULT;
 		if (mem->region[at].place == NOT_SHARED)
 			remote = true;
@@ -493,23 +481,36 @@ int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *i
 	return n;
 }
 
-size_t guestmem_clip(const struct guestmem *mem, uint64_t gpa, size_t len)
+size_t guestmem_part(const struct guestmem *mem, uint64_t gpa, size_t len, bool *ret_shared)
 {
 	unsigned at = first_behind(mem, gpa);
-	size_t done = part_of(mem, at, gpa, len);
+	size_t done = part_of(mem, at, gpa, len), part = done;
+	bool shared;
 
 	if (!done)
-		return len;	/* nothing is there: the access fails as a whole */
-	if (mem->region[at].place == NOT_SHARED)
-		return min_u64(len, GUESTMEM_REMOTE_MAX);
-	while (done < len) {
-		size_t part = part_of(mem, ++at, gpa + done, len - done);
-
-		if (!part)
-			return len;
-		if (mem->region[at].place == NOT_SHARED)
-			return done;
+		return 0;
+	shared = mem->region[at].place != NOT_SHARED;
+	while (part && done < len) {
+		part = part_of(mem, ++at, gpa + done, len - done);
+		if (part && (mem->region[at].place != NOT_SHARED) != shared)
+			break;
 		done += part;
 	}
-	return len;
+	*ret_shared = shared;
+	return done;
+}
+
+size_t guestmem_clip(const struct guestmem *mem, uint64_t gpa, size_t len)
+{
+	bool shared;
+	size_t part = guestmem_part(mem, gpa, len, &shared), after = part;
+
+	if (!part)
+		return len;	/* nothing is there: the access fails as a whole */
+	if (!shared)
+		return min_u64(len, GUESTMEM_REMOTE_MAX);
+	/* What follows is not shared, or not there: then it fails as a whole, too. */
+	if (part < len)
+		after = guestmem_part(mem, gpa + part, len - part, &shared);
+	return after ? part : len;
 }

@@ -29,7 +29,8 @@ struct guestmem_region {
 	uint64_t size;
 	uint64_t offset;	/* into the file, bytes */
 	int fd;			/* guestmem_map(): -1 is memory that is not shared */
-	bool readonly;		/* guestmem_map() only: the device may not write */
+	/* guestmem_map() only: what the device may not do. */
+	bool readonly, writeonly;
 };
 
 enum guestmem_dir {
@@ -56,8 +57,8 @@ void guestmem_destroy(struct guestmem *mem);
 int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, unsigned count);
 
 /*
- * Adds a region.  One that stands just so already is no error.  Returns 0 or -errno: as
- * guestmem_set(), but -EEXIST for an overlap, and -ENOSPC when the table is full.
+ * Adds a region.  Returns 0 or -errno: as guestmem_set(), but -EEXIST for an overlap, and -ENOSPC
+ * when the table is full.  A file behind what is only read need not be writable.
  */
 int guestmem_map(struct guestmem *mem, const struct guestmem_region *region);
 
@@ -89,6 +90,12 @@ int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t l
  * where it would be -EREMOTE, and does not run from shared memory into such.
  */
 size_t guestmem_clip(const struct guestmem *mem, uint64_t gpa, size_t len);
+
+/*
+ * How many of the @len bytes from @gpa on are in memory that is shared, or in such that is not, as
+ * the first one is (*ret_shared); 0: it is in none.
+ */
+size_t guestmem_part(const struct guestmem *mem, uint64_t gpa, size_t len, bool *ret_shared);
 
 /*
  * Has an access found that a region's memory is gone, since the last call?  Once a region, with its

@@ -11,14 +11,17 @@
  * the access is -EAGAIN until the answer is there; the model makes its step again from the start,
  * and finds in the log what the accesses of that step brought before.
  *
- * log[0..count) are accesses to memory that is not shared since pci_dma_forget(), in order.  Only
- * the last one may be without its answer; it is the request that is under way.  next is where this
- * run of the step is in the log.
+ * log[0..dma_logged) are accesses to memory that is not shared since pci_dma_forget(), in order.
+ * Only the last one may be without its answer; it is the request that is under way.  next is where
+ * this run of the step is in the log.
  *
  * Nothing of this is state: a successor makes the step again with an empty log.
  */
 
 #define LOG_MAX 4	/* accesses to such memory in one step of a model */
+
+/* Out of the way of accesses to shared memory, which are to save no registers for it. */
+#define SLOW __attribute__((noinline, cold))
 
 struct access {
 	uint64_t gpa;
@@ -29,7 +32,7 @@ struct access {
 };
 
 struct pci_dma {
-	unsigned count, next;
+	unsigned next;
 	bool asking;		/* inside the host's dma_request */
 	struct access log[LOG_MAX];
 };
@@ -46,11 +49,12 @@ void pci_dma_finish(struct pci_dev *dev)
 {
 	free(dev->dma);
 	dev->dma = NULL;
+	dev->dma_logged = 0;
 }
 
-void pci_dma_drop(struct pci_dma *dma)
+void pci_dma_drop(struct pci_dev *dev)
 {
-	dma->count = dma->next = 0;
+	dev->dma_logged = dev->dma->next = 0;
 }
 
 /*
@@ -69,29 +73,18 @@ static int replay(struct pci_dma *dma, struct access *a, void *buf)
 	return a->ret;
 }
 
-/* The access that the log has next, if it is this one. */
-static struct access *logged(struct pci_dma *dma, bool write, uint64_t gpa, size_t len)
-{
-	struct access *a;
-
-	if (dma->next == dma->count)
-		return NULL;
-	a = &dma->log[dma->next];
-	return a->write == write && a->gpa == gpa && a->len == len ? a : NULL;
-}
-
 /* A new access: what the log has from here on, and a request under way, belong to another run. */
-static int ask(struct pci_dev *dev, bool write, uint64_t gpa, void *buf, const void *data,
+static SLOW int ask(struct pci_dev *dev, bool write, uint64_t gpa, void *buf, const void *data,
 	       size_t len)
 {
 	struct pci_dma *dma = dev->dma;
 	struct access *a;
 	int ret;
 
-	if (len > GUESTMEM_REMOTE_MAX || dma->next == LOG_MAX)
+	if (!dma || len > GUESTMEM_REMOTE_MAX || dma->next == LOG_MAX)
 		return -EFAULT;
 	a = &dma->log[dma->next];
-	dma->count = dma->next + 1;
+	dev->dma_logged = dma->next + 1;
 	a->gpa = gpa;
 	a->len = len;
 	a->write = write;
@@ -108,70 +101,67 @@ static int ask(struct pci_dev *dev, bool write, uint64_t gpa, void *buf, const v
 
 void pci_dma_answered(struct pci_dev *dev, int err, const void *data, size_t len)
 {
-	struct pci_dma *dma = dev->dma;
 	struct access *a;
 
-	if (!dma || !dma->count || dma->log[dma->count - 1].answered)
+	if (!dev->dma_logged || dev->dma->log[dev->dma_logged - 1].answered)
 		return;
-	a = &dma->log[dma->count - 1];
+	a = &dev->dma->log[dev->dma_logged - 1];
 	if (!a->write && (!data || len != a->len))
 		err = -EFAULT;
 	a->answered = true;
 	a->ret = err ? -EFAULT : 0;
 	if (!a->ret && !a->write)
 		memcpy(a->data, data, len);
-	if (!dma->asking && dev->cls->dma_ready)
+	if (!dev->dma->asking && dev->cls->dma_ready)
 		dev->cls->dma_ready(dev);
 }
 
-/* An answer is taken even if the memory is another's now: it was asked for while it was there. */
-static int read_or_ask(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len)
+/*
+ * An access of a step that has asked before.  An answer is taken even if the memory is another's
+ * now: it was asked for while it was there.
+ */
+static SLOW int again(struct pci_dev *dev, bool write, uint64_t gpa, void *buf, const void *data,
+		      size_t len)
 {
-	struct access *a = logged(dev->dma, false, gpa, len);
+	struct pci_dma *dma = dev->dma;
+	struct access *a = &dma->log[dma->next];
 	int ret;
 
-	if (a)
-		return replay(dev->dma, a, buf);
-	ret = guestmem_read(dev->host.mem, gpa, buf, len);
-	return ret == -EREMOTE ? ask(dev, false, gpa, buf, NULL, len) : ret;
-}
-
-static int write_or_ask(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len)
-{
-	struct access *a = logged(dev->dma, true, gpa, len);
-	int ret;
-
-	if (a)
-		return replay(dev->dma, a, NULL);
-	ret = guestmem_write(dev->host.mem, gpa, buf, len);
-	return ret == -EREMOTE ? ask(dev, true, gpa, NULL, buf, len) : ret;
-}
-
-/* Without anybody to ask there is no such memory. */
-static int no_remote(int ret)
-{
-	return ret == -EREMOTE ? -EFAULT : ret;
+	if (dma->next < dev->dma_logged && a->write == write && a->gpa == gpa && a->len == len)
+		return replay(dma, a, buf);
+	ret = write ? guestmem_write(dev->host.mem, gpa, data, len) :
+		      guestmem_read(dev->host.mem, gpa, buf, len);
+	return ret == -EREMOTE ? ask(dev, write, gpa, buf, data, len) : ret;
 }
 
 int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len)
 {
+	int ret;
+
 	if (!pci_bus_master(dev))
 		return -EPERM;
-	if (dev->dma)
-		return read_or_ask(dev, gpa, buf, len);
-	return no_remote(guestmem_read(dev->host.mem, gpa, buf, len));
+	if (dev->dma_logged)
+		return again(dev, false, gpa, buf, NULL, len);
+	ret = guestmem_read(dev->host.mem, gpa, buf, len);
+	return ret == -EREMOTE ? ask(dev, false, gpa, buf, NULL, len) : ret;
 }
 
 int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len)
 {
+	int ret;
+
 	if (!pci_bus_master(dev))
 		return -EPERM;
-	if (dev->dma)
-		return write_or_ask(dev, gpa, buf, len);
-	return no_remote(guestmem_write(dev->host.mem, gpa, buf, len));
+	if (dev->dma_logged)
+		return again(dev, true, gpa, NULL, buf, len);
+	ret = guestmem_write(dev->host.mem, gpa, buf, len);
+	return ret == -EREMOTE ? ask(dev, true, gpa, NULL, buf, len) : ret;
 }
 
+/* What is short is asked for as a whole, also if a part of it is shared. */
 size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len)
 {
-	return dev->dma ? guestmem_clip(dev->host.mem, gpa, len) : len;
+	if (!dev->dma || len <= GUESTMEM_REMOTE_MAX)
+		return len;
+	return guestmem_clip(dev->host.mem, gpa, len);
 }

@@ -149,8 +149,10 @@ struct pci_host {
 	 * GUESTMEM_REMOTE_MAX; @data is what to write, and NULL for a read.  Sends, and does not
 	 * wait: 0, and one pci_dma_answered() follows, also when the VMM goes away first; or -errno
 	 * and none does.  A request that comes while another is under way takes its place: the
-	 * answer to the older one is dropped by the host, which knows them apart.  NULL: such
-	 * memory is out of reach, -EFAULT.
+	 * answer to the older one is dropped by the host, which knows them apart.  One that the
+	 * device has given up (a reset) cannot be taken back: the VMM may do it after it heard of
+	 * the reset, and nobody may wait for it, since the VMM answers no request while it waits
+	 * for ours.  NULL: such memory is out of reach, -EFAULT.
 	 */
 	int (*dma_request)(void *opaque, bool write, uint64_t gpa, const void *data, size_t len);
 	void *opaque;
@@ -168,6 +170,7 @@ struct pci_dev {
 	bool taken_over;		/* the state is a predecessor's: realize goes on from it */
 	void *priv;			/* the model's runtime part */
 	struct pci_dma *dma;		/* dma.c; NULL without host.dma_request */
+	unsigned dma_logged;		/* accesses in its log */
 	const char *id;
 	void *scsi_config;		/* struct scsi_bus_setup *, for has_scsi_bus */
 };
@@ -278,11 +281,11 @@ size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len);
  * What follows is a new step; an answer that is still to come is ignored.  For a step that is done,
  * and for one that is given up (a reset, an abort).
  */
-void pci_dma_drop(struct pci_dma *dma);
+void pci_dma_drop(struct pci_dev *dev);
 static inline void pci_dma_forget(struct pci_dev *dev)
 {
-	if (dev->dma)
-		pci_dma_drop(dev->dma);
+	if (dev->dma_logged)
+		pci_dma_drop(dev);
 }
 
 /*

@@ -5,7 +5,10 @@
 
 static void slot_clear(void *p)
 {
-	g_free(((struct plan_slot *)p)->device);
+	struct plan_slot *slot = p;
+
+	g_free(slot->device);
+	g_free(slot->path);
 }
 
 struct plan_process *plan_process_create(void)
@@ -76,6 +79,16 @@ void plan_process_slot(struct plan_process *process, int fd, unsigned pair, cons
 	g_array_append_val(process->slots, slot);
 }
 
+void plan_process_listen(struct plan_process *process, int fd, unsigned pair, const char *id,
+			 const char *path)
+{
+	struct plan_slot slot = {
+		.fd = fd, .pair = pair, .device = g_strdup(id), .path = g_strdup(path),
+	};
+
+	g_array_append_val(process->slots, slot);
+}
+
 void plan_note(struct plan *plan, const char *fmt, ...)
 {
 	va_list ap;
@@ -93,6 +106,57 @@ void plan_warn(struct plan *plan, const char *fmt, ...)
 	g_ptr_array_add(plan->warnings, g_strdup_vprintf(fmt, ap));
 	va_end(ap);
 }
+
+/* ---- Where the sockets are ---- */
+
+/* The first of them counts: a plan has one such directory. */
+char *plan_socket_dir(const struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->remotes->len; i++) {
+		const struct plan_process *process = plan->remotes->pdata[i];
+
+		for (unsigned k = 0; k < process->slots->len; k++) {
+			const char *path = g_array_index(process->slots, struct plan_slot, k).path;
+			const char *name = path ? strstr(path, "/" PLAN_SOCKET_DIR "/") : NULL;
+
+			if (name)
+				return g_strndup(path, name + strlen("/" PLAN_SOCKET_DIR) - path);
+		}
+	}
+	return NULL;
+}
+
+/* @text with @made in the place of each @dir; takes over @text. */
+static char *replaced(char *text, const char *dir, const char *made)
+{
+	GString *out = text ? g_string_new(text) : NULL;
+
+	if (!out)
+		return NULL;
+	g_free(text);
+	g_string_replace(out, dir, made, 0);
+	return g_string_free(out, false);
+}
+
+static void place_process(struct plan_process *process, const char *dir, const char *made)
+{
+	for (unsigned i = 0; i < process->argv->len; i++)
+		process->argv->pdata[i] = replaced(process->argv->pdata[i], dir, made);
+	for (unsigned i = 0; i < process->slots->len; i++) {
+		struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
+
+		slot->path = replaced(slot->path, dir, made);
+	}
+}
+
+void plan_place_sockets(struct plan *plan, const char *dir, const char *made)
+{
+	for (unsigned i = 0; i < plan->remotes->len; i++)
+		place_process(plan->remotes->pdata[i], dir, made);
+	place_process(plan->qemu, dir, made);
+}
+
+/* ---- As text ---- */
 
 /* Characters that mean nothing to a shell anywhere in a word. */
 static bool is_plain(const char *word)
@@ -130,6 +194,16 @@ static void add_command(GString *out, const struct plan_process *process)
 	}
 }
 
+static void add_listener(GString *out, const struct plan_slot *slot, const char *name)
+{
+	g_string_append_printf(out, "#   %s: ", name);
+	if (slot->fd < 0)
+		g_string_append(out, "it");
+	else
+		g_string_append_printf(out, "fd %d", slot->fd);
+	g_string_append_printf(out, " listens on %s (%s)\n", slot->path, slot->device);
+}
+
 static void add_slots(GString *out, const struct plan *plan, const struct plan_process *process,
 		      const char *name)
 {
@@ -140,6 +214,10 @@ static void add_slots(GString *out, const struct plan *plan, const struct plan_p
 		bool qmp = slot->pair >= plan->pair_count;
 		const char *end = is_vmm ? (qmp ? "monitor's" : "proxy's") : "remote's";
 
+		if (slot->path) {
+			add_listener(out, slot, name);
+			continue;
+		}
 		g_string_append_printf(out, "#   %s: fd %d is the %s end of socketpair %u (%s%s)\n",
 				       name, slot->fd, end, slot->pair, qmp ? "QMP of " : "",
 				       slot->device);

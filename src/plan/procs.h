@@ -3,7 +3,8 @@
 #define PLAN_PROCS_H
 
 /*
- * What mpqemu-orchestrate starts: remote processes and one QEMU, joined by socketpairs.  Plain
+ * What mpqemu-orchestrate starts: remote processes and one QEMU (or another VMM), joined by
+ * socketpairs (mpqemu) or by sockets with a path, on which the remotes listen (vfio-user).  Plain
  * data; nothing is opened or started by the code that makes it.
  */
 
@@ -11,12 +12,21 @@
 
 #include <glib.h>
 
-/* One end of a socketpair, at a number of the process that gets it: a device's, or of QMP. */
+/*
+ * One end of a socketpair, at a number of the process that gets it: a device's, or of QMP.  Or a
+ * remote's listening socket, which nobody else has a slot of: the VMM connects to its path.
+ */
 struct plan_slot {
-	int fd;			/* the number in that process */
+	int fd;			/* the number in that process; -1: it makes the socket itself */
 	unsigned pair;		/* index of the socketpair, the same in both processes */
 	char *device;		/* id of the device that is served over it, or whose QMP it is */
+	char *path;		/* of the socket that listens; NULL: a socketpair */
 };
+
+/*
+ * A directory of this name in such paths is made for the plan (mkdtemp(3)), and removed at its end.
+ */
+#define PLAN_SOCKET_DIR "mpqemu-XXXXXX"
 
 struct plan_process {
 	GPtrArray *argv;	/* char *, NULL-terminated */
@@ -25,13 +35,14 @@ struct plan_process {
 	GArray *drop;		/* int: QEMU: inherited fds that it is not to have */
 	char *serves;		/* remotes: "lsi0 (lsi53c895a; disk0)", for people */
 	bool is_qemu;		/* runs QEMU's own binary */
+	bool auto_shutdown;	/* its -machine says so: it ends after its first client */
 	int qmp_fd;		/* --qmp=fd=N of a remote's own command line, or 0 */
 };
 
 struct plan {
 	GPtrArray *remotes;	/* struct plan_process * */
 	struct plan_process *qemu;
-	unsigned pair_count;	/* socketpairs of devices; */
+	unsigned pair_count;	/* socketpairs (or listening sockets) of devices; */
 	unsigned qmp_count;	/* those of QMP have the indices behind them */
 	GPtrArray *notes;	/* char *: what was changed, a line each */
 	GPtrArray *warnings;	/* char * */
@@ -47,6 +58,9 @@ void plan_process_destroy(struct plan_process *process);
 void plan_process_arg(struct plan_process *process, const char *arg);
 /* Appends a slot for the device @id. */
 void plan_process_slot(struct plan_process *process, int fd, unsigned pair, const char *id);
+/* Appends a remote's slot for the device @id, whose socket listens on @path. */
+void plan_process_listen(struct plan_process *process, int fd, unsigned pair, const char *id,
+			 const char *path);
 /* Appends one line to the plan's notes or warnings. */
 void plan_note(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void plan_warn(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -56,6 +70,14 @@ static inline char **plan_process_argv(const struct plan_process *process)
 {
 	return (char **)process->argv->pdata;
 }
+
+/*
+ * The path of the directory PLAN_SOCKET_DIR that the plan's sockets need; NULL: none.  The caller
+ * frees.
+ */
+char *plan_socket_dir(const struct plan *plan);
+/* Writes @made in the place of that directory, @dir, wherever the plan has it. */
+void plan_place_sockets(struct plan *plan, const char *dir, const char *made);
 
 /*
  * The plan as text for people and shells: comment lines with the fd slots of each process, then

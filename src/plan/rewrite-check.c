@@ -2,7 +2,8 @@
 
 /*
  * What cannot work with a remote device, or would be silently wrong, refused before anything
- * starts.  Each fact was measured; mpqemu-protocol(7), "QEMU's two ends", has them.
+ * starts.  Each fact was measured; mpqemu-protocol(7), "QEMU's two ends", has them.  Most are about
+ * x-pci-proxy-dev and hold for mpqemu alone.
  */
 
 #include <string.h>
@@ -23,7 +24,7 @@ struct check {
 	const struct qcmd *cmd;
 	struct plan *plan;
 	const struct rewrite_facts *facts;
-	bool qemu_remote;
+	const struct rewrite_uses *uses;
 };
 
 /* ---- Options that are refused whatever their value ---- */
@@ -42,7 +43,7 @@ static const struct {
 	{ "readconfig", "options that come from a file are not seen here; write them on the "
 	  "command line" },
 	{ "preconfig", "options that come later over QMP are not seen here" },
-	{ "xen-attach", "a remote reaches a guest's RAM under KVM only" },
+	{ "xen-attach", "a remote does not reach a Xen guest's RAM" },
 };
 
 static bool check_options(struct check *check, GError **error)
@@ -60,7 +61,7 @@ static bool check_options(struct check *check, GError **error)
 
 static bool check_backend_count(struct check *check, GError **error)
 {
-	unsigned max = check->qemu_remote ? MAX_BACKENDS_QEMU_REMOTE : MAX_BACKENDS;
+	unsigned max = check->uses->qemu_remote ? MAX_BACKENDS_QEMU_REMOTE : MAX_BACKENDS;
 	unsigned count = 0;
 
 	for_each_qopt(opt, check->cmd) {
@@ -68,7 +69,7 @@ static bool check_backend_count(struct check *check, GError **error)
 			continue;
 		if (++count > max)
 			return qopt_refuse(opt, error, "this is memory backend number %u; %s can "
-					   "take %u", count, check->qemu_remote ?
+					   "take %u", count, check->uses->qemu_remote ?
 					   "QEMU's own x-remote" : "a remote", max);
 	}
 	return true;
@@ -88,16 +89,21 @@ static const char *const confidential_machine[] = {
 	"confidential-guest-support", "memory-encryption", NULL
 };
 
-static bool check_devices(struct check *check, GError **error)
+static bool check_viommu(struct check *check, GError **error)
 {
-	for_each_qopt(opt, check->cmd) {
+	for_each_qopt(opt, check->cmd)
 		if (qopt_is(opt, "device") && g_strv_contains(viommus, qopt_type(opt)))
 			return qopt_refuse(opt, error, "a remote device's DMA does not pass a "
 					   "vIOMMU: it would go to wrong addresses");
+	return true;
+}
+
+static bool check_objects(struct check *check, GError **error)
+{
+	for_each_qopt(opt, check->cmd)
 		if (qopt_is(opt, "object") && g_strv_contains(confidential_objects, qopt_type(opt)))
 			return qopt_refuse(opt, error, "a confidential guest's RAM cannot be "
 					   "shared with a remote");
-	}
 	return true;
 }
 
@@ -183,7 +189,8 @@ static bool check_tcg(struct check *check, const struct qopt *opt, GError **erro
 		return true;
 	}
 	text = g_strdup_printf("QEMU %u.%u crashes by itself with x-pci-proxy-dev under TCG; take "
-			       "-accel kvm", check->facts->qemu_major, check->facts->qemu_minor);
+			       "-accel kvm%s", check->facts->qemu_major, check->facts->qemu_minor,
+			       check->facts->has_vfio_user ? " or vfio-user" : "");
 	return refuse_accel(opt, error, text);
 }
 
@@ -212,6 +219,9 @@ static bool check_accel(struct check *check, GError **error)
 	g_autofree char *list = accel_list(check->cmd, &opt);
 	g_auto(GStrv) names = g_strsplit(list, ":", -1);
 
+	/* The client of vfio-user asserts the interrupts itself, whatever the accelerator. */
+	if (!check->uses->mpqemu)
+		return g_strcmp0(list, "kvm") || check_kvm(check, opt, error);
 	if (is_fallback(names))
 		return refuse_accel(opt, error, "a list of accelerators would silently change "
 				    "whether the device can interrupt the guest; name one of them");
@@ -255,21 +265,30 @@ static bool check_smp(struct check *check, GError **error)
 			  "then. It deadlocks when two threads reach the device at once (its "
 			  "io_mutex is taken under the global lock), and drops accesses of a "
 			  "second vCPU (\"Blocked re-entrant IO on MemoryRegion\"); -smp 1 is "
-			  "safe");
+			  "safe, and so is vfio-user (QEMU 10.1 or later)");
 	return true;
 }
 
 bool rewrite_check(const struct qcmd *cmd, struct plan *plan, const struct rewrite_facts *facts,
-		   bool qemu_remote, GError **error)
+		   const struct rewrite_uses *uses, GError **error)
 {
-	static bool (*const checks[])(struct check *, GError **) = {
-		check_options, check_machine, check_devices, check_backend_count, check_irqchip,
-		check_accel, check_smp,
+	static const struct {
+		bool (*fn)(struct check *check, GError **error);
+		bool mpqemu_only;
+	} checks[] = {
+		{ check_options, false },
+		{ check_machine, false },
+		{ check_viommu, true },
+		{ check_objects, false },
+		{ check_backend_count, true },
+		{ check_irqchip, true },
+		{ check_accel, false },
+		{ check_smp, true },
 	};
-	struct check check = { cmd, plan, facts, qemu_remote };
+	struct check check = { cmd, plan, facts, uses };
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(checks); i++)
-		if (!checks[i](&check, error))
+		if ((uses->mpqemu || !checks[i].mpqemu_only) && !checks[i].fn(&check, error))
 			return false;
 	return true;
 }

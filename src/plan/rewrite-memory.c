@@ -13,6 +13,13 @@
 
 #define MIB (1024ULL * 1024)
 
+struct memory {
+	struct qcmd *cmd;
+	struct plan *plan;
+	const struct rewrite_uses *uses;
+	bool convert;
+};
+
 /* QEMU's own sizes: what a PC gets without -m, and what -m is rounded up to. */
 #define DEFAULT_RAM (128 * MIB)
 #define RAM_ALIGN 8192
@@ -39,13 +46,16 @@ static bool is_on(const char *value)
 			 !strcmp(value, "y"));
 }
 
-static bool check_memfd(const struct qopt *backend, GError **error)
+static bool check_memfd(const struct memory *mem, const struct qopt *backend, GError **error)
 {
 	uint64_t page = 4096;
 
 	if (is_off(opt_get(backend->set, "share")))
 		return qopt_refuse(backend, error, "share=off: the remote would map other pages "
 				   "than the guest's; share=on is needed");
+	/* The client of vfio-user passes maps on, whatever their pages are. */
+	if (!mem->uses->mpqemu)
+		return true;
 	if (is_on(opt_get(backend->set, "hugetlb")))
 		return qopt_refuse(backend, error, "hugetlb=on: RAM in pages of more than 4 KiB "
 				   "makes QEMU abort with x-pci-proxy-dev");
@@ -58,25 +68,36 @@ static bool check_memfd(const struct qopt *backend, GError **error)
 	return true;
 }
 
-static bool check_backend(const struct qopt *backend, GError **error)
+/* vfio-user: a file is as good as a memfd where it is mapped MAP_SHARED. */
+static bool is_shared_file(const struct qopt *backend, const char *type)
+{
+	if (!strcmp(type, "memory-backend-file"))
+		return is_on(opt_get(backend->set, "share"));
+	return !strcmp(type, "memory-backend-shm") && !is_off(opt_get(backend->set, "share"));
+}
+
+static bool check_backend(const struct memory *mem, const struct qopt *backend, GError **error)
 {
 	const char *type = qopt_type(backend);
 
 	if (!strcmp(type, "memory-backend-memfd"))
-		return check_memfd(backend, error);
+		return check_memfd(mem, backend, error);
+	if (!mem->uses->mpqemu && is_shared_file(backend, type))
+		return true;
 	for (unsigned i = 0; i < G_N_ELEMENTS(bad_backends); i++)
 		if (!strcmp(type, bad_backends[i].type))
-			return qopt_refuse(backend, error, "%s; memory-backend-memfd is what a "
-					   "remote can share", bad_backends[i].why);
+			return qopt_refuse(backend, error, "%s%s; memory-backend-memfd is what a "
+					   "remote can share", bad_backends[i].why,
+					   mem->uses->mpqemu ? "" : ", or not with share=on");
 	return qopt_refuse(backend, error, "a remote cannot share RAM of %s; take "
 			   "memory-backend-memfd,share=on", type);
 }
 
 /* Anonymous RAM becomes a memfd of the same size and properties. */
-static bool convert_backend(struct plan *plan, struct qopt *backend, GError **error)
+static bool convert_backend(struct memory *mem, struct qopt *backend, GError **error)
 {
 	if (strcmp(qopt_type(backend), "memory-backend-ram"))
-		return check_backend(backend, error);
+		return check_backend(mem, backend, error);
 	if (is_off(opt_get(backend->set, "share")))
 		return qopt_refuse(backend, error, "share=off is asked for, and a remote needs "
 				   "share=on; leave it out");
@@ -86,52 +107,52 @@ static bool convert_backend(struct plan *plan, struct qopt *backend, GError **er
 	else
 		opt_put(backend->set, "share", "on");
 	backend->changed = true;
-	plan_note(plan, "RAM '%s': memory-backend-ram became memory-backend-memfd,share=on",
+	plan_note(mem->plan, "RAM '%s': memory-backend-ram became memory-backend-memfd,share=on",
 		  opt_get(backend->set, "id") ?: "");
 	return true;
 }
 
-static bool take_backend(struct qcmd *cmd, struct plan *plan, const struct qopt *user,
-			 const char *id, bool convert, GError **error)
+static bool take_backend(struct memory *mem, const struct qopt *user, const char *id, bool convert,
+			 GError **error)
 {
-	struct qopt *backend = qcmd_find_id(cmd, "object", id);
+	struct qopt *backend = qcmd_find_id(mem->cmd, "object", id);
 
 	if (!backend || !g_str_has_prefix(qopt_type(backend), "memory-backend-"))
 		return qopt_refuse(user, error, "no -object memory-backend-... has id=%s", id);
-	return convert ? convert_backend(plan, backend, error) : check_backend(backend, error);
+	return convert ? convert_backend(mem, backend, error) : check_backend(mem, backend, error);
 }
 
 /* ---- Where RAM is named ---- */
 
 /* NUMA nodes with memdev=.  *ret_any: are there any?  Then they are all of the guest's RAM. */
-static bool take_nodes(struct qcmd *cmd, struct plan *plan, bool convert, bool *ret_any,
-		       GError **error)
+static bool take_nodes(struct memory *mem, bool *ret_any, GError **error)
 {
 	*ret_any = false;
-	for_each_qopt(opt, cmd) {
+	for_each_qopt(opt, mem->cmd) {
 		const char *memdev = qopt_is(opt, "numa") ? opt_get(opt->set, "memdev") : NULL;
 
 		if (!memdev)
 			continue;
 		*ret_any = true;
-		if (!take_backend(cmd, plan, opt, memdev, convert, error))
+		if (!take_backend(mem, opt, memdev, mem->convert, error))
 			return false;
 	}
 	return true;
 }
 
 /* DIMMs and their like are checked and never changed: their RAM may be a file on purpose. */
-static bool check_dimms(struct qcmd *cmd, struct plan *plan, GError **error)
+static bool check_dimms(struct memory *mem, GError **error)
 {
-	for_each_qopt(opt, cmd) {
+	for_each_qopt(opt, mem->cmd) {
 		const char *memdev = qopt_is(opt, "device") ? opt_get(opt->set, "memdev") : NULL;
 
 		if (!qopt_is(opt, "device"))
 			continue;
 		if (g_str_has_prefix(qopt_type(opt), "virtio-mem"))
 			return qopt_refuse(opt, error, "RAM of virtio-mem comes and goes block by "
-					   "block, which a remote is not told");
-		if (memdev && !take_backend(cmd, plan, opt, memdev, false, error))
+					   "block, which %s", mem->uses->mpqemu ?
+					   "a remote is not told" : "no remote was tried with");
+		if (memdev && !take_backend(mem, opt, memdev, false, error))
 			return false;
 	}
 	return true;
@@ -183,36 +204,36 @@ static char *size_text(uint64_t size)
 	return g_strdup_printf("%" G_GUINT64_FORMAT "%c", size, unit[n]);
 }
 
-static void name_main_ram(struct qcmd *cmd, struct plan *plan, const char *id)
+static void name_main_ram(struct memory *mem, const char *id)
 {
 	struct opt_set *set = opt_set_create("-machine");
 
 	opt_put(set, "memory-backend", id);
-	qcmd_insert(cmd, 0, "machine", set);
-	plan_note(plan, "added -machine memory-backend=%s: without it the guest's RAM is not that "
-		  "object, and a remote cannot reach it", id);
+	qcmd_insert(mem->cmd, 0, "machine", set);
+	plan_note(mem->plan, "added -machine memory-backend=%s: without it the guest's RAM is not "
+		  "that object, and a remote cannot reach it", id);
 }
 
-static bool add_main_ram(struct qcmd *cmd, struct plan *plan, GError **error)
+static bool add_main_ram(struct memory *mem, GError **error)
 {
-	g_autofree char *id = rewrite_new_id(cmd, "object", "mem");
+	g_autofree char *id = rewrite_new_id(mem->cmd, "object", "mem");
 	g_autofree char *size = NULL;
 	struct opt_set *set;
 	uint64_t bytes = 0;
 
-	if (!ram_size(cmd, &bytes, error))
+	if (!ram_size(mem->cmd, &bytes, error))
 		return false;
 	size = size_text(bytes);
-	name_main_ram(cmd, plan, id);
+	name_main_ram(mem, id);
 	set = opt_set_create("-object");
 	opt_put(set, "qom-type", "memory-backend-memfd");
 	opt_put(set, "id", id);
 	opt_put(set, "size", size);
 	opt_put(set, "share", "on");
 	set->opt[0].implied = true;
-	qcmd_insert(cmd, 0, "object", set);
-	plan_note(plan, "added -object memory-backend-memfd,id=%s,size=%s,share=on: guest RAM that "
-		  "a remote can share", id, size);
+	qcmd_insert(mem->cmd, 0, "object", set);
+	plan_note(mem->plan, "added -object memory-backend-memfd,id=%s,size=%s,share=on: guest RAM "
+		  "that a remote can share", id, size);
 	return true;
 }
 
@@ -234,31 +255,36 @@ static const char *lone_backend(const struct qcmd *cmd)
 	return id;
 }
 
-static bool take_main_ram(struct qcmd *cmd, struct plan *plan, bool convert, GError **error)
+static bool take_main_ram(struct memory *mem, GError **error)
 {
 	struct qopt *machine = NULL;
-	const char *id = qcmd_get(cmd, "machine", "memory-backend", &machine);
-	const char *lone = id || convert ? NULL : lone_backend(cmd);
+	const char *id = qcmd_get(mem->cmd, "machine", "memory-backend", &machine);
+	const char *lone = id || mem->convert ? NULL : lone_backend(mem->cmd);
 
 	if (id)
-		return take_backend(cmd, plan, machine, id, convert, error);
+		return take_backend(mem, machine, id, mem->convert, error);
 	if (!lone)
-		return add_main_ram(cmd, plan, error);
-	if (!take_backend(cmd, plan, qcmd_find_id(cmd, "object", lone), lone, convert, error))
+		return add_main_ram(mem, error);
+	if (!take_backend(mem, qcmd_find_id(mem->cmd, "object", lone), lone, mem->convert, error))
 		return false;
-	name_main_ram(cmd, plan, lone);
+	name_main_ram(mem, lone);
 	return true;
 }
 
-bool rewrite_memory(struct qcmd *cmd, struct plan *plan, bool convert, GError **error)
+bool rewrite_memory(struct qcmd *cmd, struct plan *plan, const struct rewrite_uses *uses,
+		    bool convert, GError **error)
 {
+	struct memory mem = { cmd, plan, uses, convert };
 	struct qopt *path = qcmd_last(cmd, "mem-path");
 	bool nodes;
 
-	if (path)
+	if (path && uses->mpqemu)
 		return qopt_refuse(path, error, "guest RAM in a file or in huge pages is not a "
 				   "memfd of 4 KiB pages, which is what a remote can share");
-	if (!take_nodes(cmd, plan, convert, &nodes, error) || !check_dimms(cmd, plan, error))
+	if (path)
+		return qopt_refuse(path, error, "this RAM is not shared; take -object "
+				   "memory-backend-file,share=on and -machine memory-backend=");
+	if (!take_nodes(&mem, &nodes, error) || !check_dimms(&mem, error))
 		return false;
-	return nodes || take_main_ram(cmd, plan, convert, error);
+	return nodes || take_main_ram(&mem, error);
 }

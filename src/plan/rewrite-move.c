@@ -5,8 +5,9 @@
  * place.  The graph behind a disk is in rewrite-graph.c.
  *
  * The order of QEMU's command line decides PCI slots and bus names, so nothing changes its place:
- * a moved -device becomes an x-pci-proxy-dev where it stood.  QEMU makes the key=value devices
- * first, in their order, and the JSON ones afterwards; "in order" below means that.
+ * a moved -device becomes an x-pci-proxy-dev or vfio-user-pci where it stood.  QEMU makes the
+ * key=value devices first, in their order, and the JSON ones afterwards; "in order" below means
+ * that.
  */
 
 #include "plan/rewrite-move.h"
@@ -48,11 +49,6 @@ static const char *const scsi_units[] = {
 /* Types of QEMU whose properties the moved devices have too. */
 static const char *const base_types[] = {
 	"device", "pci-device", "scsi-device", "scsi-disk-base", NULL
-};
-
-/* Properties of the PCI slot: they stay with the proxy.  All others go with the device. */
-static const char *const slot_keys[] = {
-	"bus", "addr", "multifunction", "acpi-index", "failover_pair_id", NULL
 };
 
 static int movable_row(const char *driver)
@@ -192,11 +188,11 @@ static char *new_bus_name(struct move *move, const struct move_host *host)
 
 /* ---- The devices that move ---- */
 
-static bool check_slot_keys(const struct qopt *opt, GError **error)
+static bool check_rom(const struct move *move, const struct qopt *opt, GError **error)
 {
 	const char *rom = opt_get(opt->set, "romfile");
 
-	if (rom && *rom)
+	if (rom && *rom && !move->vfio_user)
 		return qopt_refuse(opt, error, "romfile=: QEMU's proxy shows the guest no "
 				   "expansion ROM");
 	return true;
@@ -210,7 +206,7 @@ static bool add_remote(struct move *move, struct qopt *opt, GError **error)
 	if (remote.index >= MOVE_MAX_REMOTES)
 		return qopt_refuse(opt, error, "more than %d devices cannot move",
 				   MOVE_MAX_REMOTES);
-	if (!check_slot_keys(opt, error))
+	if (!check_rom(move, opt, error))
 		return false;
 	remote.id = id ? g_strdup(id) : rewrite_new_id(move->cmd, "device", "remote");
 	if (!id) {
@@ -221,9 +217,9 @@ static bool add_remote(struct move *move, struct qopt *opt, GError **error)
 	remote.driver = movable[movable_row(qopt_type(opt))].name;
 	remote.what = g_string_new(remote.driver);
 	remote.device = opt_set_copy(opt->set);
+	remote.was_json = opt->set->json;
 	opt_put(remote.device, "driver", remote.driver);
-	for (const char *const *key = slot_keys; *key; key++)
-		opt_remove(remote.device, *key);
+	move_remove_slot_keys(move, remote.device);
 	g_array_append_val(move->remotes, remote);
 	return true;
 }
@@ -319,6 +315,8 @@ static bool place_device(struct move *move, struct qopt *opt, unsigned *unnamed,
 	bool chosen = is_chosen(move, opt);
 	struct move_host *host = NULL;
 
+	if (move->vmm && movable_row(driver) < 0 && !is_scsi_unit(opt))
+		return qopt_refuse(opt, error, "mpqemu-remote does not emulate it");
 	if (!strcmp(driver, "x-pci-proxy-dev"))
 		return qopt_refuse(opt, error, "a command line that has its proxies already needs "
 				   "the remotes' command lines too: REMOTE ... --- QEMU ...");
@@ -343,7 +341,7 @@ static bool place_devices(struct move *move, GError **error)
 	if (move->remotes->len)
 		return true;
 	return mpq_fail(error, MPQ_ERROR_REFUSED, "nothing to move: no -device %s is one that "
-			"mpqemu-remote emulates (lsi53c895a, lsi53c810, edu)",
+			"mpqemu-remote emulates (lsi53c895a, lsi53c810, edu, edu-pcie)",
 			move->choice->remote || move->choice->local ? "of those chosen" : "here");
 }
 
@@ -524,30 +522,30 @@ static const struct qopt *other_boot_disk(const struct move *move, const struct 
 }
 
 /*
- * x-pci-proxy-dev has no bootindex.  Where the disk is the only one, firmware finds it without;
- * where a kernel is given, firmware boots that.
+ * Neither client has a bootindex for a disk.  Where the disk is the only one, firmware finds it
+ * without; where a kernel is given, firmware boots that.
  */
 static bool drop_bootindex(struct move *move, struct qopt *disk, GError **error)
 {
 	const struct qopt *other = other_boot_disk(move, disk);
 	struct qopt *boot = NULL;
 	const char *strict = qcmd_get(move->cmd, "boot", "strict", &boot);
+	const char *why = move->vfio_user ? "vfio-user-pci has no bootindex for a disk behind it" :
+					    "QEMU's proxy has no bootindex";
 
 	if (!qcmd_last(move->cmd, "kernel")) {
 		if (other)
-			return qopt_refuse(disk, error, "bootindex=%s: QEMU's proxy has no "
-					   "bootindex, and firmware could boot from %s instead; "
-					   "leave it out or leave the disk in QEMU",
-					   opt_get(disk->set, "bootindex"),
+			return qopt_refuse(disk, error, "bootindex=%s: %s, and firmware could "
+					   "boot from %s instead; leave it out or leave the disk "
+					   "in QEMU", opt_get(disk->set, "bootindex"), why,
 					   other->name ? qopt_where(other) : other->word);
 		if (strict && strcmp(strict, "off") && strcmp(strict, "no"))
-			return qopt_refuse(disk, error, "bootindex=%s: QEMU's proxy has no "
-					   "bootindex, and with -boot strict=%s firmware boots "
-					   "from nothing else",
-					   opt_get(disk->set, "bootindex"), strict);
+			return qopt_refuse(disk, error, "bootindex=%s: %s, and with -boot "
+					   "strict=%s firmware boots from nothing else",
+					   opt_get(disk->set, "bootindex"), why, strict);
 	}
-	plan_note(move->plan, "%s: bootindex dropped, which the proxy does not have; nothing else "
-		  "could boot", qopt_where(disk));
+	plan_note(move->plan, "%s: bootindex dropped, which firmware would not be told; nothing "
+		  "else could boot", qopt_where(disk));
 	opt_remove(disk->set, "bootindex");
 	disk->changed = true;
 	return true;
@@ -573,51 +571,6 @@ static bool has_int(const GArray *array, int value)
 		if (g_array_index(array, int, i) == value)
 			return true;
 	return false;
-}
-
-/* A key that the proxy does not take, or NULL. */
-static const char *device_key(const struct opt_set *set)
-{
-	for (size_t i = 0; i < set->count; i++) {
-		const char *key = set->opt[i].key;
-
-		if (strcmp(key, "id") && strcmp(key, "driver") && !g_strv_contains(slot_keys, key))
-			return key;
-	}
-	return NULL;
-}
-
-/* The -device in QEMU: the same slot, another driver. */
-static void put_proxy(struct move *move, struct move_remote *remote, int fd)
-{
-	struct opt_set *set = remote->opt->set;
-	g_autofree char *number = g_strdup_printf("%d", fd);
-
-	for (const char *key; (key = device_key(set));) {
-		g_autofree char *copy = g_strdup(key);
-
-		opt_remove(set, copy);
-	}
-	opt_put(set, "driver", "x-pci-proxy-dev");
-	opt_put(set, "fd", number);
-	remote->opt->changed = true;
-	plan_process_slot(move->plan->qemu, fd, remote->index, remote->id);
-}
-
-static bool write_peer(struct plan_process *process, const struct move_remote *remote, int fd,
-		       GError **error)
-{
-	auto_opt_set set = opt_set_create("-object");
-	struct qopt object = { .word = (char[]){ "-object" }, .set = set, .changed = true };
-	g_autofree char *id = g_strdup_printf("peer-%s", remote->id);
-	g_autofree char *number = g_strdup_printf("%d", fd);
-
-	opt_put(set, "qom-type", "x-remote-object");
-	opt_put(set, "id", id);
-	opt_put(set, "devid", remote->id);
-	opt_put(set, "fd", number);
-	set->opt[0].implied = true;
-	return qopt_emit(&object, process->argv, error);
 }
 
 /*
@@ -653,16 +606,15 @@ static bool write_remote(struct move *move, struct move_remote *remote, GError *
 		plan_process_arg(process, *word);
 	process->is_qemu = rewrite_is_qemu(move->facts->remote_prefix[0]);
 	plan_process_arg(process, "-machine");
-	plan_process_arg(process, "x-remote");
+	plan_process_arg(process, move->vfio_user ? "x-remote,vfio-user=on" : "x-remote");
 	for (const char *const *word = qemu_words; process->is_qemu && *word; word++)
 		plan_process_arg(process, *word);
 	g_array_append_vals(process->keep, remote->keep->data, remote->keep->len);
 	while (has_int(process->keep, fd))
 		fd++;
-	plan_process_slot(process, fd, remote->index, remote->id);
 	process->serves = g_strdup_printf("%s (%s)", remote->id, remote->what->str);
 	return write_options(move, remote, process, error) &&
-	       write_peer(process, remote, fd, error);
+	       move_write_server(move, process, remote, fd, error);
 }
 
 /* QEMU keeps what it inherited, but for the images that moved. */
@@ -679,9 +631,39 @@ static void keep_qemu_fds(struct move *move)
 	}
 }
 
+static bool write_qemu(struct move *move, GError **error)
+{
+	const struct rewrite_uses uses = {
+		.mpqemu = !move->vfio_user, .vfio_user = move->vfio_user,
+		.qemu_remote = rewrite_is_qemu(move->facts->remote_prefix[0]),
+	};
+
+	if (!rewrite_memory(move->cmd, move->plan, &uses, true, error) ||
+	    !rewrite_check(move->cmd, move->plan, move->facts, &uses, error))
+		return false;
+	if (move->vfio_user)
+		plan_note(move->plan, "the protocol is vfio-user, which QEMU %u.%u has",
+			  move->facts->qemu_major, move->facts->qemu_minor);
+	g_ptr_array_add(move->plan->qemu->argv, g_strdup(move->cmd->prefix->pdata[0]));
+	return rewrite_emit(move->cmd, QOPT_QEMU, move->plan->qemu->argv, error);
+}
+
+/* All that was given for it has moved, or is nothing that it could be for. */
+static bool write_vmm(struct move *move, GError **error)
+{
+	g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+
+	for_each_qopt(opt, move->cmd)
+		if (opt->owner == QOPT_QEMU && !opt->copies && !is_proxied(move, opt))
+			return qopt_refuse(opt, error, "no device that moves uses it");
+	for (unsigned i = 0; i < move->remotes->len; i++)
+		g_ptr_array_add(paths, rewrite_socket_path(move->facts, move_remote(move, i)->id,
+							   NULL));
+	return rewrite_cloud_argv(move->vmm, paths, move->plan, error);
+}
+
 static bool write_plan(struct move *move, GError **error)
 {
-	bool qemu_remote = rewrite_is_qemu(move->facts->remote_prefix[0]);
 	int fd = 3;
 
 	move->plan->pair_count = move->remotes->len;
@@ -690,17 +672,17 @@ static bool write_plan(struct move *move, GError **error)
 
 		while (rewrite_is_busy(move->facts, fd))
 			fd++;
-		if (!write_remote(move, remote, error))
+		if (!write_remote(move, remote, error) ||
+		    !move_put_client(move, remote, fd, error))
 			return false;
-		put_proxy(move, remote, fd);
+	}
+	if (move->vfio_user) {
+		move_warn_of_slots(move);
+		move_order_clients(move);
 	}
 	move_add_policy(move);
 	keep_qemu_fds(move);
-	if (!rewrite_memory(move->cmd, move->plan, true, error) ||
-	    !rewrite_check(move->cmd, move->plan, move->facts, qemu_remote, error))
-		return false;
-	g_ptr_array_add(move->plan->qemu->argv, g_strdup(move->cmd->prefix->pdata[0]));
-	return rewrite_emit(move->cmd, QOPT_QEMU, move->plan->qemu->argv, error);
+	return move->vmm ? write_vmm(move, error) : write_qemu(move, error);
 }
 
 /* ---- The whole ---- */
@@ -744,21 +726,52 @@ static bool move_run(struct move *move, GError **error)
 	       write_plan(move, error);
 }
 
-struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice,
-			  const struct rewrite_facts *facts, GError **error)
+/* @vmm: NULL, or Cloud Hypervisor's command line, and @line has the devices alone. */
+static struct plan *move_plan(char *const *line, char *const *vmm, bool vfio_user,
+			      const struct rewrite_choice *choice,
+			      const struct rewrite_facts *facts, GError **error)
 {
-	auto_qcmd cmd = qcmd_parse(qemu, error);
-	auto_plan plan = NULL;
+	auto_qcmd cmd = qcmd_parse(line, error);
+	struct plan *plan = NULL;
 	struct move move;
 
 	if (!cmd)
 		return NULL;
 	move = move_create(cmd, choice, facts);
+	move.vmm = vmm;
+	move.vfio_user = vfio_user;
 	if (move_run(&move, error))
 		plan = g_steal_pointer(&move.plan);
 	plan_destroy(move.plan);
 	g_ptr_array_unref(move.devices);
 	g_array_unref(move.hosts);
 	g_array_unref(move.remotes);
-	return g_steal_pointer(&plan);
+	return plan;
+}
+
+struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice,
+			  const struct rewrite_facts *facts, GError **error)
+{
+	bool vfio_user = false;
+
+	if (!rewrite_pick(choice->protocol, facts, &vfio_user, error))
+		return NULL;
+	return move_plan(qemu, NULL, vfio_user, choice, facts, error);
+}
+
+struct plan *rewrite_cloud(char *const *vmm, char *const *devices,
+			   const struct rewrite_choice *choice, const struct rewrite_facts *facts,
+			   GError **error)
+{
+	if (choice->protocol == REWRITE_PROTOCOL_MPQEMU) {
+		mpq_fail(error, MPQ_ERROR_REFUSED, "--protocol=mpqemu: Cloud Hypervisor speaks "
+			 "vfio-user only");
+		return NULL;
+	}
+	if (rewrite_is_qemu(facts->remote_prefix[0])) {
+		mpq_fail(error, MPQ_ERROR_REFUSED, "QEMU's own x-remote gets mpqemu from here, and "
+			 "Cloud Hypervisor speaks vfio-user only");
+		return NULL;
+	}
+	return move_plan(devices, vmm, true, choice, facts, error);
 }

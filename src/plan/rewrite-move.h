@@ -2,7 +2,10 @@
 #ifndef PLAN_REWRITE_MOVE_H
 #define PLAN_REWRITE_MOVE_H
 
-/* Between rewrite-move.c (devices), rewrite-graph.c (what is behind their disks), rewrite-qmp.c. */
+/*
+ * Between rewrite-move.c (devices), rewrite-graph.c (what is behind their disks), rewrite-qmp.c,
+ * rewrite-protocol.c (how they are reached).
+ */
 
 #include "plan/rewrite-priv.h"
 
@@ -23,6 +26,7 @@ struct move_remote {
 	unsigned index;
 	char *id;
 	const char *driver;
+	bool was_json;
 	struct opt_set *device;	/* the -device of the remote's command line */
 	GString *what;		/* "lsi53c895a; scsi-hd d0", for people */
 	unsigned disks;
@@ -31,6 +35,8 @@ struct move_remote {
 
 struct move {
 	struct qcmd *cmd;
+	char *const *vmm;	/* Cloud Hypervisor; NULL: cmd is QEMU's command line */
+	bool vfio_user;		/* the protocol */
 	const struct rewrite_choice *choice;
 	const struct rewrite_facts *facts;
 	struct plan *plan;
@@ -56,6 +62,25 @@ bool move_check_policy(struct move *move, GError **error);
 
 /* Adds them to the remotes that stand in the plan, and the QMP monitors that those need. */
 void move_add_policy(struct move *move);
+
+/* Takes the properties of the PCI slot away, which stay in QEMU. */
+void move_remove_slot_keys(const struct move *move, struct opt_set *set);
+
+/*
+ * Puts the protocol's client where the -device was: over the socket at @fd of QEMU, or the path of
+ * the device's socket.
+ */
+bool move_put_client(struct move *move, struct move_remote *remote, int fd, GError **error);
+
+/* Writes the object that serves the device to the remote's command line, at its fd @fd. */
+bool move_write_server(struct move *move, struct plan_process *process,
+		       const struct move_remote *remote, int fd, GError **error);
+
+/* vfio-user: puts the devices into the order in which QEMU would have made them. */
+void move_order_clients(struct move *move);
+
+/* vfio-user: warns of other devices that get other PCI slots. */
+void move_warn_of_slots(struct move *move);
 
 /* Refused where something that stays in QEMU uses what has moved. */
 bool move_check_graph(struct move *move, GError **error);

@@ -153,6 +153,18 @@ static bool keep_events(struct move *move, GError **error)
 	return true;
 }
 
+/* Cloud Hypervisor has no QMP, over which a remote would stop the VM. */
+static bool check_stops(struct move *move, GError **error)
+{
+	for (unsigned i = 0; move->vmm && i < move->remotes->len; i++)
+		if (needs_qmp(move, move_remote(move, i)))
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: an error of its disk is to "
+					"stop the VM (--on-error, werror=, rerror=), which is "
+					"done over QMP; Cloud Hypervisor has none",
+					move_remote(move, i)->id);
+	return true;
+}
+
 bool move_check_policy(struct move *move, GError **error)
 {
 	bool given = move->choice->on_error || move->choice->events || move->choice->sandbox;
@@ -160,7 +172,7 @@ bool move_check_policy(struct move *move, GError **error)
 	if (given && rewrite_is_qemu(move->facts->remote_prefix[0]))
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --events and --sandbox are "
 				"mpqemu-remote's; QEMU's own x-remote has none of them");
-	return keep_events(move, error);
+	return check_stops(move, error) && keep_events(move, error);
 }
 
 void move_add_policy(struct move *move)

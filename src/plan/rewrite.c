@@ -13,10 +13,23 @@ bool rewrite_is_qemu(const char *prog)
 	       !strcmp(name, "kvm");
 }
 
+/* Cloud Hypervisor's words are other ones. */
+static bool is_cloud_question(char *const *argv)
+{
+	static const char *const words[] = { "-h", "--help", "-V", "--version", NULL };
+
+	for (argv++; *argv; argv++)
+		if (g_strv_contains(words, *argv))
+			return true;
+	return false;
+}
+
 bool rewrite_is_question(char *const *qemu, GError **error)
 {
-	auto_qcmd cmd = qcmd_parse(qemu, error);
+	auto_qcmd cmd = rewrite_is_cloud(qemu[0]) ? NULL : qcmd_parse(qemu, error);
 
+	if (rewrite_is_cloud(qemu[0]))
+		return is_cloud_question(qemu);
 	return cmd && cmd->wants_help;
 }
 

@@ -6,10 +6,11 @@
  * From a QEMU command line to a plan of processes.  Pure functions: all that they need to know of
  * the machine and of the QEMU at hand is in struct rewrite_facts; nothing is opened or started.
  *
- * Two ways:
+ * Three ways:
  *   rewrite_move()   an ordinary command line; the devices that mpqemu-remote emulates move out
  *   rewrite_join()   command lines as the multi-process document of QEMU has them, remotes and
  *                    QEMU; only fd numbers, and what that document forgets, change
+ *   rewrite_cloud()  Cloud Hypervisor, which has no such devices: they are given apart
  */
 
 #include <stdbool.h>
@@ -25,13 +26,25 @@ enum rewrite_accel {
 
 struct rewrite_facts {
 	unsigned qemu_major, qemu_minor;	/* of the QEMU that is to run */
+	bool has_proxy;				/* it has x-pci-proxy-dev: mpqemu */
+	bool has_vfio_user;			/* it has vfio-user-pci */
+	const char *socket_dir;			/* vfio-user: a path that ends in PLAN_SOCKET_DIR */
 	const char *kvm_error;			/* why /dev/kvm cannot be used, or NULL */
 	const char *const *remote_prefix;	/* how mpqemu-remote is called, NULL-terminated */
 	const int *busy_fds;			/* inherited open fds above 2, ascending */
 	unsigned busy_count;
 };
 
+/* --protocol: the words are in the order of the enum. */
+#define REWRITE_PROTOCOL_WORDS "auto|mpqemu|vfio-user"
+enum rewrite_protocol {
+	REWRITE_PROTOCOL_AUTO,	/* vfio-user where QEMU and the remote have it, else mpqemu */
+	REWRITE_PROTOCOL_MPQEMU,
+	REWRITE_PROTOCOL_VFIO_USER,
+};
+
 struct rewrite_choice {
+	enum rewrite_protocol protocol;
 	char **remote;		/* ids, NULL-terminated, or NULL: every device that can move */
 	char **local;		/* ids that stay, or NULL */
 	const char *on_error;	/* --on-error= of the remotes, or NULL */
@@ -47,7 +60,17 @@ struct rewrite_choice {
 struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice,
 			  const struct rewrite_facts *facts, GError **error);
 
-/* @remotes: one argv (char **, NULL-terminated) a remote. */
+/*
+ * @vmm: cloud-hypervisor and its arguments.  @devices: a word that is passed over, then -device,
+ * -drive, -blockdev, -object, -add-fd as QEMU takes them; all of them move.
+ */
+struct plan *rewrite_cloud(char *const *vmm, char *const *devices,
+			   const struct rewrite_choice *choice, const struct rewrite_facts *facts,
+			   GError **error);
+
+/*
+ * @remotes: one argv (char **, NULL-terminated) a remote.  @qemu may be Cloud Hypervisor's.
+ */
 struct plan *rewrite_join(const GPtrArray *remotes, char *const *qemu,
 			  const struct rewrite_facts *facts, GError **error);
 
@@ -56,6 +79,9 @@ struct plan *rewrite_join(const GPtrArray *remotes, char *const *qemu,
  * set when it cannot be read.
  */
 bool rewrite_is_question(char *const *qemu, GError **error);
+
+/* Is @prog Cloud Hypervisor, by its name? */
+bool rewrite_is_cloud(const char *prog);
 
 /* Is @prog QEMU itself, by its name?  As a remote it serves one device, with less RAM regions. */
 bool rewrite_is_qemu(const char *prog);

@@ -54,16 +54,18 @@ static const struct conn_framing framing = {
 	.header = HEADER, .look = 256, .max_fds = CONN_MAX_FDS, .length = message_length,
 };
 
+/* Also of what is too long to be carried out, so that it is answered; WRITE_MULTI has 4824. */
+#define MESSAGE_MIN 8192
+
 size_t vfu_message_size(size_t max_data)
 {
-	size_t data = HEADER + sizeof(struct vfu_region_access) + max_data;
-	size_t multi = HEADER + sizeof(struct vfu_write_multi) +
-		       VFU_MULTI_MAX * sizeof(struct vfu_multi_write);
-	size_t version = HEADER + sizeof(struct vfu_version) + VFU_VERSION_TEXT_MAX;
-	size_t size = data > multi ? data : multi;
+	size_t size = HEADER + sizeof(struct vfu_region_access) + max_data;
 
-	return align_up(size > version ? size : version, 8);
+	return align_up(size > MESSAGE_MIN ? size : MESSAGE_MIN, 8);
 }
+
+_Static_assert(HEADER + sizeof(struct vfu_write_multi) +
+	       VFU_MULTI_MAX * sizeof(struct vfu_multi_write) <= MESSAGE_MIN, "WRITE_MULTI fits");
 
 int vfu_conn_create(struct vfu_conn *vc, size_t size)
 {

@@ -179,6 +179,8 @@ struct vfu_limits {
  * over.  0 or -EINVAL.
  */
 int vfu_version_parse(const void *text, size_t len, struct vfu_limits *ret);
+/* Heap that is enough for each: jansson's objects, as many as fit in, arrays in arrays. */
+#define VFU_VERSION_HEAP (1u << 20)
 /*
  * For a process whose heap may not grow any more when a text comes (and that never gives any back,
  * M_TRIM_THRESHOLD): sets aside what the worst one takes.  0 or -ENOMEM.
@@ -186,7 +188,8 @@ int vfu_version_parse(const void *text, size_t len, struct vfu_limits *ret);
 int vfu_version_prepare(void);
 /*
  * The text that says @limits, of @size bytes at the most with its NUL: all of it, or
- * max_data_xfer_size alone where there is room for no more.  Returns its length with the NUL.
+ * max_data_xfer_size alone where there is room for no more.  Returns its length with the NUL; 0:
+ * not even that has room.
  */
 size_t vfu_version_text(const struct vfu_limits *limits, char *buf, size_t size);
 

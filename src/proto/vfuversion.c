@@ -72,16 +72,13 @@ int vfu_version_parse(const void *text, size_t len, struct vfu_limits *ret)
 	return err;
 }
 
-/* jansson's objects, as many as fit into the text: arrays in arrays, objects in an array. */
-#define WORST_HEAP (1u << 20)
-
 int vfu_version_prepare(void)
 {
 	void *volatile room;
 
 	/* By itself it would open /dev/urandom when it first needs it. */
 	json_object_seed(1);
-	room = malloc(WORST_HEAP);
+	room = malloc(VFU_VERSION_HEAP);
 	if (!room)
 		return -ENOMEM;
 	free(room);
@@ -99,5 +96,5 @@ size_t vfu_version_text(const struct vfu_limits *limits, char *buf, size_t size)
 	if (len >= size)
 		len = snprintf(buf, size, "{\"capabilities\":{\"max_data_xfer_size\":%llu}}",
 			       (unsigned long long)limits->max_data);
-	return len + 1;
+	return len < size ? len + 1 : 0;
 }

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A disk image on a host filesystem that is full: the VM is stopped, or the request held, or the
 guest told, as --on-error says.  The filesystem is a tmpfs of 64 KiB in a mount namespace."""
-import json
 import os
 import pathlib
 import re
@@ -20,6 +19,7 @@ import guestimage                       # noqa: E402
 import guestkvm                         # noqa: E402
 import guestsuite                       # noqa: E402
 import qemu                             # noqa: E402
+from qmp import Qmp                     # noqa: E402
 from guestsuite import tool             # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,50 +30,9 @@ PATIENCE = 120          # seconds: only guards against hangs
 TICKS = 0x46c                           # the BIOS's count of timer interrupts
 
 
-class Qmp:
-    """A monitor, or a socket on which events come: one JSON object a line."""
-
-    def __init__(self, sock):
-        sock.settimeout(PATIENCE)
-        self.file = sock.makefile("rwb")
-        self.events = []
-        sock.close()
-
-    @classmethod
-    def connect(cls, path):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.connect(str(path))
-        monitor = cls(sock)
-        monitor.line()
-        monitor.ask("qmp_capabilities")
-        return monitor
-
-    def line(self):
-        line = self.file.readline()
-        if not line:
-            raise EOFError
-        return json.loads(line)
-
-    def ask(self, command, **arguments):
-        self.file.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-        self.file.flush()
-        while "event" in (answer := self.line()):
-            self.events.append(answer)
-        return answer["return"]
-
-    def event(self, name):
-        """The next event of that name."""
-        while True:
-            event = self.events.pop(0) if self.events else self.line()
-            if event.get("event") == name:
-                return event
-
-    def ticks(self):
-        said = self.ask("human-monitor-command", **{"command-line": f"xp /1wx {TICKS:#x}"})
-        return said.split(":")[1].split()[0]
-
-    def close(self):
-        self.file.close()
+def ticks(monitor):
+    said = monitor.ask("human-monitor-command", **{"command-line": f"xp /1wx {TICKS:#x}"})
+    return said.split(":")[1].split()[0]
 
 
 class FullDisk(guestsuite.GuestCase):
@@ -189,9 +148,9 @@ class FullDisk(guestsuite.GuestCase):
         user.event("STOP")
         status = user.ask("query-status")
         self.assertEqual((status["status"], status["running"]), ("paused", False))
-        ticks = user.ticks()
+        before = ticks(user)
         time.sleep(1)       # 18 ticks of a guest that runs
-        self.assertEqual(user.ticks(), ticks)
+        self.assertEqual(ticks(user), before)
         self.assertEqual(self.guest_said(), f"boot: {TEXT.decode()}")
 
     def check_stop(self, events=None):

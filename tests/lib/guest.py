@@ -16,8 +16,9 @@ import tempfile
 import guestimage
 import qemu
 
-APPEND = ("console=ttyS0 irqpoll noapictimer nohz=off highres=off tsc=unstable panic=-1 oops=panic "
-          "loglevel=4 random.trust_cpu=on no_timer_check mitigations=off")
+COMMON = ("console=ttyS0 tsc=unstable panic=-1 oops=panic loglevel=4 random.trust_cpu=on "
+          "no_timer_check mitigations=off")
+APPEND = COMMON + " irqpoll noapictimer nohz=off highres=off"
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -37,11 +38,12 @@ run() {
 }
 die() { echo "@@die $*" >&3; dmesg | tail -n 40 >&3; poweroff -f; sleep 60; }
 load() {
-	for module in $(cat /modules); do
+	for module in $(cat ${1:-/modules}); do
 		[ -e /sys/module/${module%.ko} ] && continue
 		case $module in
 		scsi_mod.ko) set -- scan=sync;;
 		sym53c8xx.ko) set -- settle=0 verb=0 SYM_PARAMS;;
+		vfio_iommu_type1.ko) set -- allow_unsafe_interrupts=1;;
 		*) set --;;
 		esac
 		insmod /lib/modules/$module "$@" || die "insmod $module"
@@ -96,26 +98,33 @@ def initramfs(script, target, archives=(), files=(), sym_params=""):
 
 
 def run(script, remotes, programs=(), files=(), memory="512M", append="", timeout=120,
-        machine="pc", smp=None, args=(), sym_params="", check=True, kind=None):
+        machine="pc", smp=None, args=(), sym_params="", check=True, kind=None, vm=qemu.Vm,
+        base=APPEND, archives=(), during=None):
     """Boots a guest with @remotes (lists of qemu.Controller, one list a process), runs @script in
-    it and returns its Result.  Raises qemu.Failure when guest, QEMU or a remote fails."""
+    it and returns its Result.  Raises qemu.Failure when guest, QEMU or a remote fails.
+
+    @vm: what runs it: qemu.Vm or what takes the same arguments.  @base: the kernel's options; to
+    them comes @append.  @during: called with the VM and the path of the guest's report, while the
+    guest runs."""
     kernel = guestimage.kernel()
-    archives = [guestimage.program_archive(name) for name in programs]
+    archives = [*archives, *(guestimage.program_archive(name) for name in programs)]
     with tempfile.TemporaryDirectory(prefix="mpqemu-guest-") as work:
         work = pathlib.Path(work)
         initramfs(script, work / "initrd", archives, files, sym_params)
         options = ["-kernel", kernel.image, "-initrd", str(work / "initrd"),
-                   "-append", f"{APPEND} {append}",
+                   "-append", f"{base} {append}",
                    "-serial", f"file:{work}/console", "-serial", f"file:{work}/result", *args]
-        with qemu.Vm(remotes, options, memory, "tcg", machine, smp, kind) as vm:
+        with vm(remotes, options, memory, "tcg", machine, smp, kind) as running:
             try:
-                vm.finish(timeout)
+                if during:
+                    during(running, work / "result")
+                running.finish(timeout)
                 text = (work / "result").read_text(errors="replace")
                 if check and "@@finished" not in text:
                     raise qemu.Failure("the guest's script did not come to its end")
             except qemu.Failure as failure:
                 raise qemu.Failure(str(failure) + _last_words(work)) from None
-        return Result(text, vm.words())
+        return Result(text, running.words())
 
 
 def _last_words(work):

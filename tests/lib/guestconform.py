@@ -49,16 +49,15 @@ def outcomes(suite, text):
     return found
 
 
-def run(names, image, kind=None):
+def run(names, image, kind=None, boot=guest.run):
     """Runs suites @names on a disk of @image behind remote @kind; {"Suite.Test": (outcome, note)}
-    for every test that they have."""
+    for every test that they have.  @boot: guest.run() or what takes the same arguments."""
     known = suites()
     script = "".join(f"run {name} timeout {SUITE_TIME} iscsi-test-cu --dataloss --verbose "
                      f"--test=SCSI.{name} /dev/sg0\n" for name in names)
     disk = qemu.Disk(image, props={"serial": "conformance", "removable": "on",
                                    "physical_block_size": 4096}, drive={"discard": "unmap"})
-    result = guest.run(script, [[qemu.Controller([disk])]], kind=kind,
-                       timeout=60 + 40 * len(names))
+    result = boot(script, [[qemu.Controller([disk])]], kind=kind, timeout=60 + 40 * len(names))
     found = {}
     for name in names:
         got = outcomes(name, result.steps[name][1])

@@ -20,6 +20,12 @@ META_PACKAGE = "linux-image-amd64"      # the cloud kernel has no sym53c8xx
 # What the guest can load by name; dependencies come from each module's own .modinfo.
 MODULES = ("sym53c8xx", "sd_mod", "sr_mod", "sg", "ext4", "isofs", "crc32c_generic")
 
+# What is unpacked of the kernel package.
+KERNEL_FILES = ("./boot/vmlinuz-*", "./lib/modules/*/modules.*",
+                *(f"./lib/modules/*/kernel/{folder}/*" for folder in
+                  ("drivers/scsi", "drivers/cdrom", "drivers/vfio", "fs", "lib", "crypto", "block",
+                   "virt")))
+
 # Programs of the base image: name and the Debian package that has it.
 PROGRAMS = {
     "lspci": "pciutils", "mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs",
@@ -114,8 +120,13 @@ class Kernel:
         return order
 
 
+def _complete():
+    """The name of the mark of an unpacked kernel that has all of KERNEL_FILES."""
+    return "complete-" + hashlib.sha256(" ".join(KERNEL_FILES).encode()).hexdigest()[:16]
+
+
 def _cached_kernel():
-    found = sorted(cache_dir().glob("kernel-*/complete"), key=lambda p: p.stat().st_mtime)
+    found = sorted(cache_dir().glob(f"kernel-*/{_complete()}"), key=lambda p: p.stat().st_mtime)
     return Kernel(found[-1].parent) if found else None
 
 
@@ -130,11 +141,7 @@ def _kernel_package():
 def _unpack_kernel(deb, target):
     (target / "root").mkdir()
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as tar:
-        subprocess.run(["tar", "-x", "-C", target / "root", "--wildcards", "./boot/vmlinuz-*",
-                        "./lib/modules/*/modules.*", "./lib/modules/*/kernel/drivers/scsi/*",
-                        "./lib/modules/*/kernel/drivers/cdrom/*", "./lib/modules/*/kernel/fs/*",
-                        "./lib/modules/*/kernel/lib/*", "./lib/modules/*/kernel/crypto/*",
-                        "./lib/modules/*/kernel/block/*"],
+        subprocess.run(["tar", "-x", "-C", target / "root", "--wildcards", *KERNEL_FILES],
                        stdin=tar.stdout, check=True)
     if tar.returncode:
         raise Missing(f"dpkg-deb cannot read {deb}")
@@ -158,7 +165,7 @@ def kernel():
             root = cache_dir() / f"kernel-{package}"
             shutil.rmtree(root, ignore_errors=True)
             (work / "root").rename(root)
-        (root / "complete").touch()
+        (root / _complete()).touch()
         return Kernel(root)
 
 
@@ -280,3 +287,15 @@ def program_archive(name):
     """One large program (fio: 60 libraries) as an archive of its own, for the tests that use it."""
     path = program(name)
     return _cached_archive(name, [path], name, lambda cpio: cpio.program(path))
+
+
+def module_archive(name, modules):
+    """Kernel @modules that the guest loads with `load /modules.NAME`, with all that they need."""
+    order = kernel().load_order(modules)
+
+    def fill(cpio):
+        for path in order:
+            cpio.file("lib/modules/" + path.name, path.read_bytes(), 0o644)
+        cpio.file(f"modules.{name}", "".join(f"{p.name}\n" for p in order).encode(), 0o644)
+
+    return _cached_archive(name, order, " ".join(modules), fill)

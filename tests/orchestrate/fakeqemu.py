@@ -3,9 +3,14 @@
 """Answers mpqemu-orchestrate's questions as QEMU does, then does what FAKE_QEMU says.
 
 FAKE_VERSION is the version, FAKE_QEMU one of the functions below, FAKE_OUT a file for what it saw.
+With FAKE_VFIO it has vfio-user-pci.  Called cloud-hypervisor it is asked nothing.
 """
+import json
 import os
 import signal
+import socket
+import stat
+import struct
 import sys
 import time
 
@@ -75,17 +80,76 @@ def do_deaf():
     time.sleep(600)
 
 
+def sockets():
+    """The paths that its vfio-user devices connect to: QEMU's, Cloud Hypervisor's."""
+    found = [json.loads(arg)["socket"]["path"] for arg in sys.argv if "vfio-user-pci" in arg]
+    return found + [arg.partition("=")[2] for arg in sys.argv if arg.startswith("socket=")]
+
+
+def vfu(peer, command, payload):
+    """The reply's payload."""
+    peer.sendall(struct.pack("<HHIII", 7, command, 16 + len(payload), 0, 0) + payload)
+    _, answered, size, flags, error = struct.unpack("<HHIII", peer.recv(16, socket.MSG_WAITALL))
+    assert answered == command and flags == 1, (command, answered, flags, error)
+    return peer.recv(size - 16, socket.MSG_WAITALL)
+
+
+def connect(path):
+    """A session, with what the device is: its ids, the size of its ROM."""
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(path)
+    vfu(peer, 1, struct.pack("<HH", 0, 0) + b'{"capabilities":{"max_msg_fds":16}}\0')
+    ids = vfu(peer, 9, struct.pack("<QII", 0, 7, 4))[16:]
+    rom = vfu(peer, 5, struct.pack("<IIIIQQ", 32, 0, 6, 0, 0, 0))
+    return peer, struct.unpack("<I", ids)[0], struct.unpack("<Q", rom[16:24])[0]
+
+
+def do_vfio():
+    """Each device, one after the other, twice: as device_del and device_add would."""
+    lines = []
+    for path in sockets() * 2:
+        peer, ids, rom = connect(path)
+        modes = [stat.S_IMODE(os.stat(p).st_mode) for p in (os.path.dirname(path), path)]
+        lines.append(f"{os.path.basename(path)} {ids:08x} rom={rom} {modes[0]:o} {modes[1]:o}\n")
+        peer.close()
+    write_out("".join(lines))
+
+
+def do_vfio_wait():
+    peers = [connect(path)[0] for path in sockets()]
+    print("ready", flush=True)
+    sys.stdin.read()
+    del peers
+
+
+def do_vfio_signals():
+    peers = [connect(path)[0] for path in sockets()]
+    do_signals()
+    del peers
+
+
+def do_argv():
+    write_out("\n".join(sys.argv[1:]) + "\n")
+
+
 def do_wait():
     print("ready", flush=True)
     sys.stdin.read()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["-version"]:
+    if os.path.basename(sys.argv[0]) == "cloud-hypervisor" and "--version" in sys.argv:
+        print("cloud-hypervisor v48.0")
+    elif sys.argv[1:] == ["-version"]:
         print(f"QEMU emulator version {VERSION} (fake)")
     elif sys.argv[1:] == ["-device", "x-pci-proxy-dev,help"]:
         if os.environ.get("FAKE_NO_PROXY"):
             sys.exit("Device 'x-pci-proxy-dev' not found")
         print("x-pci-proxy-dev options:\n  fd=<str>")
+    elif sys.argv[1:] == ["-device", "vfio-user-pci,help"]:
+        if not os.environ.get("FAKE_VFIO"):
+            print("Device 'vfio-user-pci' not found", file=sys.stderr)
+            sys.exit(0)         # as QEMU 7.2 does
+        print("vfio-user-pci options:\n  socket=<SocketAddress> - SocketAddress")
     else:
         globals()["do_" + os.environ["FAKE_QEMU"]]()

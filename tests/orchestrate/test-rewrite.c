@@ -11,6 +11,10 @@
 #define LSI "-device lsi53c895a,id=lsi0"
 #define DISK "-drive if=none,id=d,file=x.raw,format=raw -device scsi-hd,drive=d,id=disk"
 #define KVM "-accel kvm "
+#define V11 .major = 11, .vfio_user = true
+#define LONG "a23456789012345678901234567890123456789012345678901234567890123456789012345678"
+
+#define SOCKETS "/run/user/1/mpqemu-XXXXXX"
 
 struct row {
 	const char *name;
@@ -23,6 +27,9 @@ struct row {
 	const char *sandbox;	/* --sandbox */
 	unsigned major;		/* QEMU's version; 0: 7 */
 	const char *kvm_error;
+	bool vfio_user;		/* this QEMU has vfio-user-pci */
+	bool no_proxy;		/* ... and no x-pci-proxy-dev */
+	enum rewrite_protocol protocol;
 	bool tcg;		/* no "-accel kvm" in front */
 	bool qemu_remote;
 	int busy;		/* an inherited fd, or 0 */
@@ -33,10 +40,10 @@ struct row {
 static const struct row refused[] = {
 	{ "nothing to move", "-device e1000,id=net0",
 	  "nothing to move: no -device here is one that mpqemu-remote emulates (lsi53c895a, "
-	  "lsi53c810, edu)" },
+	  "lsi53c810, edu, edu-pcie)" },
 	{ "nothing chosen", LSI,
 	  "nothing to move: no -device of those chosen is one that mpqemu-remote emulates "
-	  "(lsi53c895a, lsi53c810, edu)", .local = "lsi0" },
+	  "(lsi53c895a, lsi53c810, edu, edu-pcie)", .local = "lsi0" },
 	{ "unknown --remote", LSI, "--remote lsi9: no -device has this id", .remote = "lsi9" },
 	{ "unknown --local", LSI, "--local lsi9: no -device has this id", .local = "lsi9" },
 	{ "--remote of something else", LSI " -device e1000,id=net0",
@@ -282,6 +289,62 @@ static const struct row refused[] = {
 	{ "romfile", "-device lsi53c895a,id=lsi0,romfile=x.rom",
 	  "-device lsi53c895a,id=lsi0,romfile=x.rom: romfile=: QEMU's proxy shows the guest no "
 	  "expansion ROM" },
+
+	/* the protocol: what QEMU and the remote can do */
+	{ "neither client", LSI, "this QEMU (7.0) has neither vfio-user-pci (10.1 or later) nor "
+	  "x-pci-proxy-dev (multi-process support): no device can leave it", .no_proxy = true },
+	{ "vfio-user of an old QEMU", LSI, "--protocol=vfio-user: this is QEMU 7.0, and "
+	  "vfio-user-pci is in QEMU 10.1 or later", .protocol = REWRITE_PROTOCOL_VFIO_USER },
+	{ "vfio-user of a QEMU just too old", LSI, "--protocol=vfio-user: this is QEMU 10.0, and "
+	  "vfio-user-pci is in QEMU 10.1 or later", .protocol = REWRITE_PROTOCOL_VFIO_USER,
+	  .major = 10 },
+	{ "vfio-user of a QEMU without it", LSI, "--protocol=vfio-user: this QEMU (11.0) was built "
+	  "without vfio-user-pci", .protocol = REWRITE_PROTOCOL_VFIO_USER, .major = 11 },
+	{ "mpqemu of a QEMU without it", LSI, "--protocol=mpqemu: this QEMU (11.0) has no "
+	  "x-pci-proxy-dev: it was built without multi-process support",
+	  .protocol = REWRITE_PROTOCOL_MPQEMU, .no_proxy = true, V11 },
+	{ "vfio-user of QEMU's own remote", LSI, "--protocol=vfio-user: it is mpqemu-remote's; "
+	  "QEMU's own x-remote gets mpqemu from here", .protocol = REWRITE_PROTOCOL_VFIO_USER,
+	  .qemu_remote = true, V11 },
+	{ "QEMU's own remote without its proxy", LSI, "QEMU's own x-remote: this QEMU (11.0) has "
+	  "no x-pci-proxy-dev: it was built without multi-process support", .qemu_remote = true,
+	  .no_proxy = true, V11 },
+	{ "mpqemu under TCG of a QEMU with both", LSI, "no -accel is given: QEMU 11.0 crashes by "
+	  "itself with x-pci-proxy-dev under TCG; take -accel kvm or vfio-user", .tcg = true,
+	  .protocol = REWRITE_PROTOCOL_MPQEMU, V11 },
+
+	/* what vfio-user cannot do */
+	{ "vfio-user: share=off", LSI " -object memory-backend-memfd,id=m,size=1G,share=off "
+	  "-machine memory-backend=m",
+	  "-object memory-backend-memfd,id=m,size=1G,share=off: share=off: the remote would map "
+	  "other pages than the guest's; share=on is needed", V11 },
+	{ "vfio-user: a private file", LSI " -object memory-backend-file,id=m,size=1G,mem-path=/x "
+	  "-machine memory-backend=m",
+	  "-object memory-backend-file,id=m,size=1G,mem-path=/x: it is RAM in a file, not a memfd, "
+	  "or not with share=on; memory-backend-memfd is what a remote can share", V11 },
+	{ "vfio-user: -mem-path", LSI " -mem-path /dev/hugepages",
+	  "-mem-path /dev/hugepages: this RAM is not shared; take -object "
+	  "memory-backend-file,share=on and -machine memory-backend=", V11 },
+	{ "vfio-user: virtio-mem", LSI " -object memory-backend-memfd,id=vm,size=1G "
+	  "-device virtio-mem-pci,memdev=vm",
+	  "-device virtio-mem-pci,memdev=vm: RAM of virtio-mem comes and goes block by block, "
+	  "which no remote was tried with", V11 },
+	{ "vfio-user: confidential", LSI " -object tdx-guest,id=t",
+	  "-object tdx-guest,id=t: a confidential guest's RAM cannot be shared with a remote",
+	  V11 },
+	{ "vfio-user: migration", LSI " -incoming tcp:0:1", NULL, V11 },
+	{ "vfio-user: /dev/kvm", LSI,
+	  "-accel kvm: /dev/kvm cannot be used: No such file or directory",
+	  .kvm_error = "No such file or directory", V11 },
+	{ "vfio-user: bootindex of a disk", LSI " " DISK ",bootindex=0 -hda y.img",
+	  "-device scsi-hd,drive=d,id=disk,bootindex=0: bootindex=0: vfio-user-pci has no "
+	  "bootindex for a disk behind it, and firmware could boot from -hda instead; leave it "
+	  "out or leave the disk in QEMU", V11 },
+	{ "vfio-user: addr is no bool", LSI ",multifunction=perhaps", NULL, V11 },
+	{ "vfio-user: acpi-index is no number", LSI ",acpi-index=x", NULL, V11 },
+	{ "vfio-user: an id too long for a path", "-device lsi53c895a,id=" LONG,
+	  SOCKETS "/" LONG ".sock: the path of a socket has 107 bytes at the most; take a shorter "
+	  "id", V11 },
 };
 
 /* ---- Rewritten ---- */
@@ -501,6 +564,91 @@ static const struct row moved[] = {
 	  .events = "fd=5", .busy = 5 },
 	{ "... beside QMP", LSI " " DISK ",werror=stop", "--events=fd=5 \\\n\t\t--qmp=fd=6",
 	  .events = "fd=5", .busy = 5 },
+	/* vfio-user */
+	{ "auto takes vfio-user", LSI ",addr=5", "-device '{\"driver\":\"vfio-user-pci\","
+	  "\"id\":\"lsi0\",\"addr\":\"5\",\"socket\":{\"type\":\"unix\",\"path\":\""
+	  SOCKETS "/lsi0.sock\"}}'\n", V11, .absent = "x-pci-proxy-dev" },
+	{ "... also without the proxy", LSI, "vfio-user-pci", V11, .no_proxy = true },
+	{ "... and says so", LSI, "# the protocol is vfio-user, which QEMU 11.0 has\n", V11 },
+	{ "... asked for", LSI, "vfio-user-pci", V11, .protocol = REWRITE_PROTOCOL_VFIO_USER },
+	{ "mpqemu asked for", LSI, "-device x-pci-proxy-dev,id=lsi0,fd=3\n", V11,
+	  .protocol = REWRITE_PROTOCOL_MPQEMU, .absent = "vfio" },
+	{ "auto takes mpqemu of an old QEMU", LSI, "x-pci-proxy-dev", .absent = "vfio" },
+	{ "... with its limit said", LSI " -smp 2", "-smp 1 is safe, and so is vfio-user (QEMU "
+	  "10.1 or later)\n" },
+	{ "auto takes mpqemu for QEMU's own remote", LSI, "x-pci-proxy-dev", V11,
+	  .qemu_remote = true, .absent = "vfio" },
+	{ "vfio-user: the remote", LSI, "-machine x-remote,vfio-user=on \\\n\t\t-device "
+	  "lsi53c895a,id=lsi0 \\\n\t\t-object x-vfio-user-server,id=peer-lsi0,type=fd,str=3,"
+	  "device=lsi0 \\\n---", V11 },
+	{ "vfio-user: its slot", LSI, "# fd slots:\n#   remote 0: fd 3 listens on " SOCKETS
+	  "/lsi0.sock (lsi0)\n# the commands", V11 },
+	{ "vfio-user: two devices", LSI " -device edu,id=e", SOCKETS "/e.sock\"}}'\n", V11 },
+	{ "vfio-user: the slot's properties", LSI ",addr=0x5,multifunction=on,acpi-index=0x10,"
+	  "bus=pci.0,bootindex=-1,failover_pair_id=n", "\"id\":\"lsi0\",\"bus\":\"pci.0\","
+	  "\"addr\":\"0x5\",\"multifunction\":true,\"acpi-index\":16,"
+	  "\"failover_pair_id\":\"n\",\"bootindex\":-1,\"socket\"", V11 },
+	{ "... are not the remote's", LSI ",addr=5,bootindex=1", "-device lsi53c895a,id=lsi0 \\\n",
+	  V11 },
+	{ "vfio-user: JSON stays as it is", "-device '{\"driver\":\"lsi53c895a\",\"addr\":\"7\","
+	  "\"id\":\"j\",\"multifunction\":false}'", "'{\"driver\":\"vfio-user-pci\","
+	  "\"addr\":\"7\",\"id\":\"j\",\"multifunction\":false,\"socket\":", V11 },
+	{ "vfio-user: other properties go along", LSI ",romfile=x.rom,rombar=0",
+	  "-device lsi53c895a,id=lsi0,romfile=x.rom,rombar=0 \\\n", V11 },
+	{ "... not to QEMU", LSI ",romfile=x.rom", "\"id\":\"lsi0\",\"socket\"", V11 },
+	{ "vfio-user: a disk", LSI " " DISK ",bootindex=0", "-device scsi-hd,drive=d,id=disk,"
+	  "bus=lsi0.0 \\\n", V11, .absent = "id=disk,bootindex=0,bus" },
+	{ "vfio-user: RAM", LSI " -m 1G", "-object memory-backend-memfd,id=mem,size=1G,share=on",
+	  V11 },
+	{ "vfio-user: RAM in a shared file", LSI " -object memory-backend-file,id=m,size=1G,"
+	  "mem-path=/x,share=on -machine memory-backend=m", "memory-backend-file,id=m", V11 },
+	{ "vfio-user: POSIX shared memory", LSI " -object memory-backend-shm,id=m,size=1G "
+	  "-machine memory-backend=m", "memory-backend-shm,id=m", V11 },
+	{ "vfio-user: huge pages", LSI " -object memory-backend-memfd,id=m,size=1G,hugetlb=on,"
+	  "hugetlbsize=2M -machine memory-backend=m", "hugetlbsize=2M", V11 },
+	{ "vfio-user: a vIOMMU", LSI " -device intel-iommu,caching-mode=on", "intel-iommu", V11 },
+	{ "vfio-user: kernel-irqchip=off", LSI " -machine q35,kernel-irqchip=off",
+	  "kernel-irqchip=off", V11 },
+	{ "vfio-user: TCG", LSI, "vfio-user-pci", V11, .tcg = true, .absent = "warning" },
+	{ "vfio-user: a list of accelerators", LSI " -machine accel=kvm:tcg", "kvm:tcg", V11,
+	  .tcg = true, .absent = "warning" },
+	{ "vfio-user: SMP", LSI " -smp 4", "-smp 4", V11, .absent = "warning" },
+	{ "vfio-user: 8 backends", LSI
+	  " -object memory-backend-ram,id=m0,size=1G -numa node,memdev=m0"
+	  " -object memory-backend-ram,id=m1,size=1G -numa node,memdev=m1"
+	  " -object memory-backend-ram,id=m2,size=1G -numa node,memdev=m2"
+	  " -object memory-backend-ram,id=m3,size=1G -numa node,memdev=m3"
+	  " -object memory-backend-ram,id=m4,size=1G -numa node,memdev=m4"
+	  " -object memory-backend-ram,id=m5,size=1G -numa node,memdev=m5"
+	  " -object memory-backend-ram,id=m6,size=1G -numa node,memdev=m6"
+	  " -object memory-backend-ram,id=m7,size=1G -numa node,memdev=m7", "memdev=m7", V11 },
+	{ "vfio-user: --on-error=stop", LSI " " DISK, "--on-error=stop \\\n\t\t--qmp=fd=4 \\\n---",
+	  .on_error = "stop", V11 },
+	{ "... slots of both", LSI " " DISK,
+	  "#   remote 0: fd 3 listens on " SOCKETS "/lsi0.sock (lsi0)\n"
+	  "#   remote 0: fd 4 is the remote's end of socketpair 1 (QMP of lsi0)\n"
+	  "#   QEMU: fd 3 is the monitor's end of socketpair 1 (QMP of lsi0)\n",
+	  .on_error = "stop", V11 },
+	{ "key=value comes before JSON", "-device '{\"driver\":\"e1000\",\"id\":\"j\"}' " LSI
+	  " -device '{\"driver\":\"edu\",\"id\":\"k\"}' -device edu,id=e", "\"id\":\"lsi0\","
+	  "\"socket\":{\"type\":\"unix\",\"path\":\"" SOCKETS "/lsi0.sock\"}}' \\\n\t\t-device "
+	  "'{\"driver\":\"vfio-user-pci\",\"id\":\"e\",\"socket\":{\"type\":\"unix\","
+	  "\"path\":\"" SOCKETS "/e.sock\"}}' \\\n\t\t-device '{\"driver\":\"e1000\","
+	  "\"id\":\"j\"}' \\\n\t\t-device '{\"driver\":\"vfio-user-pci\",\"id\":\"k\"", V11,
+	  .absent = "warning" },
+	{ "a device that loses its turn", LSI " -device e1000,id=n", "# warning: QEMU makes "
+	  "vfio-user-pci after the devices that are written key=value, so 'lsi0' and those behind "
+	  "it (-device e1000,id=n) may get other PCI slots; addr= keeps them\n", V11 },
+	{ "... also beside one with addr=", LSI ",addr=5 -device e1000,id=n", "# warning: ", V11 },
+	{ "... no device behind it", "-device e1000,id=n " LSI, "vfio-user-pci", V11,
+	  .absent = "warning" },
+	{ "... one with addr= behind it", LSI " -device e1000,addr=5", "vfio-user-pci", V11,
+	  .absent = "warning" },
+	{ "... one on another bus behind it", LSI " -device virtio-scsi-pci,id=v,addr=4 "
+	  "-drive if=none,id=e,file=y -device scsi-hd,drive=e,bus=v.0", "vfio-user-pci", V11,
+	  .absent = "warning" },
+	{ "... it was JSON already", "-device '{\"driver\":\"lsi53c895a\",\"id\":\"j\"}' "
+	  "-device e1000,id=n", "vfio-user-pci", V11, .absent = "warning" },
 	{ "other options stay", LSI " -append 'a=b c' --nographic -S -unknown-to-us x -usb y.img",
 	  "-append 'a=b c' \\\n\t\t--nographic \\\n\t\t-S \\\n\t\t-unknown-to-us x \\\n\t\t-usb" },
 };
@@ -521,6 +669,9 @@ static struct plan *plan_row(const struct row *row, GError **error)
 	const char *const qemus[] = { "/usr/bin/qemu-system-x86_64", NULL };
 	struct rewrite_facts facts = {
 		.qemu_major = row->major ? row->major : 7,
+		.has_proxy = !row->no_proxy,
+		.has_vfio_user = row->vfio_user,
+		.socket_dir = SOCKETS,
 		.kvm_error = row->kvm_error,
 		.remote_prefix = row->qemu_remote ? qemus : ours,
 		.busy_fds = &row->busy,
@@ -533,7 +684,7 @@ static struct plan *plan_row(const struct row *row, GError **error)
 	g_auto(GStrv) local = row->local ? g_strsplit(row->local, ",", -1) : NULL;
 	struct rewrite_choice choice = {
 		.remote = remote, .local = local, .on_error = row->on_error, .events = row->events,
-		.sandbox = row->sandbox,
+		.sandbox = row->sandbox, .protocol = row->protocol,
 	};
 
 	return rewrite_move(argv, &choice, &facts, error);
@@ -559,6 +710,8 @@ static void check_fixpoint(const char *text, const struct row *row)
 	const char *const ours[] = { "mpqemu-remote", NULL };
 	struct rewrite_facts facts = {
 		.qemu_major = row->major ? row->major : 7, .kvm_error = row->kvm_error,
+		.has_proxy = !row->no_proxy, .has_vfio_user = row->vfio_user,
+		.socket_dir = SOCKETS,
 		.remote_prefix = ours, .busy_fds = &row->busy, .busy_count = row->busy ? 1 : 0,
 	};
 	g_auto(GStrv) argv = words(strstr(text, "\nmpqemu-orchestrate -- ") + 1);
@@ -610,16 +763,21 @@ static void test_moved(const void *data)
 #define PEER "-object x-remote-object,id=r,devid=lsi0,fd=4,"
 #define MEM "-object memory-backend-memfd,id=mem,size=2G "
 #define PROXY "-device x-pci-proxy-dev,id=lsi0,socket=3"
+#define VREMOTE "mpqemu-remote -machine x-remote,vfio-user=on -device lsi53c895a,id=lsi0 "
+#define SERVER "-object x-vfio-user-server,id=v,type=fd,str=5,device=lsi0 "
+#define CLIENT(path) "-device '{\"driver\":\"vfio-user-pci\",\"id\":\"lsi0\"," \
+	"\"socket\":{\"type\":\"unix\",\"path\":\"" path "\"}}' "
 
 static const struct {
 	const char *name;
 	const char *remotes;	/* separated by '|' */
 	const char *qemu;
 	const char *expect;	/* an error, or (starts with '+') a part of the plan's text */
+	bool old;		/* this QEMU has no vfio-user-pci */
 } joined[] = {
 	{ "no peer", REMOTE, MEM PROXY,
-	  "mpqemu-remote: this remote command has no -object x-remote-object: no device of it "
-	  "could be reached" },
+	  "mpqemu-remote: this remote command has no -object x-remote-object or "
+	  "x-vfio-user-server: no device of it could be reached" },
 	{ "devid missing", REMOTE "-object x-remote-object,id=r,fd=4", MEM PROXY,
 	  "-object x-remote-object,id=r,fd=4: devid= is missing: it names the -device that the "
 	  "object serves" },
@@ -734,6 +892,64 @@ static const struct {
 	{ "QMP joined", REMOTE PEER " --qmp=fd=5", MEM PROXY " -chardev socket,"
 	  "id=mpqemu-qmp-lsi0,fd=6 -mon chardev=mpqemu-qmp-lsi0,mode=control",
 	  "+#   QEMU: fd 6 is the monitor's end of socketpair 1 (QMP of lsi0)\n" },
+	/* vfio-user */
+	{ "a server without its device", VREMOTE "-object x-vfio-user-server,id=v,type=fd,str=5",
+	  MEM CLIENT("/s"), "-object x-vfio-user-server,id=v,type=fd,str=5: device= is missing: it "
+	  "names the -device that the object serves" },
+	{ "a server of nothing", VREMOTE "-object x-vfio-user-server,id=v,type=fd,str=5,device=x",
+	  MEM CLIENT("/s"), "-object x-vfio-user-server,id=v,type=fd,str=5,device=x: no -device of "
+	  "this command has id=x" },
+	{ "a server without its fd", VREMOTE "-object x-vfio-user-server,id=v,type=fd,device=lsi0",
+	  MEM CLIENT("/s"), "-object x-vfio-user-server,id=v,type=fd,device=lsi0: str= is missing: "
+	  "it is the number that the remote's listening socket gets" },
+	{ "a server at stderr", VREMOTE "-object x-vfio-user-server,id=v,type=fd,str=2,device=lsi0",
+	  MEM CLIENT("/s"), "-object x-vfio-user-server,id=v,type=fd,str=2,device=lsi0: str=2 is "
+	  "stdin, stdout or stderr: take 3 or more" },
+	{ "a server without a socket", VREMOTE "-object x-vfio-user-server,id=v,device=lsi0",
+	  MEM CLIENT("/s"), "-object x-vfio-user-server,id=v,device=lsi0: it is served over "
+	  "type=fd,str=N or type=unix,path=PATH" },
+	{ "one device, two servers", VREMOTE SERVER "-object x-vfio-user-server,id=w,type=fd,str=6,"
+	  "device=lsi0", MEM CLIENT("/s"), "-object x-vfio-user-server,id=w,type=fd,str=6,"
+	  "device=lsi0: another x-vfio-user-server serves 'lsi0' already" },
+	{ "one device, two protocols", VREMOTE SERVER PEER, MEM CLIENT("/s"),
+	  "-object x-remote-object,id=r,devid=lsi0,fd=4,: another x-remote-object serves 'lsi0' "
+	  "already" },
+	{ "a server without its client", VREMOTE SERVER, MEM "-device vfio-user-pci,id=other",
+	  "a remote command serves 'lsi0', but there is no -device vfio-user-pci with id=lsi0 for "
+	  "it" },
+	{ "a client without a socket", VREMOTE SERVER, MEM "-device vfio-user-pci,id=lsi0",
+	  "-device vfio-user-pci,id=lsi0: it has no socket; it is written in JSON: "
+	  "\"socket\":{\"type\":\"unix\",\"path\":\"PATH\"}" },
+	{ "two clients", VREMOTE SERVER, MEM CLIENT("/s") CLIENT("/t"), "" },
+	{ "two paths", VREMOTE "-object x-vfio-user-server,id=v,type=unix,path=/a,device=lsi0",
+	  MEM CLIENT("/s"), "'lsi0' is served on /a, and its client connects to /s" },
+	{ "a path too long", VREMOTE SERVER, MEM CLIENT("/" LONG LONG), "/" LONG LONG ": the path "
+	  "of a socket has 107 bytes at the most" },
+	{ "a server for a QEMU without the client", VREMOTE SERVER, MEM CLIENT("/s"),
+	  "x-vfio-user-server: this is QEMU 7.0, and vfio-user-pci is in QEMU 10.1 or later",
+	  .old = true },
+	{ "vfio-user", VREMOTE SERVER, MEM CLIENT("/s"),
+	  "+#   remote 0: fd 5 listens on /s (lsi0)\n" },
+	{ "... over a path of the remote's", VREMOTE "-object x-vfio-user-server,id=v,type=unix,"
+	  "path=/s,device=lsi0", MEM CLIENT("/s"), "+#   remote 0: it listens on /s (lsi0)\n" },
+	{ "... in QEMU's other spelling", VREMOTE "-object x-vfio-user-server,id=v,"
+	  "socket.type=unix,socket.path=/s,device=lsi0", MEM CLIENT("/s"),
+	  "+#   remote 0: it listens on /s (lsi0)\n" },
+	{ "... and in JSON", VREMOTE "-object '{\"qom-type\":\"x-vfio-user-server\",\"id\":\"v\","
+	  "\"device\":\"lsi0\",\"socket\":{\"type\":\"fd\",\"str\":\"6\"}}'", MEM CLIENT("/s"),
+	  "+#   remote 0: fd 6 listens on /s (lsi0)\n" },
+	{ "... RAM is added to it", VREMOTE SERVER, CLIENT("/s") "-smp 2",
+	  "+memory-backend-memfd,id=mem,size=128M,share=on" },
+	{ "somebody else's client stays", REMOTE PEER, MEM PROXY " -device '{\"driver\":"
+	  "\"vfio-user-pci\",\"id\":\"nvme\",\"socket\":{\"type\":\"unix\",\"path\":\"/spdk\"}}'",
+	  "+/spdk" },
+	{ "both protocols in one remote", VREMOTE SERVER "-device edu,id=e -object "
+	  "x-remote-object,id=r,devid=e,fd=4", MEM CLIENT("/s") "-device x-pci-proxy-dev,id=e,fd=3",
+	  "+#   remote 0: fd 5 listens on /s (lsi0)\n#   remote 0: fd 4 is the remote's end of "
+	  "socketpair 1 (e)\n#   QEMU: fd 3 is the proxy's end of socketpair 1 (e)\n" },
+	{ "... the proxy's limits count", VREMOTE SERVER "-device edu,id=e -object "
+	  "x-remote-object,id=r,devid=e,fd=4", MEM CLIENT("/s") "-device x-pci-proxy-dev,id=e,fd=3 "
+	  "-smp 2", "+# warning: more than one vCPU" },
 	{ "an fd in the place of the socket", REMOTE " -object x-remote-object,id=r,devid=lsi0,fd=7"
 	  " -add-fd fd=7,set=1", MEM PROXY, "-add-fd fd=7,set=1: fd 7 is the socket of 'lsi0'" },
 };
@@ -743,8 +959,9 @@ static void test_joined(const void *data)
 	unsigned i = GPOINTER_TO_UINT(data);
 	const char *const ours[] = { "mpqemu-remote", NULL };
 	const int busy = 7;
-	struct rewrite_facts facts = { .qemu_major = 7, .remote_prefix = ours, .busy_fds = &busy,
-				       .busy_count = 1 };
+	struct rewrite_facts facts = { .qemu_major = 7, .has_proxy = true,
+				       .has_vfio_user = !joined[i].old, .remote_prefix = ours,
+				       .busy_fds = &busy, .busy_count = 1 };
 	g_auto(GStrv) texts = g_strsplit(joined[i].remotes, "|", -1);
 	g_autofree char *line = g_strconcat("qemu-system-x86_64 " KVM, joined[i].qemu, NULL);
 	g_auto(GStrv) qemu = words(line);

@@ -9,100 +9,23 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import termios
 import time
-import unittest
-import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[0] / "lib"))
 import qemu             # noqa: E402
 import tap              # noqa: E402
+from launch import Case, DOC_QEMU, FAKE, FAKE_REMOTE, PATIENCE  # noqa: E402
 
-FAKE = str(HERE / "fakeqemu.py")
-FAKE_REMOTE = str(HERE / "fakeremote.py")
-MARK = "MPQEMU_TEST_MARK"
-PATIENCE = 60           # seconds: only guards against hangs
 LSI_IDS = 0x00121000    # 1000:0012, LSI53C895A
 
-# The document's two command lines, but for paths and sizes.
+# The document's command line of a remote, but for paths and sizes.
 DOC_REMOTE = ["-machine", "x-remote", "-device", "lsi53c895a,id=lsi0", "-drive",
               "id=drive_image2,file={image}", "-device",
               "scsi-hd,id=drive2,drive=drive_image2,bus=lsi0.0,scsi-id=0", "-object",
               "x-remote-object,id=robj1,devid=lsi0,fd=4,"]
-DOC_QEMU = ["-object", "memory-backend-memfd,id=mem,size=128M", "-device",
-            "x-pci-proxy-dev,id=lsi0,socket=3"]
 QUIET = ["-nodefaults", "-display", "none", "-S"]
-
-
-def marked(mark, known={}):
-    """
-    Pids of the processes, zombies too, whose environment has our mark, and of their children: a
-    device process has no environment.  One that was seen once is known also as an orphan.
-    """
-    parent, found = {}, set()
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                stat = file.read().rsplit(b")", 1)[1].split()
-            parent[pid] = int(stat[1]), stat[19]        # the starting time tells it from others
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                if mark.encode() in file.read():
-                    found.add(pid)
-        except OSError:
-            pass
-    seen = known.setdefault(mark, set())
-    found |= {pid for pid, (_, start) in parent.items() if (pid, start) in seen}
-    while more := {pid for pid, (ppid, _) in parent.items() if ppid in found} - found:
-        found |= more
-    seen |= {(pid, parent[pid][1]) for pid in found if pid in parent}
-    return sorted(found)
-
-
-class Run:
-    """One mpqemu-orchestrate."""
-
-    def __init__(self, test, argv, env=None, **kwargs):
-        self.mark = str(uuid.uuid4())
-        env = {**os.environ, MARK: self.mark, **(env or {})}
-        self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([qemu.built("mpqemu-orchestrate"), *argv], env=env,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.errors, text=True, **kwargs)
-        test.addCleanup(self.close)
-
-    def text(self):
-        return os.pread(self.errors.fileno(), 1 << 20, 0).decode(errors="replace")
-
-    def wait(self):
-        """The exit status."""
-        self.process.stdin.close()
-        return self.process.wait(PATIENCE)
-
-    def until(self, condition):
-        deadline = time.monotonic() + PATIENCE
-        while not (value := condition()):
-            if time.monotonic() > deadline:
-                raise AssertionError("timed out; stderr:\n" + self.text())
-            time.sleep(0.02)
-        return value
-
-    def pids(self):
-        return [pid for pid in marked(self.mark) if pid != self.process.pid]
-
-    def remote_pids(self):
-        return [int(pid) for pid in re.findall(r"is served by process (\d+)", self.text())]
-
-    def close(self):
-        for pid in marked(self.mark):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.wait()
-        for file in (self.process.stdin, self.process.stdout, self.errors):
-            file.close()
 
 
 class Qtest:
@@ -124,39 +47,6 @@ class Qtest:
         if value is None:
             return self.ask("inl 0xcfc")
         return self.ask(f"outl 0xcfc {value:#x}")
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.dir = pathlib.Path(directory.name)
-        self.image = str(self.dir / "disk.raw")
-        with open(self.image, "wb") as file:
-            file.truncate(1 << 20)
-        self.out = str(self.dir / "out")
-
-    def start(self, argv, env=None, **kwargs):
-        return Run(self, argv, env, **kwargs)
-
-    def fake(self, how, **more):
-        return {"FAKE_QEMU": how, "FAKE_OUT": self.out, **more}
-
-    def nothing_left(self, run):
-        run.until(lambda: not marked(run.mark))
-
-    def fake_line(self, remote, *options):
-        """A fake remote and the fake QEMU."""
-        return [*options, "--", *remote, "-device", "lsi53c895a,id=lsi0", "-object",
-                "x-remote-object,id=r,devid=lsi0,fd=4", "---", FAKE, *DOC_QEMU]
-
-    def real_remote(self, *options):
-        """Our remote with one disk, and the fake QEMU, rewritten."""
-        return [*options, "--", FAKE, "-device", "lsi53c895a,id=lsi0", "-drive",
-                f"if=none,id=d,format=raw,file={self.image}", "-device", "scsi-hd,drive=d"]
-
-    def read_out(self):
-        return pathlib.Path(self.out).read_text()
 
 
 class StockQemu(Case):
@@ -404,7 +294,7 @@ class Ends(Case):
     def test_qemu_without_the_device(self):
         run = self.start(self.real_remote(), self.fake("exit7", FAKE_NO_PROXY="1"))
         self.assertEqual(run.wait(), 125)
-        self.assertIn("has no x-pci-proxy-dev", run.text())
+        self.assertIn("has neither vfio-user-pci (10.1 or later) nor x-pci-proxy-dev", run.text())
 
     def test_qemu_that_crashes_under_tcg(self):
         run = self.start(self.real_remote(), self.fake("exit7", FAKE_VERSION="10.0.13"))

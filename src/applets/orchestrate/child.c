@@ -163,6 +163,8 @@ static int await_exec(struct child *child, int report, const char **ret_where)
 		return 0;
 	child_kill(child, SIGKILL);
 	child_wait(child, -1);
+	/* How that one ended is not how the program did: there was none. */
+	*child = (struct child)CHILD_INIT;
 	*ret_where = ret ? "start report" : step_name[failure.step];
 	return ret ? ret : failure.err;
 }

@@ -36,6 +36,9 @@ struct orchestrate {
 	char *remote_program;
 	char *on_remote_exit;
 	char *on_error, *events, *sandbox;	/* of the remotes */
+	char *protocol_word;
+	enum rewrite_protocol protocol;
+	char **device, **drive, **blockdev, **object, **add_fd;	/* of Cloud Hypervisor */
 	int start_timeout;
 	gboolean dry_run, version;
 	char *help;			/* the text, when --help asks for it */
@@ -52,7 +55,10 @@ static const char summary[] =
 	"  " NAME " [OPTION...] -- QEMU QEMU-ARGS...\n"
 	"      moves each -device that mpqemu-remote emulates, and the disks on it\n"
 	"  " NAME " [OPTION...] -- REMOTE ARGS... --- ... --- QEMU QEMU-ARGS...\n"
-	"      joins command lines that name x-remote-object and x-pci-proxy-dev themselves";
+	"      joins command lines that name x-remote-object and x-pci-proxy-dev, or\n"
+	"      x-vfio-user-server and vfio-user-pci, themselves\n"
+	"  " NAME " [OPTION...] --device DEV... -- cloud-hypervisor ARGS...\n"
+	"      gives Cloud Hypervisor these devices, each in a process of its own";
 
 static const char epilogue[] =
 	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
@@ -72,11 +78,24 @@ static char *help_text(GOptionContext *context)
 static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
 {
 	gboolean help = false;
+	/* A file's name need not be text: FILENAME takes the bytes. */
 	const GOptionEntry entries[] = {
 		{ "remote", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote,
 		  "move these devices only", "ID[,ID]" },
 		{ "local", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->local,
 		  "leave these devices in QEMU", "ID[,ID]" },
+		{ "protocol", 0, 0, G_OPTION_ARG_STRING, &self->protocol_word,
+		  "what QEMU and the remotes speak (default auto)", REWRITE_PROTOCOL_WORDS },
+		{ "device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->device,
+		  "a device for Cloud Hypervisor, as QEMU's -device", "DRIVER,..." },
+		{ "drive", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->drive,
+		  "a disk image of it, as QEMU's -drive", "if=none,..." },
+		{ "blockdev", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->blockdev,
+		  "the same, as QEMU's -blockdev", "DRIVER,..." },
+		{ "object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->object,
+		  "what they name, as QEMU's -object", "TYPE,..." },
+		{ "add-fd", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->add_fd,
+		  "an inherited image, as QEMU's -add-fd", "fd=N,set=S" },
 		{ "remote-program", 0, 0, G_OPTION_ARG_FILENAME, &self->remote_program,
 		  "run this in place of mpqemu-remote (also QEMU itself)", "PROGRAM" },
 		{ "remote-command", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote_commands,
@@ -137,12 +156,23 @@ static void flatten(char ***list)
 	*list = (char **)g_ptr_array_free(ids, false);
 }
 
-/* Is it one of "a|b|c"? */
-static bool is_word_of(const char *word, const char *list)
+/* Which of "a|b|c" is it?  -1: none. */
+static int word_of(const char *word, const char *list)
 {
 	g_auto(GStrv) words = g_strsplit(list, "|", -1);
 
-	return g_strv_contains((const char *const *)words, word);
+	for (int i = 0; words[i]; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	return -1;
+}
+
+/* A word that is not given, or one of the list. */
+static bool check_word(const char *option, const char *word, const char *list, GError **error)
+{
+	if (!word || word_of(word, list) >= 0)
+		return true;
+	return mpq_fail(error, MPQ_ERROR_USAGE, "--%s=%s: it is one of %s", option, word, list);
 }
 
 static bool check_values(struct orchestrate *self, GError **error)
@@ -159,12 +189,12 @@ static bool check_values(struct orchestrate *self, GError **error)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--start-timeout: it takes a number of "
 				"seconds, 1 or more");
 	self->run.start_timeout = self->start_timeout;
-	if (self->on_error && !is_word_of(self->on_error, PLAN_ON_ERROR_WORDS))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error=%s: it is one of %s",
-				self->on_error, PLAN_ON_ERROR_WORDS);
-	if (self->sandbox && !is_word_of(self->sandbox, PLAN_SANDBOX_WORDS))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--sandbox=%s: it is one of %s",
-				self->sandbox, PLAN_SANDBOX_WORDS);
+	if (!check_word("on-error", self->on_error, PLAN_ON_ERROR_WORDS, error) ||
+	    !check_word("sandbox", self->sandbox, PLAN_SANDBOX_WORDS, error) ||
+	    !check_word("protocol", self->protocol_word, REWRITE_PROTOCOL_WORDS, error))
+		return false;
+	if (self->protocol_word)
+		self->protocol = word_of(self->protocol_word, REWRITE_PROTOCOL_WORDS);
 	return true;
 }
 
@@ -198,6 +228,39 @@ static char **take_command(char ***words, bool *ret_last)
 	return (char **)g_ptr_array_free(argv, false);
 }
 
+static bool has_devices(const struct orchestrate *self)
+{
+	return self->device || self->drive || self->blockdev || self->object || self->add_fd;
+}
+
+/* Which options go with which of the three forms? */
+static bool check_form(const struct orchestrate *self, GError **error)
+{
+	bool cloud = rewrite_is_cloud(self->qemu[0]);
+
+	if (has_devices(self) && (!cloud || self->remotes->len))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--device, --drive, --blockdev, --object "
+				"and --add-fd are Cloud Hypervisor's; QEMU's and a remote's own "
+				"stand in their command lines");
+	if (cloud && !self->remotes->len && !self->device)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "nothing to move: --device says which "
+				"devices Cloud Hypervisor gets");
+	if (cloud && (self->remote || self->local))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote and --local choose among QEMU's "
+				"devices; Cloud Hypervisor has none of these");
+	if (!self->remotes->len)
+		return true;
+	if (self->remote || self->local || self->remote_program || self->protocol)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local, --protocol and "
+				"--remote-program choose what moves and how; with explicit remote "
+				"commands nothing does");
+	if (self->on_error || self->events || self->sandbox)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --events and --sandbox are "
+				"for remotes that are made here; write them into the remote "
+				"commands");
+	return true;
+}
+
 static bool split_commands(struct orchestrate *self, char **words, GError **error)
 {
 	bool last = false;
@@ -218,27 +281,45 @@ static bool split_commands(struct orchestrate *self, char **words, GError **erro
 		else
 			g_ptr_array_add(self->remotes, argv);
 	}
-	if (self->remotes->len && (self->remote || self->local || self->remote_program))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local and --remote-program "
-				"choose what moves; with explicit remote commands nothing does");
-	if (self->remotes->len && (self->on_error || self->events || self->sandbox))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --events and --sandbox are "
-				"for remotes that are made here; write them into the remote "
-				"commands");
 	return true;
 }
 
 /* ---- Plan and run ---- */
 
+/* The options that are Cloud Hypervisor's devices, as a QEMU would have them; g_strfreev(). */
+static char **device_line(const struct orchestrate *self)
+{
+	const struct {
+		const char *option;
+		char **values;
+	} options[] = {
+		{ "-object", self->object }, { "-add-fd", self->add_fd },
+		{ "-blockdev", self->blockdev }, { "-drive", self->drive },
+		{ "-device", self->device },
+	};
+	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+	g_strv_builder_add(builder, self->qemu[0]);
+	for (unsigned i = 0; i < G_N_ELEMENTS(options); i++)
+		for (char **value = options[i].values; value && *value; value++) {
+			g_strv_builder_add(builder, options[i].option);
+			g_strv_builder_add(builder, *value);
+		}
+	return g_strv_builder_end(builder);
+}
+
 static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GError **error)
 {
+	const bool cloud = rewrite_is_cloud(self->qemu[0]);
+	g_auto(GStrv) devices = device_line(self);
 	struct rewrite_choice choice = {
+		.protocol = self->protocol,
 		.remote = self->remote, .local = self->local, .on_error = self->on_error,
 		.events = self->events, .sandbox = self->sandbox,
 	};
 
 	probe_init(probe, self->remote_program);
-	if (!probe_qemu(probe, self->qemu[0], error)) {
+	if (!cloud && !probe_qemu(probe, self->qemu[0], error)) {
 		if (probe->exec_errno)
 			self->status = probe->exec_errno == ENOENT ? RUN_STATUS_NOT_FOUND :
 								     RUN_STATUS_NO_EXEC;
@@ -246,6 +327,8 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 	}
 	if (self->remotes->len)
 		return rewrite_join(self->remotes, self->qemu, &probe->facts, error);
+	if (cloud)
+		return rewrite_cloud(self->qemu, devices, &choice, &probe->facts, error);
 	return rewrite_move(self->qemu, &choice, &probe->facts, error);
 }
 
@@ -312,6 +395,8 @@ static bool orchestrate(struct orchestrate *self, char ***own, char **words, GEr
 		g_propagate_error(error, question);
 		return false;
 	}
+	if (!check_form(self, error))
+		return false;
 	return plan_and_run(self, error);
 }
 
@@ -347,6 +432,12 @@ static void orchestrate_finish(struct orchestrate *self)
 	g_free(self->sandbox);
 	g_free(self->events);
 	g_free(self->help);
+	g_free(self->protocol_word);
+	g_strfreev(self->device);
+	g_strfreev(self->drive);
+	g_strfreev(self->blockdev);
+	g_strfreev(self->object);
+	g_strfreev(self->add_fd);
 	g_ptr_array_unref(self->remotes);
 	g_strfreev(self->qemu);
 }

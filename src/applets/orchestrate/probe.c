@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/sockets.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -89,6 +90,8 @@ void probe_init(struct probe *probe, const char *remote_program)
 	probe->busy_fds = inherited_fds();
 	probe->kvm_error = kvm_problem();
 	probe->remote_prefix = remote_program ? one_word(remote_program) : find_remote();
+	probe->socket_dir = sockets_dir();
+	probe->facts.socket_dir = probe->socket_dir;
 	probe->facts.kvm_error = probe->kvm_error;
 	probe->facts.remote_prefix = (const char *const *)probe->remote_prefix;
 	probe->facts.busy_fds = (const int *)probe->busy_fds->data;
@@ -99,6 +102,7 @@ void probe_finish(struct probe *probe)
 {
 	g_free(probe->kvm_error);
 	g_strfreev(probe->remote_prefix);
+	g_free(probe->socket_dir);
 	if (probe->busy_fds)
 		g_array_unref(probe->busy_fds);
 }
@@ -129,12 +133,26 @@ static bool ask(struct probe *probe, const char *qemu, const char *const *args, 
 	return true;
 }
 
+/* Has QEMU the device?  Of one that it has not it says so, and ends with status 0 or not. */
+static bool ask_device(struct probe *probe, const char *qemu, const char *device, bool *ret,
+		       GError **error)
+{
+	g_autofree char *question = g_strconcat(device, ",help", NULL);
+	g_autofree char *expect = g_strconcat(device, " options", NULL);
+	const char *const args[] = { "-device", question, NULL };
+	g_autofree char *out = NULL;
+	bool ok;
+
+	if (!ask(probe, qemu, args, &out, &ok, error))
+		return false;
+	*ret = ok && strstr(out, expect);
+	return true;
+}
+
 bool probe_qemu(struct probe *probe, const char *qemu, GError **error)
 {
 	static const char *const version[] = { "-version", NULL };
-	static const char *const device[] = { "-device", "x-pci-proxy-dev,help", NULL };
 	g_autofree char *version_out = NULL;
-	g_autofree char *device_out = NULL;
 	bool ok;
 
 	if (!ask(probe, qemu, version, &version_out, &ok, error))
@@ -144,11 +162,6 @@ bool probe_qemu(struct probe *probe, const char *qemu, GError **error)
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: it does not answer -version as QEMU "
 				"does; QEMU itself has to stand here, not a program that starts it",
 				qemu);
-	if (!ask(probe, qemu, device, &device_out, &ok, error))
-		return false;
-	if (!ok || !strstr(device_out, "x-pci-proxy-dev options"))
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: this QEMU (%u.%u) has no "
-				"x-pci-proxy-dev: it was built without multi-process support", qemu,
-				probe->facts.qemu_major, probe->facts.qemu_minor);
-	return true;
+	return ask_device(probe, qemu, "x-pci-proxy-dev", &probe->facts.has_proxy, error) &&
+	       ask_device(probe, qemu, "vfio-user-pci", &probe->facts.has_vfio_user, error);
 }

@@ -12,6 +12,7 @@ struct probe {
 	struct rewrite_facts facts;
 	char *kvm_error;
 	char **remote_prefix;
+	char *socket_dir;
 	GArray *busy_fds;	/* int */
 	int exec_errno;		/* after a failure: why QEMU could not be run, or 0 */
 };
@@ -24,8 +25,8 @@ void probe_init(struct probe *probe, const char *remote_program);
 void probe_finish(struct probe *probe);
 
 /*
- * Asks @qemu (a program as for execvp) for its version and for x-pci-proxy-dev.  False with @error:
- * it does not run, does not answer as QEMU does, or has no such device.
+ * Asks @qemu (a program as for execvp) for its version, x-pci-proxy-dev and vfio-user-pci.  False
+ * with @error: it does not run or does not answer as QEMU does.
  */
 bool probe_qemu(struct probe *probe, const char *qemu, GError **error);
 

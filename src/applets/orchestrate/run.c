@@ -12,13 +12,17 @@
 
 #include "applets/orchestrate/child.h"
 #include "applets/orchestrate/peer.h"
+#include "applets/orchestrate/sockets.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "plan/rewrite.h"
 
 /* How long a remote has to end by itself, then after each SIGTERM, before the next step. */
 #define END_GRACE_MS 5000
 /* After the last SIGTERM: mpqemu-remote gives its storage daemon 10 s to write back. */
 #define END_LAST_MS 15000
+/* How often a socket that a remote makes by itself is tried. */
+#define CONNECT_MS 50
 
 enum phase { PHASE_START, PHASE_RUN, PHASE_END };
 /*
@@ -33,21 +37,28 @@ struct run_remote {
 	struct child child;
 	guint watch;
 	unsigned unanswered;	/* sockets on which the remote has not answered yet */
+	bool told;		/* it listens, and got SIGTERM since nobody will come any more */
 };
 
-/* A socketpair: what of it is still open here. */
+/*
+ * A socketpair: what of it is still open here.  Or, with a path, a socket that listens, which is
+ * its remote's end, and our own connection to it.
+ */
 struct run_pair {
 	struct run_remote *remote;
 	const char *device;
+	const char *path;	/* NULL: a socketpair */
+	bool listens, bound;	/* the socket is made here; its path is there */
 	int remote_end;		/* kept until the remote has it: only then can QEMU see it close */
 	int proxy_end;		/* kept until QEMU has it */
 	ino_t proxy_inode;	/* of the proxy's end, to know it among QEMU's fds */
 	struct peer peer;
-	guint watch;
+	guint watch;		/* of the answer, or of the next attempt to connect */
 };
 
 struct run {
-	const struct plan *plan;
+	struct plan *plan;
+	char *socket_dir;	/* made here, or NULL */
 	const struct run_options *options;
 	GMainLoop *loop;
 	struct run_remote *remotes;
@@ -63,6 +74,12 @@ struct run {
 };
 
 static void run_end(struct run *run);
+
+/* For people. */
+static const char *vmm_name(const struct run *run)
+{
+	return rewrite_is_cloud(run->plan->qemu->argv->pdata[0]) ? "Cloud Hypervisor" : "QEMU";
+}
 
 /* Those of the devices, then those of QMP, which are nobody's to ask or to watch. */
 static unsigned pair_total(const struct run *run)
@@ -124,7 +141,8 @@ static gboolean end_timer(void *opaque)
 	for (unsigned i = 0; i < run->remote_count; i++) {
 		struct run_remote *remote = &run->remotes[i];
 
-		if (!remote->child.pid)
+		/* One that got its first SIGTERM when this began is as far as the others. */
+		if (!remote->child.pid || (remote->told && run->end_step == END_TERM))
 			continue;
 		log_warning("%s: process %d has not ended; sending %s", remote->process->serves,
 			    remote->child.pid, last ? "SIGKILL" : "SIGTERM");
@@ -145,6 +163,29 @@ static void close_pair(struct run_pair *pair)
 	fd_close(&pair->remote_end);
 }
 
+/* Is it one that would wait for its next client for ever? */
+static bool waits_for_clients(const struct run_remote *remote)
+{
+	const struct run *run = remote->run;
+
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		if (run->pairs[i].remote == remote && run->pairs[i].path)
+			return !remote->process->auto_shutdown;
+	return false;
+}
+
+static void tell_listeners(struct run *run)
+{
+	for (unsigned i = 0; i < run->remote_count; i++) {
+		struct run_remote *remote = &run->remotes[i];
+
+		if (!remote->child.pid || !waits_for_clients(remote))
+			continue;
+		child_kill(&remote->child, SIGTERM);
+		remote->told = true;
+	}
+}
+
 /* QEMU is gone or will not start: closing what we hold is what tells the remotes. */
 static void run_end(struct run *run)
 {
@@ -154,6 +195,8 @@ static void run_end(struct run *run)
 	stop_timer(run);
 	for (unsigned i = 0; i < pair_total(run); i++)
 		close_pair(&run->pairs[i]);
+	if (run->end_step == END_WAIT)
+		tell_listeners(run);
 	run->timer = g_timeout_add(END_GRACE_MS, end_timer, run);
 	quit_when_done(run);
 }
@@ -178,7 +221,8 @@ static gboolean qemu_ended(int fd, GIOCondition condition, void *opaque)
 	if (run->qemu.status) {
 		g_autofree char *end = describe_end(&run->qemu);
 
-		log_line(run->signals ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "QEMU %s", end);
+		log_line(run->signals ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "%s %s",
+			 vmm_name(run), end);
 	}
 	run_end(run);
 	return G_SOURCE_REMOVE;
@@ -208,17 +252,22 @@ static int report_start(const struct plan_process *process, int ret, const char 
  * The process's ends of its socketpairs, as child_start() wants them.  @proxy: which end.  The
  * caller frees.
  */
-static struct child_fd *collect_fds(struct run *run, const struct plan_process *process, bool proxy)
+static struct child_fd *collect_fds(struct run *run, const struct plan_process *process, bool proxy,
+				    unsigned *ret_count)
 {
 	struct child_fd *fds = g_new0(struct child_fd, process->slots->len + 1);
+	unsigned count = 0;
 
 	for (unsigned i = 0; i < process->slots->len; i++) {
 		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
 		const struct run_pair *pair = &run->pairs[slot->pair];
 
-		fds[i].fd = proxy ? pair->proxy_end : pair->remote_end;
-		fds[i].slot = slot->fd;
+		if (slot->fd < 0)
+			continue;
+		fds[count].fd = proxy ? pair->proxy_end : pair->remote_end;
+		fds[count++].slot = slot->fd;
 	}
+	*ret_count = count;
 	return fds;
 }
 
@@ -226,11 +275,12 @@ static struct child_fd *collect_fds(struct run *run, const struct plan_process *
 static int start_process(struct run *run, const struct plan_process *process, struct child *child)
 {
 	bool is_vmm = process == run->plan->qemu;
-	g_autofree struct child_fd *fds = collect_fds(run, process, is_vmm);
+	unsigned fd_count;
+	g_autofree struct child_fd *fds = collect_fds(run, process, is_vmm, &fd_count);
 	struct child_setup setup = {
 		.argv = plan_process_argv(process),
 		.fds = fds,
-		.fd_count = process->slots->len,
+		.fd_count = fd_count,
 		.keep_all = is_vmm,
 		.keep = (const int *)process->keep->data,
 		.keep_count = process->keep->len,
@@ -285,13 +335,19 @@ static bool qemu_holds(const struct run *run, const struct run_pair *pair)
 	return false;
 }
 
-/* Did QEMU close all of the remote's sockets?  Then the remote's end is the ordinary one. */
+/*
+ * Did QEMU close all of the remote's sockets?  Then the remote's end is the ordinary one.  One that
+ * listens ends for that reason if it was to, and says so by its status.
+ */
 static bool peer_closed_first(struct run_remote *remote)
 {
 	for (unsigned i = 0; i < remote->run->plan->pair_count; i++) {
 		struct run_pair *pair = &remote->run->pairs[i];
 
-		if (pair->remote == remote && qemu_holds(remote->run, pair))
+		if (pair->remote != remote)
+			continue;
+		if (pair->path ? !remote->process->auto_shutdown || remote->child.status :
+				 qemu_holds(remote->run, pair))
 			return false;
 	}
 	return true;
@@ -316,10 +372,11 @@ static void remote_lost(struct run_remote *remote, const char *end)
 {
 	struct run *run = remote->run;
 
-	log_error("%s: its process %s while QEMU was using it; the guest reads all ones from now "
-		  "on%s",
-		  remote->process->serves, end,
-		  run->options->stop_on_remote_exit ? "; ending QEMU" : "");
+	log_error("%s: its process %s while %s was using it; the guest reads all ones from now "
+		  "on%s%s",
+		  remote->process->serves, end, vmm_name(run),
+		  run->options->stop_on_remote_exit ? "; ending " : "",
+		  run->options->stop_on_remote_exit ? vmm_name(run) : "");
 	set_status(run, RUN_STATUS_REMOTE);
 	if (run->options->stop_on_remote_exit)
 		child_kill(&run->qemu, SIGTERM);
@@ -343,11 +400,13 @@ static void remote_gone(struct run_remote *remote)
 
 	close_remote(remote);
 	if (run->phase == PHASE_START) {
-		log_error("%s: its process %s before QEMU was started",
-			  remote->process->serves, end);
+		log_error("%s: its process %s before %s was started",
+			  remote->process->serves, end, vmm_name(run));
 		run_abort(run, RUN_STATUS_REMOTE);
 	} else if (!ordinary) {
 		remote_lost(remote, end);
+	} else if (remote->told && remote->child.signal == SIGTERM) {
+		/* a program that does not mind SIGTERM */
 	} else if (remote->child.status && run->end_step == END_WAIT) {
 		log_error("%s: its process %s", remote->process->serves, end);
 		set_status(run, RUN_STATUS_REMOTE);
@@ -386,7 +445,7 @@ static bool is_closed(int ret)
 
 static void peer_failed(struct run_pair *pair, int ret)
 {
-	const char *why = ret == -EPROTO ? pair->peer.conn.conn.why : log_errname(ret);
+	const char *why = ret == -EPROTO ? peer_why(&pair->peer) : log_errname(ret);
 
 	if (ret == -ENODEV)
 		why = "there is no device behind the socket";
@@ -415,6 +474,9 @@ static gboolean peer_readable(int fd, GIOCondition condition, void *opaque)
 	pair->watch = 0;
 	if (ret == 0) {
 		pair->remote->unanswered--;
+		/* The VMM makes a connection of its own. */
+		if (pair->path)
+			fd_close(&pair->proxy_end);
 		if (all_answered(run))
 			start_qemu(run);
 		return G_SOURCE_REMOVE;
@@ -453,19 +515,64 @@ static bool start_remote(struct run *run, struct run_remote *remote)
 	return true;
 }
 
+static bool ask_peer(struct run_pair *pair)
+{
+	int ret = peer_ask(&pair->peer, pair->proxy_end, pair->path);
+
+	if (ret) {
+		if (!is_closed(ret) || !reap_soon(pair->remote))
+			peer_failed(pair, ret);
+		return false;
+	}
+	pair->watch = g_unix_fd_add(pair->proxy_end, G_IO_IN, peer_readable, pair);
+	return true;
+}
+
+static bool is_not_there_yet(int ret)
+{
+	return ret == -ENOENT || ret == -ECONNREFUSED;
+}
+
+static gboolean try_again(void *opaque);
+
+/* Connects as the VMM will.  A remote that makes its socket by itself takes its time. */
+static bool connect_peer(struct run_pair *pair)
+{
+	int fd = sockets_connect(pair->path);
+
+	if (fd >= 0) {
+		pair->proxy_end = fd;
+		return ask_peer(pair);
+	}
+	if (!pair->listens && is_not_there_yet(fd)) {
+		pair->watch = g_timeout_add(CONNECT_MS, try_again, pair);
+		return true;
+	}
+	if (!is_not_there_yet(fd) || !reap_soon(pair->remote))
+		peer_failed(pair, fd);
+	return false;
+}
+
+static gboolean try_again(void *opaque)
+{
+	struct run_pair *pair = opaque;
+
+	pair->watch = 0;
+	connect_peer(pair);
+	return G_SOURCE_REMOVE;
+}
+
 static bool ask_peers(struct run *run)
 {
 	for (unsigned i = 0; i < run->plan->pair_count; i++) {
 		struct run_pair *pair = &run->pairs[i];
-		int ret = peer_ask(&pair->peer, pair->proxy_end);
 
-		if (ret) {
-			if (!is_closed(ret) || !reap_soon(pair->remote))
-				peer_failed(pair, ret);
-			return false;
-		}
+		/* One that ends after its first client must not take us for that. */
+		if (pair->path && pair->remote->process->auto_shutdown)
+			continue;
 		pair->remote->unanswered++;
-		pair->watch = g_unix_fd_add(pair->proxy_end, G_IO_IN, peer_readable, pair);
+		if (!(pair->path ? connect_peer(pair) : ask_peer(pair)))
+			return false;
 	}
 	return true;
 }
@@ -495,13 +602,14 @@ static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
 
 	run->signals++;
 	if (run->phase == PHASE_START) {
-		log_info("ended by signal %u before QEMU was started", info->ssi_signo);
+		log_info("ended by signal %u before %s was started", info->ssi_signo,
+			 vmm_name(run));
 		run_abort(run, 128 + info->ssi_signo);
 	} else if (run->signals == 1) {
 		if (!has_it)
 			child_kill(&run->qemu, info->ssi_signo);
 	} else if (run->signals == 2) {
-		log_warning("second signal: killing QEMU");
+		log_warning("second signal: killing %s", vmm_name(run));
 		run->end_step = END_TERM;
 		child_kill(&run->qemu, SIGKILL);
 		kill_remotes(run, SIGTERM);
@@ -540,21 +648,49 @@ static void give_signals_back(const struct run *run)
 
 /* ---- The whole ---- */
 
-static int make_pairs(struct run *run)
+static int make_pair(struct run_pair *pair)
+{
+	struct stat st;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	pair->proxy_end = ends[0];
+	pair->remote_end = ends[1];
+	if (fstat(ends[0], &st) < 0)
+		return -errno;
+	pair->proxy_inode = st.st_ino;
+	return 0;
+}
+
+static bool make_listener(struct run_pair *pair, GError **error)
+{
+	int fd = pair->listens ? sockets_listen(pair->path) : 0;
+
+	if (fd < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", pair->path, log_errname(fd));
+	pair->remote_end = pair->listens ? fd : -1;
+	pair->bound = pair->listens;
+	return true;
+}
+
+static bool make_pairs(struct run *run, GError **error)
 {
 	for (unsigned i = 0; i < pair_total(run); i++) {
-		struct stat st;
-		int ends[2];
+		struct run_pair *pair = &run->pairs[i];
+		int ret;
 
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-			return -errno;
-		run->pairs[i].proxy_end = ends[0];
-		run->pairs[i].remote_end = ends[1];
-		if (fstat(ends[0], &st) < 0)
-			return -errno;
-		run->pairs[i].proxy_inode = st.st_ino;
+		if (pair->path) {
+			if (!make_listener(pair, error))
+				return false;
+			continue;
+		}
+		ret = make_pair(pair);
+		if (ret)
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "socketpair: %s",
+					log_errname(ret));
 	}
-	return 0;
+	return true;
 }
 
 static void bind_pairs(struct run *run, struct run_remote *remote)
@@ -565,6 +701,8 @@ static void bind_pairs(struct run *run, struct run_remote *remote)
 
 		run->pairs[slot->pair].remote = remote;
 		run->pairs[slot->pair].device = slot->device;
+		run->pairs[slot->pair].path = slot->path;
+		run->pairs[slot->pair].listens = slot->path && slot->fd >= 0;
 	}
 }
 
@@ -588,25 +726,48 @@ static void run_init(struct run *run)
 static void run_finish(struct run *run)
 {
 	stop_timer(run);
-	for (unsigned i = 0; i < pair_total(run); i++)
+	for (unsigned i = 0; i < pair_total(run); i++) {
 		close_pair(&run->pairs[i]);
+		peer_finish(&run->pairs[i].peer);
+		if (run->pairs[i].bound)
+			unlink(run->pairs[i].path);
+	}
+	sockets_remove_dir(run->socket_dir);
 	g_main_loop_unref(run->loop);
 	g_free(run->remotes);
 	g_free(run->pairs);
 }
 
-int run_plan(const struct plan *plan, const struct run_options *options)
+/* Returns the signalfd, or -1 with @error set. */
+static int set_up(struct run *run, char *socket_dir, GError **error)
+{
+	autofd sigfd = -1;
+
+	run_init(run);
+	run->socket_dir = socket_dir;
+	sigfd = take_signals(run);
+	if (sigfd < 0)
+		mpq_fail(error, MPQ_ERROR_SYSTEM, "signalfd: %s", log_errname(errno));
+	else if (make_pairs(run, error))
+		return fd_steal(&sigfd);
+	return -1;
+}
+
+int run_plan(struct plan *plan, const struct run_options *options)
 {
 	struct run run = { .plan = plan, .options = options };
+	g_autoptr(GError) error = NULL;
 	autofd sigfd = -1;
+	char *socket_dir;
 	guint watch;
-	int ret;
 
-	run_init(&run);
-	sigfd = take_signals(&run);
-	ret = sigfd < 0 ? -errno : make_pairs(&run);
-	if (ret) {
-		log_error("cannot set up the processes: %s", log_errname(ret));
+	if (!sockets_make_dir(plan, &socket_dir, &error)) {
+		log_error("%s", error->message);
+		return RUN_STATUS_FAILED;
+	}
+	sigfd = set_up(&run, socket_dir, &error);
+	if (sigfd < 0) {
+		log_error("cannot set up the processes: %s", error->message);
 		give_signals_back(&run);
 		run_finish(&run);
 		return RUN_STATUS_FAILED;

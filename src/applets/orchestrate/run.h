@@ -5,12 +5,13 @@
 /*
  * The life of a plan's processes:
  *
- *   START  the remotes run; each is asked for its vendor id over the socket that QEMU will get, and
- *          QEMU starts when all have answered (QEMU takes a dead peer for a device without a
- *          word)
+ *   START  the remotes run; each is asked for its vendor id over the socket that QEMU will get, or
+ *          over a connection to the one on which it listens, and QEMU starts when all have answered
+ *          (QEMU takes a dead peer for a device without a word)
  *   RUN    QEMU runs
  *   END    QEMU has ended, or nothing is to start any more: the remotes see their sockets close and
- *          end; whoever has not ended after a while gets SIGTERM, later SIGKILL
+ *          end, or get SIGTERM if they listen; whoever has not ended after a while gets SIGTERM,
+ *          later SIGKILL
  *
  * START goes straight to END when a remote fails or a signal comes.
  */
@@ -34,7 +35,10 @@ struct run_options {
 	struct sigaction sigpipe;	/* what SIGPIPE does in the children */
 };
 
-/* Starts the plan's processes, sees them through to their end, returns the exit status. */
-int run_plan(const struct plan *plan, const struct run_options *options);
+/*
+ * Starts the plan's processes, sees them through to their end, returns the exit status.  The plan
+ * gets the real paths of its sockets.
+ */
+int run_plan(struct plan *plan, const struct run_options *options);
 
 #endif

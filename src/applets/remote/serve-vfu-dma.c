@@ -23,6 +23,7 @@ int vfu_dma_map(struct serve *serve, struct vfu_msg *msg)
 		return EINVAL;
 	region = (struct guestmem_region){
 		.gpa = map.addr, .size = map.size, .readonly = !(map.flags & VFU_MAP_WRITE),
+		.writeonly = !(map.flags & VFU_MAP_READ),
 		.offset = msg->fds.count ? map.offset : 0,
 		.fd = msg->fds.count ? msg->fds.fd[0] : -1,
 	};
@@ -51,13 +52,44 @@ int vfu_dma_unmap(struct serve *serve, struct vfu_msg *msg)
 
 /* ---- messages ---- */
 
-static void next_piece(struct serve_vfu *vfu)
+static void finished(struct serve *serve, int err)
 {
-	struct vfu_dma *dma = &vfu->dma;
+	struct vfu_dma *dma = &serve->vfu->dma;
 
-	dma->piece = min_u64(dma->len - dma->done, vfu->client.max_data);
-	dma->id = vfu->next_id++;
-	dma->staged = true;
+	dma->busy = dma->staged = false;
+	pci_dma_answered(&serve->dev, err, dma->write ? NULL : dma->data, dma->len);
+}
+
+static int access_shared(struct serve *serve, uint64_t gpa, size_t len)
+{
+	struct vfu_dma *dma = &serve->vfu->dma;
+
+	return dma->write ? guestmem_write(serve->mem, gpa, dma->data + dma->done, len) :
+	       guestmem_read(serve->mem, gpa, dma->data + dma->done, len);
+}
+
+/* Up to the next message, or the end: what is shared of the range is accessed at once. */
+static void go_on(struct serve *serve)
+{
+	struct serve_vfu *vfu = serve->vfu;
+	struct vfu_dma *dma = &vfu->dma;
+	int err = 0;
+
+	while (dma->done < dma->len && !err) {
+		uint64_t at = dma->gpa + dma->done;
+		bool shared;
+		size_t n = guestmem_part(serve->mem, at, dma->len - dma->done, &shared);
+
+		if (n && !shared) {
+			dma->piece = min_u64(n, vfu->client.max_data);
+			dma->id = vfu->next_id++;
+			dma->staged = true;
+			return;
+		}
+		err = n ? access_shared(serve, at, n) : -EFAULT;
+		dma->done += n;
+	}
+	finished(serve, err);
 }
 
 int vfu_dma_request(void *opaque, bool write, uint64_t gpa, const void *data, size_t len)
@@ -69,13 +101,14 @@ int vfu_dma_request(void *opaque, bool write, uint64_t gpa, const void *data, si
 		return -EFAULT;
 	/* One that was given up is as if it had never been: its answer has another number. */
 	dma->busy = true;
+	dma->staged = false;
 	dma->write = write;
 	dma->gpa = gpa;
 	dma->len = len;
 	dma->done = 0;
 	if (write)
 		memcpy(dma->data, data, len);
-	next_piece(serve->vfu);
+	go_on(serve);
 	return 0;
 }
 
@@ -96,14 +129,6 @@ int vfu_dma_flush(struct serve *serve)
 	}
 	return vfu_command(&vfu->conn, dma->id, dma->write ? VFU_DMA_WRITE : VFU_DMA_READ,
 			   dma->message, size);
-}
-
-static void finished(struct serve *serve, int err)
-{
-	struct vfu_dma *dma = &serve->vfu->dma;
-
-	dma->busy = dma->staged = false;
-	pci_dma_answered(&serve->dev, err, dma->write ? NULL : dma->data, dma->len);
 }
 
 /* The data of a read, or of a write that it was made; a short one is none. */
@@ -134,10 +159,10 @@ void vfu_dma_answer(struct serve *serve, const struct vfu_msg *msg)
 		return;
 	err = take_answer(dma, msg);
 	dma->done += dma->piece;
-	if (err || dma->done == dma->len)
+	if (err)
 		finished(serve, err);
 	else
-		next_piece(serve->vfu);
+		go_on(serve);
 }
 
 void vfu_dma_clear(struct serve *serve)

@@ -241,7 +241,7 @@ static bool set_ok(const struct serve *serve, const struct vfu_msg *msg, const s
 	uint32_t data = c->flags & VFU_DATA_BOOL ? c->count : 0;
 	unsigned have;
 
-	if (c->index >= VFU_IRQS)
+	if (c->argsz < sizeof(*c) || c->index >= VFU_IRQS)
 		return false;
 	have = vectors(serve, c->index);
 	if (c->start > have || c->count > have - c->start || msg->size != sizeof(*c) + data ||

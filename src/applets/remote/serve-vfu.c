@@ -18,6 +18,15 @@
 /* DMA maps at a time: with a vIOMMU there is one for each page that a driver has mapped. */
 #define MAX_MAPS 8192
 
+/*
+ * QEMU has room for an answer as long as its question, and then no text is better than one that
+ * breaks the stream.  Of a client without a text we are not told what it has room for.
+ */
+static size_t version_text(const struct serve_vfu *vfu, char *buf, size_t room)
+{
+	return vfu_version_text(&vfu->own, buf, room ? room : VFU_VERSION_TEXT_MAX);
+}
+
 static int handle_version(struct serve *serve, struct vfu_msg *msg)
 {
 	struct serve_vfu *vfu = serve->vfu;
@@ -34,10 +43,8 @@ static int handle_version(struct serve *serve, struct vfu_msg *msg)
 	/* The lower minor of both is spoken, and ours is 0. */
 	version.minor = 0;
 	memcpy(vfu->data, &version, sizeof(version));
-	/* QEMU has room for an answer as long as its question; without a text we are not told. */
 	vfu->reply.size = sizeof(version) +
-			  vfu_version_text(&vfu->own, (char *)vfu->data + sizeof(version),
-					   room ? room : VFU_VERSION_TEXT_MAX);
+			  version_text(vfu, (char *)vfu->data + sizeof(version), room);
 	vfu->negotiated = true;
 	return 0;
 }
@@ -177,6 +184,8 @@ static void vfu_start(struct serve *serve, int fd)
 
 static void vfu_stop(struct serve *serve)
 {
+	/* What the device asks for from now on has nobody to answer it. */
+	serve->vfu->negotiated = false;
 	vfu_irqs_clear(serve);
 	vfu_dma_clear(serve);
 	serve->vfu->reply.staged = false;

@@ -32,7 +32,7 @@ static bool from_registers(const struct lsi *l, enum lsi_space from)
 /* How many bytes of registers were read already and wait to be written; 0: none. */
 static size_t held(const struct lsi_state *s)
 {
-	if (s->begun != HELD || s->move_len > LSI_REG_CHUNK || s->move_len > s->move_left)
+	if (s->begun != HELD || s->move_len > LSI_HELD || s->move_len > s->move_left)
 		return 0;
 	return s->move_len;
 }
@@ -56,6 +56,8 @@ static int move_piece(struct lsi *l, enum lsi_space from, enum lsi_space to, siz
 	} else {
 		n = lsi_clip(l, from, s->move_src, min_u64(s->move_left, LSI_CHUNK));
 		n = lsi_clip(l, to, s->move_dst, n);
+		if (l->dev->dma && n > LSI_HELD && from_registers(l, from))
+			n = min_u64(n, LSI_HELD);
 		ret = lsi_mem_read(l, from, s->move_src, l->chunk, n);
 		if (ret)
 			return ret;

@@ -48,7 +48,8 @@
 #define LSI_SLICE_INSNS 512
 #define LSI_SLICE_BYTES (256 * 1024)
 #define LSI_CHUNK 4096		/* bytes that pass through a private buffer at once */
-#define LSI_REG_CHUNK 8		/* the same to and from the chip's own registers */
+#define LSI_REG_CHUNK 64	/* the same to and from the chip's own registers */
+#define LSI_HELD 8		/* bytes of them that can be kept (HELD) */
 /* Bytes of a slice that are used up by what takes longer than to copy a byte. */
 #define LSI_REG_COST 64		/* a script's access to a register in a BAR */
 #define LSI_MESSAGE_COST 1024	/* a message: it may look at all commands */

@@ -64,8 +64,8 @@ void pace_charge(struct lsi *l, unsigned insns, unsigned bytes)
 
 /*
  * To ask costs far more than an instruction does, so that it is charged for more: a VMM that
- * answers at once does not make a script without an end a burden.  A window of 64 KiB is 16 pieces,
- * and the credit of its command (LSI_CREDIT_IO) is enough for them and for the script around them.
+ * answers at once does not make a script without an end a burden.  A window of 64 KiB is 16 pieces;
+ * the credit of its command (LSI_CREDIT_IO) is enough for them and for the script around them.
  */
 void pace_remote(struct lsi *l)
 {

@@ -119,6 +119,7 @@ static void fetch(struct lsi *l)
 	l->s->insn_at = at;
 	l->s->insn[0] = get_le32(buf);
 	if (!l->s->insn[0]) {
+		pci_dma_forget(l->dev);
 		lsi_put32(l, R_DSP, at + 4);
 		return;
 	}
@@ -134,6 +135,7 @@ static void fetch(struct lsi *l)
 		l->s->insn[2] = get_le32(buf);
 		words = 3;
 	}
+	pci_dma_forget(l->dev);
 	lsi_put32(l, R_DSP, at + 4 * words);
 	lsi_put32(l, R_DBC, l->s->insn[0]);	/* and DCMD, its upper byte */
 	lsi_put32(l, R_DSPS, l->s->insn[1]);
@@ -147,11 +149,8 @@ static void step(struct lsi *l)
 	enum lsi_done done;
 
 	l->insns--;
-	if (!l->s->live) {
+	if (!l->s->live)
 		fetch(l);
-		if (l->s->run != RUN_WAIT_DMA)
-			pci_dma_forget(l->dev);
-	}
 	if (l->s->live) {
 		done = kinds[l->s->insn[0] >> 27](l);
 		if (done == INSN_DONE) {

@@ -119,6 +119,7 @@ static void test_refused(void)
 		{ 16 * PAGE, 2 * PAGE, PAGE, w.file, -EEXIST },
 		{ 16 * PAGE, 2 * PAGE, 0, w.other, -EEXIST },
 		{ 16 * PAGE, 2 * PAGE, 0, -1, -EEXIST },
+		{ 16 * PAGE, 2 * PAGE, 0, w.file, -EEXIST },
 	};
 
 	g_assert_cmpint(map(&w, 16 * PAGE, 2 * PAGE, 0, w.file, false), ==, 0);
@@ -131,7 +132,6 @@ static void test_refused(void)
 		g_assert_cmpint(guestmem_generation(w.mem), ==, generation);
 	}
 	g_assert_cmpint(map(&w, 16 * PAGE, 2 * PAGE, 0, w.file, true), ==, -EEXIST);
-	g_assert_cmpint(map(&w, 16 * PAGE, 2 * PAGE, 0, w.file, false), ==, 0);
 	g_assert_cmpint(guestmem_count(w.mem), ==, 1);
 	world_finish(&w);
 }
@@ -268,16 +268,45 @@ static void test_across(void)
 	world_finish(&w);
 }
 
-/* What the device may only read can be a file that it could not write: then the VMM is asked. */
+/* What the device may only read can be a file that it could not write; one that it may, not. */
 static void test_readonly_file(void)
 {
 	struct world w;
-	char byte;
+	char byte = 'x';
 
 	world_init(&w);
 	g_assert_cmpint(map(&w, 0, PAGE, 0, w.readonly, true), ==, 0);
-	g_assert_cmpint(guestmem_read(w.mem, 0, &byte, 1), ==, -EREMOTE);
+	g_assert_cmpint(guestmem_read(w.mem, 0, &byte, 1), ==, 0);
+	g_assert_cmpint(byte, ==, 0);
 	g_assert_cmpint(guestmem_write(w.mem, 0, "x", 1), ==, -EFAULT);
+	g_assert_cmpint(map(&w, PAGE, PAGE, 0, w.readonly, false), ==, -EACCES);
+	/* Whoever may write gets a mapping of his own. */
+	g_assert_cmpint(map(&w, PAGE, PAGE, 0, w.other, false), ==, 0);
+	g_assert_cmpint(guestmem_write(w.mem, PAGE, "x", 1), ==, 0);
+	g_assert_cmpint(guestmem_read(w.mem, 0, &byte, 1), ==, 0);
+	g_assert_cmpint(byte, ==, 'x');
+	world_finish(&w);
+}
+
+static void test_writeonly(void)
+{
+	struct world w;
+	const struct guestmem_region r[] = {
+		{ .gpa = 0, .size = PAGE, .fd = -1, .writeonly = true },
+		{ .gpa = PAGE, .size = PAGE, .writeonly = true },
+	};
+	char byte;
+
+	world_init(&w);
+	g_assert_cmpint(guestmem_map(w.mem, &r[0]), ==, 0);
+	struct guestmem_region shared = r[1];
+
+	shared.fd = w.file;
+	g_assert_cmpint(guestmem_map(w.mem, &shared), ==, 0);
+	g_assert_cmpint(guestmem_read(w.mem, 0, &byte, 1), ==, -EFAULT);
+	g_assert_cmpint(guestmem_read(w.mem, PAGE, &byte, 1), ==, -EFAULT);
+	g_assert_cmpint(guestmem_write(w.mem, 0, "x", 1), ==, -EREMOTE);
+	g_assert_cmpint(guestmem_write(w.mem, PAGE, "x", 1), ==, 0);
 	world_finish(&w);
 }
 
@@ -311,6 +340,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/maps/many", test_many);
 	g_test_add_func("/maps/across", test_across);
 	g_test_add_func("/maps/readonly-file", test_readonly_file);
+	g_test_add_func("/maps/writeonly", test_writeonly);
 	g_test_add_func("/maps/two-tables", test_two_tables);
 	return g_test_run();
 }

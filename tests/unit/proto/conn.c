@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "proto/mpqemu.h"
+#include "../sock.h"
 #include "../util.h"
 
 #define HEADER sizeof(struct mpq_header)
@@ -49,27 +50,11 @@ static void link_finish(struct link *l)
 /* Sends @fd @fd_count times with the bytes; sendmsg()'s value. */
 static ssize_t peer_try(struct link *l, const void *bytes, size_t len, int fd, unsigned fd_count)
 {
-	union {
-		char bytes[CMSG_SPACE(64 * sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int fds[SOCK_MAX_FDS];
 
-	if (fd_count) {
-		struct cmsghdr *c = &control.align;
-		int fds[64];
-
-		for (unsigned i = 0; i < fd_count; i++)
-			fds[i] = fd;
-		mh.msg_control = &control;
-		mh.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
-	}
-	return sendmsg(l->peer, &mh, MSG_NOSIGNAL);
+	for (unsigned i = 0; i < fd_count; i++)
+		fds[i] = fd;
+	return sock_send(l->peer, bytes, len, fds, fd_count, 0);
 }
 
 static void peer_send(struct link *l, const void *bytes, size_t len, unsigned fd_count)

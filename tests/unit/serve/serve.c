@@ -19,103 +19,29 @@
 #include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "mem/memfd.h"
-#include "../util.h"
+#include "world.h"
 
 #define BAR 0xfea00000ULL
-#define NO_REPLY UINT32_MAX
 
-struct world {
-	struct loop *loop;
-	struct guestmem_arena *arena;
-	struct serve serve;
-	struct serve_ops ops;
-	struct pci_state *state;
-	struct mpq_conn peer;	/* the proxy's end */
-	unsigned events;	/* that the loop has seen */
-	unsigned closed;
-	enum serve_end end;
-	unsigned fds;		/* open before all this */
-};
-
-static void on_closed(void *opaque, struct serve *serve, enum serve_end end)
+static void session_init(struct world *w)
 {
-	struct world *w = opaque;
-
-	w->closed++;
-	w->end = end;
-}
-
-static void after_event(void *opaque)
-{
-	struct world *w = opaque;
-
-	w->events++;
-	serve_flush(&w->serve);
-}
-
-static void world_init(struct world *w)
-{
-	unsigned fds = open_fds();
-	int s[2];
-
-	*w = (struct world){
-		.ops = { .closed = on_closed, .opaque = w }, .fds = fds,
-		.state = g_malloc0(edu_class.state_size), .loop = loop_create(-1),
-		.arena = guestmem_arena_create(),
-	};
-	g_assert_nonnull(w->arena);
-	g_assert_nonnull(w->loop);
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
-	mpq_conn_init(&w->peer, s[0], MPQ_FROM_REMOTE);
-	loop_set_hooks(w->loop, NULL, after_event, w);
-	const struct serve_setup setup = {
-		.protocol = &serve_mpqemu, .loop = w->loop, .arena = w->arena, .fd = s[1],
-		.cls = &edu_class, .state = w->state, .id = "edu0", .ops = &w->ops,
-	};
-
-	g_assert_cmpint(serve_init(&w->serve, &setup), ==, 0);
-	g_assert_cmpint(serve_start(&w->serve), ==, 0);
-}
-
-static void world_finish(struct world *w)
-{
-	int fd = w->serve.conn->fd;
-
-	serve_finish(&w->serve);
-	fd_close(&fd);
-	fd_close(&w->peer.conn.fd);
-	guestmem_arena_destroy(w->arena);
-	loop_destroy(w->loop);
-	g_free(w->state);
-	g_assert_cmpuint(open_fds(), ==, w->fds);
-}
-
-/* Runs what is ready; says how many events that were. */
-static unsigned settle(struct world *w)
-{
-	unsigned before = w->events, last;
-
-	do {
-		last = w->events;
-		g_assert_cmpint(loop_step(w->loop, 0), ==, 0);
-	} while (w->events != last);
-	return w->events - before;
+	world_init(w, &serve_mpqemu, &edu_class);
 }
 
 static void send_fds(struct world *w, enum mpq_cmd cmd, const void *payload, size_t size,
 		     const int *fds, unsigned count)
 {
-	g_assert_cmpint(mpq_send_fds(&w->peer, cmd, payload, size, fds, count), ==, 0);
+	g_assert_cmpint(mpq_send_fds(&w->mpq, cmd, payload, size, fds, count), ==, 0);
 }
 
-/* The next reply: its payload's size, or NO_REPLY. */
+/* The next reply: its payload's size, or WORLD_NO_REPLY. */
 static uint32_t reply(struct world *w, uint64_t *val)
 {
 	struct mpq_msg msg;
 
-	if (mpq_peek(&w->peer, &msg))
-		return NO_REPLY;
-	g_assert_cmpint(mpq_consume(&w->peer, &msg), ==, 0);
+	if (mpq_peek(&w->mpq, &msg))
+		return WORLD_NO_REPLY;
+	g_assert_cmpint(mpq_consume(&w->mpq, &msg), ==, 0);
 	*val = msg.u.ret;
 	return msg.size;
 }
@@ -126,9 +52,9 @@ static uint64_t ask(struct world *w, enum mpq_cmd cmd, const void *payload, size
 	uint64_t val = 0;
 
 	send_fds(w, cmd, payload, size, NULL, 0);
-	settle(w);
+	world_settle(w);
 	g_assert_cmpuint(reply(w, &val), ==, 8);
-	g_assert_cmpuint(reply(w, &val), ==, NO_REPLY);
+	g_assert_cmpuint(reply(w, &val), ==, WORLD_NO_REPLY);
 	return val;
 }
 
@@ -164,31 +90,7 @@ static void device_enable(struct world *w)
 	g_assert_cmpuint(cfg_write(w, PCI_COMMAND, 6, 2), ==, 0);
 }
 
-/* How the peer's socket ends: 0 is the end of the stream, with no byte before it. */
-static void assert_hung_up(struct world *w)
-{
-	char byte;
-	ssize_t n = recv(w->peer.conn.fd, &byte, 1, MSG_DONTWAIT);
-
-	g_assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
-}
-
 /* What ends a session */
-
-enum fd_kind { NONE, EVENT, MEMFD, PIPE };
-
-static int fd_of(enum fd_kind kind)
-{
-	int p[2];
-
-	if (kind == EVENT)
-		return must(eventfd(0, EFD_CLOEXEC));
-	if (kind == MEMFD)
-		return must(memfd_make("ram", 8192));
-	must(pipe2(p, O_CLOEXEC));
-	must(close(p[1]));
-	return p[0];
-}
 
 static const struct {
 	const char *name;
@@ -223,17 +125,13 @@ static const struct {
 
 static void send_violation(struct world *w, unsigned row)
 {
-	struct mpq_header h = { .cmd = violations[row].cmd, .size = violations[row].size };
-	struct iovec iov[2] = {
-		{ .iov_base = &h, .iov_len = sizeof(h) },
-		{ .iov_base = (void *)(uintptr_t)&violations[row].sync,
-		  .iov_len = MIN(violations[row].size, sizeof(violations[row].sync)) },
+	struct {
+		struct mpq_header h;
+		struct mpq_sync_sysmem sync;
+	} m = {
+		{ .cmd = violations[row].cmd, .size = violations[row].size }, violations[row].sync,
 	};
-	union {
-		char bytes[CMSG_SPACE(3 * sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+	size_t len = sizeof(m.h) + MIN(violations[row].size, sizeof(m.sync));
 	int fds[3];
 	unsigned n = 0;
 
@@ -241,15 +139,7 @@ static void send_violation(struct world *w, unsigned row)
 		fds[n] = fd_of(violations[row].fds[n]);
 		n++;
 	}
-	if (n) {
-		mh.msg_control = &control;
-		mh.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(&control.align), fds, n * sizeof(int));
-	}
-	must(sendmsg(w->peer.conn.fd, &mh, 0));
+	must(sock_send(w->peer, &m, len, fds, n, 0));
 	while (n)
 		must(close(fds[--n]));
 }
@@ -263,27 +153,27 @@ static void test_violations(void)
 		unsigned fds;
 
 		g_test_message("%s", violations[i].name);
-		world_init(&w);
+		session_init(&w);
 		fds = open_fds();
 		/* With all that a session may hold: interrupt fds and RAM go with it. */
 		irq[0] = fd_of(EVENT);
 		irq[1] = fd_of(EVENT);
 		send_fds(&w, MPQ_SET_IRQFD, NULL, 0, irq, 2);
-		settle(&w);
+		world_settle(&w);
 		g_assert_cmpuint(open_fds(), ==, fds + 4);
 		must(close(irq[0]));
 		must(close(irq[1]));
 		ram = fd_of(MEMFD);
 		send_fds(&w, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), &ram, 1);
 		must(close(ram));
-		settle(&w);
+		world_settle(&w);
 		g_assert_cmpuint(guestmem_count(w.serve.mem), ==, 1);
 		send_violation(&w, i);
 		send_fds(&w, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);	/* not served any more */
-		settle(&w);
+		world_settle(&w);
 		g_assert_cmpuint(w.closed, ==, 1);
 		g_assert_cmpint(w.end, ==, SERVE_END_PROTOCOL);
-		assert_hung_up(&w);
+		world_assert_hung_up(&w);
 		g_assert_cmpuint(open_fds(), ==, fds);
 		g_assert_cmpuint(guestmem_count(w.serve.mem), ==, 0);
 		world_finish(&w);
@@ -295,13 +185,13 @@ static void test_end_clean(void)
 {
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	g_assert_cmphex(cfg_read(&w, 0, 4), ==, 0x11e81234);
-	fd_close(&w.peer.conn.fd);
-	settle(&w);
+	fd_close(&w.peer);
+	world_settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	g_assert_cmpint(w.end, ==, SERVE_END_CLEAN);
-	g_assert_cmpuint(settle(&w), ==, 0);
+	g_assert_cmpuint(world_settle(&w), ==, 0);
 	world_finish(&w);
 }
 
@@ -311,10 +201,10 @@ static void test_end_unread(void)
 	struct mpq_cfg cfg = { .len = 4 };
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	send_fds(&w, MPQ_PCI_CFGREAD, &cfg, sizeof(cfg), NULL, 0);
-	fd_close(&w.peer.conn.fd);
-	settle(&w);
+	fd_close(&w.peer);
+	world_settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	g_assert_cmpint(w.end, ==, SERVE_END_CLEAN);
 	world_finish(&w);
@@ -327,12 +217,12 @@ static void test_end_inside(void)
 	for (size_t cut = 1; cut <= sizeof(h); cut++) {
 		struct world w;
 
-		world_init(&w);
-		must(send(w.peer.conn.fd, &h, cut, 0));
-		settle(&w);
+		session_init(&w);
+		must(send(w.peer, &h, cut, 0));
+		world_settle(&w);
 		g_assert_cmpuint(w.closed, ==, 0);
-		fd_close(&w.peer.conn.fd);
-		settle(&w);
+		fd_close(&w.peer);
+		world_settle(&w);
 		g_assert_cmpuint(w.closed, ==, 1);
 		g_assert_cmpint(w.end, ==, SERVE_END_MID_MESSAGE);
 		world_finish(&w);
@@ -352,13 +242,13 @@ static void test_end_inside_write(void)
 		g_autofree void *before = g_malloc(edu_class.state_size);
 		struct world w;
 
-		world_init(&w);
+		session_init(&w);
 		device_enable(&w);
 		memcpy(before, w.state, edu_class.state_size);
-		must(send(w.peer.conn.fd, &m, cut, 0));
-		settle(&w);
-		fd_close(&w.peer.conn.fd);
-		settle(&w);
+		must(send(w.peer, &m, cut, 0));
+		world_settle(&w);
+		fd_close(&w.peer);
+		world_settle(&w);
 		g_assert_cmpint(w.end, ==, SERVE_END_MID_MESSAGE);
 		g_assert_cmpmem(before, edu_class.state_size, w.state, edu_class.state_size);
 		world_finish(&w);
@@ -372,20 +262,20 @@ static void test_stop(void)
 	int irq[2];
 	unsigned fds;
 
-	world_init(&w);
+	session_init(&w);
 	fds = open_fds();
 	irq[0] = fd_of(EVENT);
 	irq[1] = fd_of(EVENT);
 	send_fds(&w, MPQ_SET_IRQFD, NULL, 0, irq, 2);
-	settle(&w);
+	world_settle(&w);
 	serve_stop(&w.serve);
 	serve_stop(&w.serve);
 	must(close(irq[0]));
 	must(close(irq[1]));
 	g_assert_cmpuint(open_fds(), ==, fds);
 	g_assert_cmpuint(w.closed, ==, 0);
-	assert_hung_up(&w);
-	g_assert_cmpuint(settle(&w), ==, 0);
+	world_assert_hung_up(&w);
+	g_assert_cmpuint(world_settle(&w), ==, 0);
 	world_finish(&w);
 }
 
@@ -407,7 +297,7 @@ static void test_config_replies(void)
 	};
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
 		g_test_message("row %u", i);
 		g_assert_cmphex(cfg_read(&w, rows[i].addr, rows[i].len), ==, rows[i].val);
@@ -421,7 +311,7 @@ static void test_bar_replies(void)
 {
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	/* Nobody decodes the address: all ones, and the session goes on. */
 	g_assert_cmphex(bar_read(&w, 0, 4), ==, UINT64_MAX);
 	g_assert_cmphex(bar_write(&w, 0, 0, 4), ==, UINT64_MAX);
@@ -442,12 +332,12 @@ static void test_reset_reply(void)
 	uint64_t val = 77;
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	device_enable(&w);
 	send_fds(&w, MPQ_DEVICE_RESET, NULL, 0, NULL, 0);
-	settle(&w);
+	world_settle(&w);
 	g_assert_cmpuint(reply(&w, &val), ==, 0);	/* without a value, as QEMU expects */
-	g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
+	g_assert_cmpuint(reply(&w, &val), ==, WORLD_NO_REPLY);
 	g_assert_cmphex(cfg_read(&w, PCI_COMMAND, 2), ==, 0);
 	g_assert_cmphex(bar_read(&w, 0, 4), ==, UINT64_MAX);
 	world_finish(&w);
@@ -464,24 +354,24 @@ static void test_pieces(void)
 	uint64_t val;
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	for (size_t cut = 1; cut < len; cut++) {
-		must(send(w.peer.conn.fd, &m, cut, 0));
-		settle(&w);
-		g_assert_cmpuint(settle(&w), ==, 0);
-		g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
-		must(send(w.peer.conn.fd, (char *)&m + cut, len - cut, 0));
-		settle(&w);
+		must(send(w.peer, &m, cut, 0));
+		world_settle(&w);
+		g_assert_cmpuint(world_settle(&w), ==, 0);
+		g_assert_cmpuint(reply(&w, &val), ==, WORLD_NO_REPLY);
+		must(send(w.peer, (char *)&m + cut, len - cut, 0));
+		world_settle(&w);
 		g_assert_cmpuint(reply(&w, &val), ==, 8);
 		g_assert_cmphex(val, ==, 0x1234);
 	}
 	/* Then whole ones again, several at once. */
 	for (unsigned i = 0; i < 3; i++)
-		must(send(w.peer.conn.fd, &m, len, 0));
-	settle(&w);
+		must(send(w.peer, &m, len, 0));
+	world_settle(&w);
 	for (unsigned i = 0; i < 3; i++)
 		g_assert_cmpuint(reply(&w, &val), ==, 8);
-	g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
+	g_assert_cmpuint(reply(&w, &val), ==, WORLD_NO_REPLY);
 	world_finish(&w);
 }
 
@@ -495,15 +385,15 @@ static void test_sync_between(void)
 	uint64_t val;
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	device_enable(&w);
 	send_fds(&w, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), fds, 1);
 	send_fds(&w, MPQ_BAR_READ, &bar, sizeof(bar), NULL, 0);
 	send_fds(&w, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), fds, 2);
-	settle(&w);
+	world_settle(&w);
 	g_assert_cmpuint(reply(&w, &val), ==, 8);
 	g_assert_cmphex(val, ==, 0x010000ed);
-	g_assert_cmpuint(reply(&w, &val), ==, NO_REPLY);
+	g_assert_cmpuint(reply(&w, &val), ==, WORLD_NO_REPLY);
 	g_assert_cmpuint(guestmem_count(w.serve.mem), ==, 2);
 	g_assert_cmpuint(guestmem_get(w.serve.mem, 1).gpa, ==, 8192);
 	world_finish(&w);
@@ -519,14 +409,14 @@ static void test_stalled_reader(void)
 	uint64_t val, sent = 0, got = 0, last;
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	do {
 		last = sent;
-		while (send(w.peer.conn.fd, &m, 28, MSG_DONTWAIT) == 28)
+		while (send(w.peer, &m, 28, MSG_DONTWAIT) == 28)
 			sent++;
-		settle(&w);
+		world_settle(&w);
 	} while (sent != last);
-	g_assert_cmpuint(settle(&w), ==, 0);	/* it waits, and does not spin */
+	g_assert_cmpuint(world_settle(&w), ==, 0);	/* it waits, and does not spin */
 	g_assert_cmpuint(w.closed, ==, 0);
 	for (unsigned idle = 0; idle < 3; idle++) {
 		while (reply(&w, &val) == 8) {
@@ -534,7 +424,7 @@ static void test_stalled_reader(void)
 			got++;
 			idle = 0;
 		}
-		settle(&w);
+		world_settle(&w);
 	}
 	g_assert_cmpuint(got, ==, sent);
 	g_assert_cmphex(cfg_read(&w, 0, 2), ==, 0x1234);
@@ -549,12 +439,12 @@ static void test_stalled_reader_dies(void)
 	} m = { { .cmd = MPQ_PCI_CFGREAD, .size = 12 }, { .len = 2 } };
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	do
-		settle(&w);
-	while (send(w.peer.conn.fd, &m, 28, MSG_DONTWAIT) == 28);
-	fd_close(&w.peer.conn.fd);
-	settle(&w);
+		world_settle(&w);
+	while (send(w.peer, &m, 28, MSG_DONTWAIT) == 28);
+	fd_close(&w.peer);
+	world_settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	world_finish(&w);
 }
@@ -570,7 +460,7 @@ static void irq_set(struct world *w, struct irq *irq)
 {
 	*irq = (struct irq){ fd_of(EVENT), fd_of(EVENT) };
 	send_fds(w, MPQ_SET_IRQFD, NULL, 0, (int[]){ irq->irqfd, irq->resamplefd }, 2);
-	settle(w);
+	world_settle(w);
 }
 
 static void irq_close(struct irq *irq)
@@ -579,46 +469,35 @@ static void irq_close(struct irq *irq)
 	fd_close(&irq->resamplefd);
 }
 
-/* Takes what stands in the counter; 0 when nothing does. */
-static uint64_t take(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t count = 0;
-
-	if (poll(&p, 1, 0) > 0)
-		must(read(fd, &count, sizeof(count)));
-	return count;
-}
-
 static void test_irq(void)
 {
 	struct irq irq;
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	device_enable(&w);
 	irq_set(&w, &irq);
-	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 0);
 	bar_write(&w, 0x60, 1, 4);
-	g_assert_cmpuint(take(irq.irqfd), ==, 1);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 1);
 	bar_write(&w, 0x60, 2, 4);		/* no edge */
-	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 0);
 	/* The guest says EOI, the line is still up: again.  Then it is down: silence. */
 	must(eventfd_write(irq.resamplefd, 1));
-	settle(&w);
-	g_assert_cmpuint(take(irq.irqfd), ==, 1);
-	g_assert_cmpuint(take(irq.resamplefd), ==, 0);	/* it was taken */
+	world_settle(&w);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 1);
+	g_assert_cmpuint(event_take(irq.resamplefd), ==, 0);	/* it was taken */
 	bar_write(&w, 0x64, 3, 4);
 	must(eventfd_write(irq.resamplefd, 5));
-	settle(&w);
-	g_assert_cmpuint(take(irq.irqfd), ==, 0);
-	g_assert_cmpuint(settle(&w), ==, 0);
+	world_settle(&w);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 0);
+	g_assert_cmpuint(world_settle(&w), ==, 0);
 	/* Hidden by INTx disable, shown again. */
 	cfg_write(&w, PCI_COMMAND, 0x406, 2);
 	bar_write(&w, 0x60, 1, 4);
-	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 0);
 	cfg_write(&w, PCI_COMMAND, 0x006, 2);
-	g_assert_cmpuint(take(irq.irqfd), ==, 1);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 1);
 	irq_close(&irq);
 	world_finish(&w);
 }
@@ -630,20 +509,20 @@ static void test_irq_late(void)
 	struct world w;
 	unsigned fds;
 
-	world_init(&w);
+	session_init(&w);
 	device_enable(&w);
 	bar_write(&w, 0x60, 1, 4);
 	irq_set(&w, &first);
-	g_assert_cmpuint(take(first.irqfd), ==, 1);
+	g_assert_cmpuint(event_take(first.irqfd), ==, 1);
 	fds = open_fds();
 	irq_set(&w, &second);
 	g_assert_cmpuint(open_fds(), ==, fds + 2);	/* the first pair is the test's alone now */
-	g_assert_cmpuint(take(second.irqfd), ==, 1);
-	g_assert_cmpuint(take(first.irqfd), ==, 0);
+	g_assert_cmpuint(event_take(second.irqfd), ==, 1);
+	g_assert_cmpuint(event_take(first.irqfd), ==, 0);
 	must(eventfd_write(first.resamplefd, 1));
-	settle(&w);
-	g_assert_cmpuint(take(second.irqfd), ==, 0);
-	g_assert_cmpuint(take(first.resamplefd), ==, 1);
+	world_settle(&w);
+	g_assert_cmpuint(event_take(second.irqfd), ==, 0);
+	g_assert_cmpuint(event_take(first.resamplefd), ==, 1);
 	irq_close(&first);
 	irq_close(&second);
 	world_finish(&w);
@@ -655,13 +534,13 @@ static void test_irq_full(void)
 	struct irq irq;
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	device_enable(&w);
 	irq_set(&w, &irq);
 	must(eventfd_write(irq.irqfd, UINT64_MAX - 1));
 	g_assert_cmphex(bar_write(&w, 0x60, 1, 4), ==, 0);
 	g_assert_cmphex(bar_read(&w, 0x24, 4), ==, 1);
-	g_assert_cmpuint(take(irq.irqfd), ==, UINT64_MAX - 1);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, UINT64_MAX - 1);
 	irq_close(&irq);
 	world_finish(&w);
 }
@@ -673,21 +552,21 @@ static void test_irq_reraise(void)
 	struct world w;
 	int64_t start;
 
-	world_init(&w);
+	session_init(&w);
 	device_enable(&w);
 	irq_set(&w, &irq);
 	bar_write(&w, 0x60, 1, 4);
 	start = loop_now();
-	g_assert_cmpuint(take(irq.irqfd), ==, 1);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 1);
 	for (unsigned i = 0; i < 2; i++) {
-		while (!take(irq.irqfd))
+		while (!event_take(irq.irqfd))
 			g_assert_cmpint(loop_step(w.loop, 1000), ==, 0);
 		g_assert_cmpint(loop_now(), >=, start + (i + 1) * 90 * LOOP_MS);
 	}
 	bar_write(&w, 0x64, 1, 4);
 	g_assert_cmpint(loop_step(w.loop, 150), ==, 0);
-	g_assert_cmpuint(settle(&w), ==, 0);
-	g_assert_cmpuint(take(irq.irqfd), ==, 0);
+	g_assert_cmpuint(world_settle(&w), ==, 0);
+	g_assert_cmpuint(event_take(irq.irqfd), ==, 0);
 	irq_close(&irq);
 	world_finish(&w);
 }
@@ -700,12 +579,12 @@ static void test_irq_no_eventfd(void)
 	uint64_t rights = 1;	/* LANDLOCK_ACCESS_FS_EXECUTE */
 	struct world w;
 
-	world_init(&w);
+	session_init(&w);
 	event = must(eventfd(1, EFD_CLOEXEC));
 	epoll = must(epoll_create1(EPOLL_CLOEXEC));
 	must(epoll_ctl(epoll, EPOLL_CTL_ADD, event, &ready));
 	send_fds(&w, MPQ_SET_IRQFD, NULL, 0, (int[]){ event, epoll }, 2);
-	settle(&w);
+	world_settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	g_assert_cmpint(w.end, ==, SERVE_END_PROTOCOL);
 	must(close(event));
@@ -718,14 +597,14 @@ static void test_irq_no_eventfd(void)
 		g_test_skip("no landlock: half of this test");
 		return;
 	}
-	world_init(&w);
+	session_init(&w);
 	device_enable(&w);
 	event = must(eventfd(0, EFD_CLOEXEC));
 	send_fds(&w, MPQ_SET_IRQFD, NULL, 0, (int[]){ ruleset, event }, 2);
-	settle(&w);
+	world_settle(&w);
 	g_assert_cmpuint(w.closed, ==, 0);
 	send_fds(&w, MPQ_BAR_WRITE, &(struct mpq_bar){ BAR + 0x60, 1, 4, 1 }, 24, NULL, 0);
-	settle(&w);
+	world_settle(&w);
 	g_assert_cmpuint(w.closed, ==, 1);
 	g_assert_cmpint(w.end, ==, SERVE_END_PROTOCOL);
 	must(close(event));
@@ -741,7 +620,7 @@ static void test_guest_errors(void)
 	ssize_t n;
 	int p[2];
 
-	world_init(&w);
+	session_init(&w);
 	must(pipe2(p, O_CLOEXEC | O_NONBLOCK));
 	log_init(p[1], "p");
 	for (unsigned i = 0; i < 1000; i++)
