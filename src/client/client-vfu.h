@@ -7,10 +7,11 @@
 #include "client/client-priv.h"
 
 /*
- * What a server may send us at once, in a reply or in a request: as much as QEMU takes.  The rest
- * of what we say of ourselves in VERSION is in client-vfu.c.
+ * Data that a server may send us at once, in a request.  A message is looked at as a whole before
+ * it is taken (proto/conn.h), so it has to fit into the socket with all of its pieces: QEMU's 1 MiB
+ * would not.
  */
-#define CLIENT_VFU_MAX_DATA (1u << 20)
+#define CLIENT_VFU_MAX_DATA (64u << 10)
 
 struct client_vfu {
 	struct vfu_conn conn;

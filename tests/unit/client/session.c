@@ -365,7 +365,7 @@ static void heard_version(struct server *s)
 	g_assert_cmpuint(h.flags | h.error, ==, 0);
 	g_assert_cmpuint(got.v.major | got.v.minor, ==, 0);
 	g_assert_cmpint(vfu_version_parse(got.text, len, &limits), ==, 0);
-	g_assert_cmpuint(limits.max_data, ==, 1 << 20);
+	g_assert_cmpuint(limits.max_data, ==, 64 << 10);
 	g_assert_cmpuint(limits.max_fds, ==, 16);
 	g_assert_false(limits.write_multiple);
 }
