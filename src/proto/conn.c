@@ -103,38 +103,6 @@ static int check_whole(struct conn *conn, size_t n, bool *ret_whole)
 	return 0;
 }
 
-/*
- * The first look saw a part of a message.  Is the rest there, still to come, or never to come?  The
- * hang-up is asked for before the second look: what came before it is seen then.
- */
-static int peek_rest(struct conn *conn)
-{
-	struct pollfd p = { .fd = conn->fd, .events = POLLRDHUP };
-	bool gone = poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP);
-	bool whole;
-	int ret = check_whole(conn, peek_pieces(conn), &whole);
-
-	if (ret || whole)
-		return ret;
-	return gone ? -EPIPE : -EINPROGRESS;
-}
-
-int conn_peek(struct conn *conn)
-{
-	ssize_t first = peek(conn->fd, conn->in, conn->framing->look);
-	bool whole;
-	int ret;
-
-	conn->msg_len = 0;
-	/* Closed with our replies unread is as good an end as any. */
-	if (first == 0 || first == -ECONNRESET)
-		return -ENODATA;
-	if (first < 0)
-		return first;
-	ret = check_whole(conn, first, &whole);
-	return ret || whole ? ret : peek_rest(conn);
-}
-
 /* Moves every fd of @mh to the others; those that find no room are closed. */
 static void take_fds(struct msghdr *mh, struct conn_fds *fds, unsigned max)
 {
@@ -162,37 +130,109 @@ void conn_fds_close(struct conn_fds *fds)
 {
 	for (unsigned i = 0; i < fds->count; i++)
 		fd_close(&fds->fd[i]);
-	fds->count = 0;
+	*fds = (struct conn_fds){ 0 };
+}
+
+/* Takes up to @len bytes of the message to conn->in, and their fds.  Bytes, 0: the end; or -errno. */
+static ssize_t take(struct conn *conn, size_t len)
+{
+	unsigned max = conn->framing->max_fds;
+	struct iovec iov = { .iov_base = conn->in + conn->taken, .iov_len = len };
+	union fd_buffer control;
+	struct msghdr mh = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+		.msg_controllen = CMSG_SPACE((max + 1) * sizeof(int)),
+	};
+	ssize_t n;
+
+	do
+		n = recvmsg(conn->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	take_fds(&mh, &conn->fds, max);
+	conn->taken += n;
+	return n;
+}
+
+/* The next pieces of a long message, as far as they are there. */
+static int take_pieces(struct conn *conn, size_t len)
+{
+	while (conn->taken < len) {
+		ssize_t n = take(conn, len - conn->taken);
+
+		if (n == -EAGAIN)
+			return -EINPROGRESS;
+		if (n <= 0)
+			return n == 0 || n == -ECONNRESET ? -EPIPE : n;
+	}
+	conn->msg_len = len;
+	return 0;
+}
+
+static bool hung_up(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP);
+}
+
+/*
+ * The first look saw a part of a message.  Is the rest there, still to come, or never to come?  The
+ * hang-up is asked for before the second look: what came before it is seen then.
+ */
+static int peek_rest(struct conn *conn)
+{
+	bool gone = hung_up(conn->fd), whole;
+	size_t seen = peek_pieces(conn), len = 0;
+	int ret = check_whole(conn, seen, &whole);
+
+	if (ret || whole)
+		return ret;
+	if (seen >= conn->framing->header)
+		conn->framing->length(conn, &len);
+	if (len > conn->framing->look)
+		return take_pieces(conn, len);
+	return gone ? -EPIPE : -EINPROGRESS;
+}
+
+int conn_peek(struct conn *conn)
+{
+	ssize_t first;
+	size_t len;
+	bool whole;
+	int ret;
+
+	conn->msg_len = 0;
+	if (conn->taken) {
+		ret = conn->framing->length(conn, &len);
+		return ret ? ret : take_pieces(conn, len);
+	}
+	first = peek(conn->fd, conn->in, conn->framing->look);
+	/* Closed with our replies unread is as good an end as any. */
+	if (first == 0 || first == -ECONNRESET)
+		return -ENODATA;
+	if (first < 0)
+		return first;
+	ret = check_whole(conn, first, &whole);
+	return ret || whole ? ret : peek_rest(conn);
 }
 
 int conn_consume(struct conn *conn, struct conn_fds *ret_fds)
 {
-	size_t off = 0, len = conn->msg_len;
-	unsigned max = conn->framing->max_fds;
-	union fd_buffer control;
+	size_t len = conn->msg_len;
+	ssize_t n = 1;
 
 	conn->msg_len = 0;
-	*ret_fds = (struct conn_fds){ 0 };
-	while (off < len) {
-		struct iovec iov = { .iov_base = conn->in + off, .iov_len = len - off };
-		struct msghdr mh = {
-			.msg_iov = &iov, .msg_iovlen = 1,
-			.msg_control = &control,
-			.msg_controllen = CMSG_SPACE((max + 1) * sizeof(int)),
-		};
-		ssize_t n = recvmsg(conn->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int err = n < 0 ? -errno : -EPIPE;
-
-			conn_fds_close(ret_fds);
-			return err;
-		}
-		take_fds(&mh, ret_fds, max);
-		off += n;
+	while (conn->taken < len && n > 0)
+		n = take(conn, len - conn->taken);
+	conn->taken = 0;
+	if (n <= 0) {
+		conn_fds_close(&conn->fds);
+		return n < 0 ? n : -EPIPE;
 	}
+	*ret_fds = conn->fds;
+	conn->fds = (struct conn_fds){ 0 };
 	return 0;
 }
 
@@ -241,7 +281,8 @@ int conn_hang_up(struct conn *conn)
 	char dropped[4096];
 	int ret = shutdown(conn->fd, SHUT_RDWR) < 0 ? -errno : 0;
 
-	conn->msg_len = conn->out_len = conn->out_off = 0;
+	conn->msg_len = conn->taken = conn->out_len = conn->out_off = 0;
+	conn_fds_close(&conn->fds);
 	/* No room for fds is given, so the kernel closes those that come up. */
 	for (unsigned i = 0; i < DRAIN_READS; i++) {
 		ssize_t n = recv(conn->fd, dropped, sizeof(dropped), MSG_DONTWAIT);

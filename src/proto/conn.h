@@ -8,6 +8,9 @@
  * Receiving has two steps: conn_peek() looks at the next message and takes nothing, conn_consume()
  * takes exactly that message.  No byte beyond the message in hand ever leaves the socket.
  *
+ * A message that is longer than a first look and comes in pieces is taken as it comes: the sender's
+ * buffer may have no room for all of it (one of single bytes ends after some 300).
+ *
  * The socket's own status flags are never changed: each call asks for MSG_DONTWAIT by itself.
  */
 
@@ -31,23 +34,25 @@ struct conn_framing {
 	int (*length)(struct conn *conn, size_t *ret_len);
 };
 
-struct conn {
-	int fd;				/* owned by whoever called conn_init() */
-	const struct conn_framing *framing;
-	unsigned peer;			/* for the protocol: who is at the other end */
-	size_t msg_len;			/* of the peeked message, header included; 0: none */
-	uint8_t *in, *out;		/* room for a message each; the caller's */
-	size_t in_size, out_size;
-	size_t out_len, out_off;	/* a message that the socket has not taken whole */
-	char why[128];			/* after -EPROTO: what was wrong, for the log */
-};
-
 /* What came with a message: @count of them are open and the holder's to close (conn_fds_close). */
 struct conn_fds {
 	unsigned count;
 	unsigned surplus;		/* found no room in @fd and were closed */
 	bool lost;			/* the kernel dropped some: no room for their numbers */
 	int fd[CONN_MAX_FDS];
+};
+
+struct conn {
+	int fd;				/* owned by whoever called conn_init() */
+	const struct conn_framing *framing;
+	unsigned peer;			/* for the protocol: who is at the other end */
+	size_t msg_len;			/* of the peeked message, header included; 0: none */
+	size_t taken;			/* bytes of it that are in @in already; 0: none */
+	struct conn_fds fds;		/* that came with them; owned */
+	uint8_t *in, *out;		/* room for a message each; the caller's */
+	size_t in_size, out_size;
+	size_t out_len, out_off;	/* a message that the socket has not taken whole */
+	char why[128];			/* after -EPROTO: what was wrong, for the log */
 };
 
 /* An idle connection over @fd, with buffers of these sizes, which stay the caller's. */

@@ -14,7 +14,8 @@ import zipfile
 import seeds
 
 HERE = pathlib.Path(__file__).resolve().parent
-TARGETS = ["control", "lsi_regs", "lsi_scripts", "mem", "options", "scsi_cdb", "state", "wire"]
+TARGETS = ["control", "lsi_regs", "lsi_scripts", "mem", "options", "scsi_cdb", "state", "vfu",
+           "wire"]
 MAX_LEN = 4096          # bytes of an input
 FLOOR_MARGIN = 0.02     # of the edges: what a harmless change of the product may take away
 # A single input that runs as long as this has lost its budget; it is no measure of speed.

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest memory alone: two tables in one arena, regions of any kind of file at any place, accesses
- * of any range, and files that are cut short meanwhile.  What is read and written is compared with
- * the files.
+ * Guest memory alone: two tables in one arena, one that is replaced as a whole and one of which
+ * regions come and go one by one; regions of any kind of file at any place, or of memory that is
+ * not shared, accesses of any range, and files that are cut short meanwhile.  What is read and
+ * written is compared with the files.
  */
 
 #include <errno.h>
@@ -21,10 +22,11 @@
 #define MAX_OPS 100
 #define TABLES 2
 #define MAX_LEN 20000u
+#define MAX_REGIONS 12	/* of the table of which they come and go */
 
 struct table {
 	struct guestmem *mem;
-	struct guestmem_region region[GUESTMEM_MAX_REGIONS];	/* as they were set, with fds */
+	struct guestmem_region region[MAX_REGIONS];		/* as they were set, with fds */
 	unsigned count;
 	uint64_t moved;						/* bytes, by its hook */
 };
@@ -97,6 +99,63 @@ static void op_set(struct table *t)
 		g_assert_cmpuint(guestmem_get(t->mem, i - 1).gpa, <, guestmem_get(t->mem, i).gpa);
 }
 
+/* ---- one by one ---- */
+
+static bool overlap(const struct guestmem_region *a, const struct guestmem_region *b)
+{
+	return a->gpa <= b->gpa + (b->size - 1) && b->gpa <= a->gpa + (a->size - 1);
+}
+
+static void op_map(struct table *t)
+{
+	uint64_t generation = guestmem_generation(t->mem);
+	uint8_t how = in_u8(w.in);
+	struct guestmem_region r;
+	bool other = false;
+	int ret;
+
+	read_region(&r);
+	r.readonly = how & 1;
+	r.fd = how & 2 ? -1 : r.fd;
+	ret = guestmem_map(t->mem, &r);
+	for (unsigned i = 0; i < t->count; i++)
+		other |= r.size && overlap(&t->region[i], &r);
+	g_assert_false(!ret && other);
+	g_assert_cmpuint(guestmem_generation(t->mem), ==, generation + !ret);
+	if (!ret)
+		t->region[t->count++] = r;
+	g_assert_cmpuint(guestmem_count(t->mem), ==, t->count);
+	for (unsigned i = 1; i < t->count; i++)
+		g_assert_cmpuint(guestmem_get(t->mem, i - 1).gpa, <, guestmem_get(t->mem, i).gpa);
+}
+
+static void op_unmap(struct table *t)
+{
+	uint8_t how = in_u8(w.in);
+	uint64_t gpa = how & 0x80 ? in_u64(w.in) : (uint64_t)(how & 0x7f) * PAGE;
+	uint64_t size = how & 1 ? in_u64(w.in) : (uint64_t)in_u8(w.in) * PAGE;
+	uint64_t last = gpa + (size - 1) < gpa ? UINT64_MAX : gpa + (size - 1);
+	unsigned left = 0, inside = 0;
+	bool partly = false;
+	int ret = guestmem_unmap(t->mem, gpa, size);
+
+	for (unsigned i = 0; i < t->count; i++) {
+		const struct guestmem_region *r = &t->region[i];
+		uint64_t end = r->gpa + (r->size - 1);
+
+		if (r->gpa >= gpa && end <= last)
+			inside++;
+		else if (r->gpa <= last && end >= gpa)
+			partly = true;
+	}
+	g_assert_cmpint(ret, ==, !size || partly ? -EINVAL : (int)inside);
+	for (unsigned i = 0; ret > 0 && i < t->count; i++)
+		if (t->region[i].gpa < gpa || t->region[i].gpa > last)
+			t->region[left++] = t->region[i];
+	t->count = ret > 0 ? left : t->count;
+	g_assert_cmpuint(guestmem_count(t->mem), ==, t->count);
+}
+
 /* ---- accesses ---- */
 
 static const struct guestmem_region *region_at(const struct table *t, uint64_t gpa)
@@ -107,9 +166,14 @@ static const struct guestmem_region *region_at(const struct table *t, uint64_t g
 	return NULL;
 }
 
-/* The same range by way of the files.  Returns false when a part of it is not RAM. */
-static bool file_read(const struct table *t, uint64_t gpa, uint8_t *buf, size_t len)
+/*
+ * The same range by way of the files.  Returns false when a part of it is not RAM.  A part that is
+ * not shared sets *ret_remote; one that only may be read *ret_readonly.
+ */
+static bool file_read(const struct table *t, uint64_t gpa, uint8_t *buf, size_t len,
+		      bool *ret_remote, bool *ret_readonly)
 {
+	*ret_remote = *ret_readonly = false;
 	while (len) {
 		const struct guestmem_region *r = region_at(t, gpa);
 		uint64_t off;
@@ -119,7 +183,9 @@ static bool file_read(const struct table *t, uint64_t gpa, uint8_t *buf, size_t 
 			return false;
 		off = gpa - r->gpa;
 		part = MIN(len, r->size - off);
-		if (pread(r->fd, buf, part, r->offset + off) != (ssize_t)part)
+		*ret_remote |= r->fd < 0;
+		*ret_readonly |= r->readonly;
+		if (r->fd >= 0 && pread(r->fd, buf, part, r->offset + off) != (ssize_t)part)
 			return false;	/* cut short */
 		gpa += part;
 		buf += part;
@@ -142,13 +208,15 @@ static uint64_t read_gpa(const struct table *t, size_t *ret_len)
 static void op_read(struct table *t)
 {
 	static uint8_t buf[MAX_LEN], want[MAX_LEN];
+	bool remote, readonly;
 	size_t len;
 	uint64_t gpa = read_gpa(t, &len), moved = t->moved;
-	bool there = file_read(t, gpa, want, len);
+	bool there = file_read(t, gpa, want, len, &remote, &readonly);
 	int ret = guestmem_read(t->mem, gpa, buf, len);
 
-	/* Memory that came back after it had gone stays lost until it is set anew. */
-	if (!there)
+	if (ret == -EREMOTE)
+		g_assert_true(remote);
+	else if (!there)	/* what came back after it had gone stays lost until set anew */
 		g_assert_cmpint(ret, ==, len ? -EFAULT : 0);
 	if (ret)
 		return;
@@ -159,14 +227,32 @@ static void op_read(struct table *t)
 static void op_write(struct table *t)
 {
 	static uint8_t buf[MAX_LEN], want[MAX_LEN];
+	bool remote, readonly;
 	size_t len;
 	uint64_t gpa = read_gpa(t, &len);
 
 	memset(buf, in_u8(w.in), len);
 	if (guestmem_write(t->mem, gpa, buf, len))
 		return;
-	g_assert_true(file_read(t, gpa, want, len));
+	g_assert_true(file_read(t, gpa, want, len, &remote, &readonly));
+	g_assert_false(remote || readonly);
 	g_assert_cmpint(memcmp(buf, want, len), ==, 0);
+}
+
+/* A long access in parts: each is shared or not, and one of what is not shared is short. */
+static void op_clip(struct table *t)
+{
+	static uint8_t buf[MAX_LEN];
+	size_t len, part;
+	uint64_t gpa = read_gpa(t, &len);
+
+	part = guestmem_clip(t->mem, gpa, len);
+	g_assert_cmpuint(part, <=, len);
+	g_assert_true(part || !len);
+	if (guestmem_read(t->mem, gpa, buf, len) == 0)
+		g_assert_cmpuint(part, ==, len);
+	if (guestmem_read(t->mem, gpa, buf, part) == -EREMOTE)
+		g_assert_cmpuint(part, <=, GUESTMEM_REMOTE_MAX);
 }
 
 static void op_iov(struct table *t)
@@ -194,26 +280,30 @@ static void op_lost(struct table *t)
 {
 	uint64_t gpa;
 
+	/* what is told of may have been taken away since */
 	while (guestmem_lost(t->mem, &gpa))
-		g_assert_nonnull(region_at(t, gpa));
+		g_assert_true(t == &w.table[1] || region_at(t, gpa));
 }
 
 void fuzz_one(struct input *in)
 {
-	static void (*const ops[])(struct table *) = {
-		op_set, op_read, op_write, op_iov, op_truncate, op_lost, op_read, op_write,
+	static void (*const ops[TABLES][8])(struct table *) = {
+		{ op_set, op_read, op_write, op_iov, op_truncate, op_lost, op_read, op_write },
+		{ op_map, op_read, op_write, op_iov, op_truncate, op_lost, op_unmap, op_clip },
 	};
 
 	w.in = in;
 	for (unsigned i = 0; i < TABLES; i++) {
-		w.table[i] = (struct table){ .mem = guestmem_create(w.arena) };
+		w.table[i] = (struct table){
+			.mem = guestmem_create_for(w.arena, i ? MAX_REGIONS : GUESTMEM_MAX_REGIONS),
+		};
 		g_assert_nonnull(w.table[i].mem);
 		guestmem_set_hook(w.table[i].mem, on_moved, &w.table[i]);
 	}
 	for (unsigned i = 0; i < MAX_OPS && in->left; i++) {
 		uint8_t op = in_u8(in);
 
-		ops[op & 7](&w.table[op >> 7]);
+		ops[op >> 7][op & 7](&w.table[op >> 7]);
 	}
 	for (unsigned i = 0; i < TABLES; i++)
 		guestmem_destroy(w.table[i].mem);

@@ -395,6 +395,82 @@ def wire():
     return out
 
 
+# ---- vfu ----
+
+(V_BYTES, V_COMMAND, V_FIRMWARE, V_REGISTER, V_GO, V_READ, V_ANSWER, V_STEP, V_TIME, V_TRUNCATE,
+ V_EVENT, V_END, V_STALL) = range(13)
+VFU_COMMANDS = range(1, 20)
+
+
+def vfu_message(cmd, payload=b"", size=None, flags=0, number=1):
+    header = struct.pack("<HHIII", number, cmd, 16 + len(payload) if size is None else size, flags,
+                         0)
+    data = header + payload
+    return b"".join(bytes([V_BYTES, len(part)]) + part
+                    for part in (data[i:i + 255] for i in range(0, len(data), 255)))
+
+
+def vfu():
+    step, read = bytes([V_STEP, 7]), bytes([V_READ])
+    version = vfu_message(1, bytes(4))
+    fw = {name: bytes([V_FIRMWARE, how]) for name, how in
+          {"shared": 1, "unshared": 2, "both": 3, "fragile": 5, "msix": 17, "all": 23}.items()}
+    qemu = b'{"capabilities": {"max_msg_fds": 16, "migration": {"pgsize": 4096}, ' \
+        b'"max_dma_maps": 65535, "max_data_xfer_size": 1048576, "write_multiple": true}}\0'
+    deep = b"[" * 2000 + b"{}," * 400 + b"\0"
+    multi = u64(2) + (u64(0x60) + u32(0) + u32(4) + u64(1)) * 2
+    out = {
+        "version-qemu": vfu_message(1, bytes(4) + qemu) + step + read,
+        "version-deep": vfu_message(1, bytes(4) + deep) + step,
+        "version-little": vfu_message(1, bytes(4) + b"{}\0") + step,
+        "version-no-nul": vfu_message(1, bytes(4) + b"{}") + step,
+        "version-twice": version * 2 + step,
+        "before-version": vfu_message(9, u64(0) + u32(7) + u32(4)) + step,
+        "config-all": fw["shared"] + vfu_message(9, u64(0) + u32(7) + u32(4096)) + step + read,
+        "size-15": vfu_message(13, size=15) + step, "size-huge": vfu_message(10, size=1 << 31),
+        "multi": fw["shared"] + vfu_message(15, multi) + vfu_message(15, multi, flags=0x10) + step,
+        "multi-wraps": version + vfu_message(15, u64((1 << 64) // 24 + 1) + bytes(8)) + step,
+        "byte-by-byte": b"".join(bytes([V_BYTES, 1, b]) + step
+                                 for b in struct.pack("<HHIIII", 1, 1, 20, 0, 0, 0)),
+        "stall": version + bytes([V_STALL]) + read * 3,
+        "unmap-all": fw["both"] + bytes([V_COMMAND, 8, 3, 2, 0]) + step,
+        "unmap-part": fw["both"] + bytes([V_COMMAND, 8, 3, 4, 1]) + step,
+        "unmap-wraps": fw["both"] + vfu_message(3, u32(24) + u32(0) + u64(0) + u64(-1)) + step,
+        "intx": fw["shared"] + bytes([V_REGISTER, 0, 0x60]) + u32(1)
+        + bytes([V_EVENT, 0, V_EVENT, 1])
+        + vfu_message(8, u32(20) + u32(0x11) + u32(0) * 2 + u32(1)) + step,
+        "msix": fw["msix"] + bytes([V_REGISTER, 0, 0x60]) + u32(3) + step,
+        "end-inside": version + bytes([V_BYTES, 3, 1, 2, 3, V_END, 1]),
+        "another-client": fw["all"] + bytes([V_END, 0]) + fw["both"] + step + read,
+        "reset": fw["all"] + vfu_message(13) + step + read,
+        "stray-reply": fw["both"] + vfu_message(11, bytes(16), flags=1) + step,
+    }
+    for cmd in VFU_COMMANDS:
+        for fds in (0, 1, 0x81, 17):
+            out[f"command-{cmd}-{fds}"] = fw["shared"] + bytes([V_COMMAND, 0x48, cmd]) \
+                + bytes(32) + bytes([fds]) + step
+    for direction in (0, 1):
+        for wrong in range(8):
+            out[f"dma-{direction}-{wrong}"] = fw["both"] + bytes([V_GO]) + u16(0x1100) \
+                + bytes([direction, 16, V_ANSWER, wrong << 5]) + b"\5" + bytes([V_ANSWER, 0, 5]) \
+                + read
+        out[f"dma-gone-{direction}"] = fw["unshared"] + bytes([V_GO]) + u16(0x1100) \
+            + bytes([direction, 255]) + bytes([V_END, 0]) + fw["unshared"] + read
+        out[f"dma-shared-{direction}"] = fw["fragile"] + bytes([V_TRUNCATE, 1, V_GO]) + u16(0x100) \
+            + bytes([direction, 255]) + read
+    out = {name: b"\0" + data for name, data in out.items()}
+    out["lsi-script"] = b"\1" + fw["both"] + bytes([V_GO]) + u16(0x1100) + b"\0" \
+        + bytes([V_ANSWER, 1]) + interrupt(1) + step + read
+    out["lsi-copy"] = b"\1" + fw["unshared"] + bytes([V_GO]) + u16(0x1100) + b"\0" \
+        + bytes([V_ANSWER, 1]) + copy(64, 0x11000, 0x12000) \
+        + bytes([V_ANSWER, 0, 1]) + bytes([V_ANSWER, 15]) + bytes(121) + read * 2
+    out["lsi-jump"] = b"\1" + fw["unshared"] + bytes([V_GO]) + u16(0x1100) + b"\0" \
+        + (bytes([V_ANSWER, 1]) + jump(0x11000)) * 8
+    out["lsi-gone"] = b"\1" + fw["unshared"] + bytes([V_GO]) + u16(0x1100) + b"\0" \
+        + bytes([V_END, 1]) + fw["shared"] + read
+    return out
+
+
 # ---- mem ----
 
 M_SET, M_READ, M_WRITE, M_IOV, M_TRUNCATE, M_LOST = range(6)
@@ -419,7 +495,25 @@ def mem():
         "cut-short": bytes([M_SET, 1, 0x27, 0, 8, M_TRUNCATE, 0]) + reads + bytes([M_LOST])
         + bytes([M_TRUNCATE, 16]) + reads + bytes([M_SET, 1, 0x27, 0, 8]) + reads,
     }
+    far, m_map, m_unmap, m_clip = 0x80, bytes([0x80]), bytes([0x86]), bytes([0x87])
+    some = m_map + bytes([0, 0x07, 0]) + m_map + bytes([2, 0x07, 8]) + m_map + bytes([1, 0x0f, 16])
+    far_reads = b"".join(bytes([far | op, 0xc0]) + u16(at) + u16(length)
+                         for op in (M_READ, M_WRITE, 7) for at in (0, 0x7ff, 0x800, 0xfff, 0x1100)
+                         for length in (64, 4096, 9000))
+    out |= {
+        "map": some + far_reads, "map-again": some + some, "clip": some + m_clip + b"\xc0" + u16(0)
+        + u16(19999), "unmap": some + m_unmap + bytes([0, 8]) + m_unmap + bytes([8, 16]) + some,
+        "unmap-part": some + m_unmap + bytes([2, 4]) + m_unmap + bytes([0, 12]),
+        "unmap-wraps": some + m_unmap + bytes([1]) + u64(-1) + far_reads,
+        "map-many": b"".join(m_map + bytes([2, 0, i]) for i in range(14)) + far_reads,
+        "map-overlap": some + m_map + bytes([0, 0x47, 0]) + u64(0) + m_map + bytes([0, 7, 4]),
+        "map-cut-short": m_map + bytes([0, 0x27, 0, 8, far | M_TRUNCATE, 0]) + far_reads
+        + bytes([far | M_LOST, far | M_TRUNCATE, 16]) + m_unmap + bytes([0, 8])
+        + m_map + bytes([0, 0x27, 0, 8]) + far_reads,
+    }
     for kind in range(9):
+        out[f"map-kind-{kind}"] = m_map + bytes([0, 0x20, 0, kind]) + m_map \
+            + bytes([1, 0x20, 16, kind]) + far_reads
         out[f"kind-{kind}"] = bytes([M_SET, 2, 7, 0, 0x20, 16, kind]) + reads
     return out
 

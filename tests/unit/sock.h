@@ -4,6 +4,7 @@
 
 /* A peer's side of a connection: bytes with file descriptors of any number. */
 
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Random tables, some of them bad, and random accesses, against a model that keeps the same memory
- * as plain arrays.  For two seconds; --seed=SEED (printed at the start) plays a run again.
+ * as plain arrays.  In every other round the regions come and go one by one, some of them not
+ * shared or read only.  For two seconds; --seed=SEED (printed at the start) plays a run again.
  */
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #define FILE_PAGES 24
 #define SPACE_PAGES 40		/* guest-physical pages that tables use */
 #define BUF_MAX (6 * PAGE)
+#define REGIONS 12		/* at a time, one by one */
 
 /* Guest-physical page @i stands at base(i): three clusters, far apart. */
 static uint64_t page_gpa(unsigned i)
@@ -40,7 +42,8 @@ struct model {
 	struct guestmem_region region[16];
 	unsigned file_of[16];
 	unsigned count;
-	unsigned sets, refused, moved, faults;
+	bool one_by_one;
+	unsigned sets, refused, moved, faults, remotes, maps, unmaps;
 };
 
 static unsigned pick(struct model *m, unsigned end)
@@ -53,16 +56,19 @@ static bool one_in(struct model *m, unsigned n)
 	return pick(m, n) == 0;
 }
 
-/* Where the model has the byte at @gpa; NULL: nowhere. */
-static uint8_t *byte_at(struct model *m, uint64_t gpa)
+/* The region that has the byte at @gpa: its index, or -1. */
+static int index_at(const struct model *m, uint64_t gpa)
 {
-	for (unsigned i = 0; i < m->count; i++) {
-		const struct guestmem_region *r = &m->region[i];
+	for (unsigned i = 0; i < m->count; i++)
+		if (gpa >= m->region[i].gpa && gpa - m->region[i].gpa < m->region[i].size)
+			return i;
+	return -1;
+}
 
-		if (gpa >= r->gpa && gpa - r->gpa < r->size)
-			return &m->file[m->file_of[i]][r->offset + (gpa - r->gpa)];
-	}
-	return NULL;
+/* Where the model has the byte at @gpa, of region @i that is shared. */
+static uint8_t *byte_of(struct model *m, int i, uint64_t gpa)
+{
+	return &m->file[m->file_of[i]][m->region[i].offset + (gpa - m->region[i].gpa)];
 }
 
 /* Bends one number of a good region: it may be bad then, or still good. */
@@ -141,6 +147,92 @@ static void step_set(struct model *m)
 	m->count = count;
 }
 
+/* ---- one by one ---- */
+
+static uint64_t last_of(const struct guestmem_region *r)
+{
+	return r->gpa + (r->size - 1);
+}
+
+/* What guestmem_map() has to say to a region of good numbers. */
+static int map_expected(const struct model *m, const struct guestmem_region *r)
+{
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct guestmem_region *o = &m->region[i];
+
+		if (o->gpa <= last_of(r) && r->gpa <= last_of(o))
+			return -EEXIST;
+	}
+	return m->count == REGIONS ? -ENOSPC : 0;
+}
+
+static void step_map(struct model *m)
+{
+	unsigned pages = 1 + pick(m, 6), file = pick(m, FILES), count = m->count;
+	struct guestmem_region r = {
+		.gpa = page_gpa(pick(m, SPACE_PAGES)), .size = pages * PAGE,
+		.offset = pick(m, FILE_PAGES - 6) * PAGE, .fd = m->fd[file],
+		.readonly = one_in(m, 4),
+	};
+	int ret;
+
+	if (one_in(m, 4))
+		r.fd = -1;
+	if (m->count && one_in(m, 8))	/* one that stands already */
+		r = m->region[pick(m, m->count)];
+	if (r.gpa + r.size < r.gpa)	/* the end of the last cluster */
+		return;
+	ret = guestmem_map(m->mem, &r);
+	g_assert_cmpint(ret, ==, map_expected(m, &r));
+	m->maps++;
+	if (!ret && guestmem_count(m->mem) == count + 1) {
+		m->file_of[m->count] = file;
+		m->region[m->count++] = r;
+	}
+	g_assert_cmpuint(guestmem_count(m->mem), ==, m->count);
+}
+
+static void step_unmap(struct model *m)
+{
+	uint64_t gpa = page_gpa(pick(m, SPACE_PAGES)), size = (uint64_t)pick(m, 20) * PAGE, last;
+	unsigned left = 0, inside = 0;
+	bool partly = false;
+
+	if (one_in(m, 10))
+		size = UINT64_MAX - pick(m, 3);
+	last = gpa + (size - 1) < gpa ? UINT64_MAX : gpa + (size - 1);
+	for (unsigned i = 0; i < m->count; i++) {
+		bool in = m->region[i].gpa >= gpa && last_of(&m->region[i]) <= last;
+
+		inside += in;
+		partly |= !in && m->region[i].gpa <= last && last_of(&m->region[i]) >= gpa;
+	}
+	m->unmaps++;
+	if (!size || partly) {
+		g_assert_cmpint(guestmem_unmap(m->mem, gpa, size), ==, -EINVAL);
+		return;
+	}
+	g_assert_cmpint(guestmem_unmap(m->mem, gpa, size), ==, inside);
+	for (unsigned i = 0; i < m->count; i++)
+		if (m->region[i].gpa < gpa || m->region[i].gpa > last) {
+			m->file_of[left] = m->file_of[i];
+			m->region[left++] = m->region[i];
+		}
+	m->count = left;
+}
+
+static void step_table(struct model *m)
+{
+	if (!m->one_by_one)
+		step_set(m);
+	else if (one_in(m, 3))
+		step_unmap(m);
+	else
+		step_map(m);
+}
+
+/* ---- accesses ---- */
+
 static uint64_t some_gpa(struct model *m)
 {
 	if (m->count && !one_in(m, 4)) {	/* near a region: inside, or a little off its end */
@@ -158,28 +250,30 @@ static void step_access(struct model *m)
 	uint64_t gpa = some_gpa(m);
 	size_t len = one_in(m, 4) ? pick(m, BUF_MAX + 1) : pick(m, 64);
 	static uint8_t buf[BUF_MAX], want[BUF_MAX];
-	bool write = one_in(m, 2), whole = true;
+	bool write = one_in(m, 2), whole = true, remote = false;
 	int ret;
 
 	for (size_t i = 0; i < len; i++) {
-		const uint8_t *p = gpa + i >= gpa ? byte_at(m, gpa + i) : NULL;
+		int at = gpa + i >= gpa ? index_at(m, gpa + i) : -1;
 
-		whole = whole && p;
-		want[i] = whole ? *p : 0;
+		whole = whole && at >= 0 && !(write && m->region[at].readonly);
+		remote |= at >= 0 && m->region[at].fd < 0;
+		want[i] = whole && !remote ? *byte_of(m, at, gpa + i) : 0;
 		buf[i] = g_rand_int(m->rand);
 	}
 	if (write) {
 		ret = guestmem_write(m->mem, gpa, buf, len);
-		for (size_t i = 0; i < len && whole; i++)
-			*byte_at(m, gpa + i) = buf[i];
+		for (size_t i = 0; i < len && whole && !remote; i++)
+			*byte_of(m, index_at(m, gpa + i), gpa + i) = buf[i];
 	} else {
 		ret = guestmem_read(m->mem, gpa, buf, len);
 		if (!ret)
 			g_assert_cmpmem(buf, len, want, len);
 	}
-	g_assert_cmpint(ret, ==, whole ? 0 : -EFAULT);
-	m->moved += whole;
+	g_assert_cmpint(ret, ==, !whole ? -EFAULT : remote ? -EREMOTE : 0);
+	m->moved += whole && !remote;
 	m->faults += !whole;
+	m->remotes += whole && remote;
 }
 
 /* The VMM and the guest write the same memory from their side. */
@@ -207,7 +301,9 @@ static void round_run(struct model *m, uint32_t seed)
 	m->rand = g_rand_new_with_seed(seed);
 	m->arena = guestmem_arena_create();
 	g_assert_nonnull(m->arena);
-	m->mem = guestmem_create(m->arena);
+	m->one_by_one = one_in(m, 2);
+	m->mem = m->one_by_one ? guestmem_create_for(m->arena, REGIONS) :
+				 guestmem_create(m->arena);
 	g_assert_nonnull(m->mem);
 	m->count = 0;
 	memset(m->file, 0, sizeof(m->file));
@@ -215,7 +311,7 @@ static void round_run(struct model *m, uint32_t seed)
 		m->fd[i] = must(memfd_make("ram", FILE_PAGES * PAGE));
 	for (unsigned i = 0; i < 400; i++) {
 		if (one_in(m, 8))
-			step_set(m);
+			step_table(m);
 		else if (one_in(m, 10))
 			step_file(m);
 		else
@@ -239,13 +335,15 @@ static void test_campaign(void)
 		round_run(m, g_test_rand_int());
 	while (++rounds < 2000 && g_get_monotonic_time() < end);
 	g_assert_cmpuint(open_fds(), ==, fds);
-	g_test_message("%u rounds: %u tables (%u refused), %u transfers, %u faults", rounds,
-		       m->sets, m->refused, m->moved, m->faults);
+	g_test_message("%u rounds: %u tables (%u refused), %u maps, %u unmaps, %u transfers, "
+		       "%u faults, %u of memory that is not shared", rounds, m->sets, m->refused,
+		       m->maps, m->unmaps, m->moved, m->faults, m->remotes);
 	/* A campaign that only ever failed, or never did, would show nothing. */
 	g_assert_cmpuint(m->refused, >, 0);
 	g_assert_cmpuint(m->refused, <, m->sets);
 	g_assert_cmpuint(m->moved, >, 0);
 	g_assert_cmpuint(m->faults, >, 0);
+	g_assert_cmpuint(m->remotes, >, 0);
 	g_free(m);
 }
 

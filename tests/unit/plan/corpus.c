@@ -240,16 +240,16 @@ static void read_remotes(const struct plan *plan, unsigned *devices, unsigned *d
 	}
 }
 
-static void test_line(gconstpointer data)
+static void check_line(size_t i, bool vfio_user)
 {
 	static const char *const prefix[] = { "mpqemu-remote", NULL };
 	static const struct rewrite_choice all;
 	static const int busy[] = { BUSY_FD };
 	struct rewrite_facts facts = {
-		.qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix, .busy_fds = busy,
+		.qemu_major = 7, .qemu_minor = 2, .has_proxy = true, .has_vfio_user = vfio_user,
+		.socket_dir = "/run/" PLAN_SOCKET_DIR, .remote_prefix = prefix, .busy_fds = busy,
 		.busy_count = 1,
 	};
-	size_t i = GPOINTER_TO_SIZE(data);
 	g_autofree char *text = g_strconcat("qemu-system-x86_64 ", corpus[i].line, NULL);
 	unsigned devices = 0, disks = 0;
 	g_autoptr(GError) error = NULL;
@@ -268,6 +268,13 @@ static void test_line(gconstpointer data)
 			 corpus[i].devices + corpus[i].disks + corpus[i].changed);
 	g_assert_true(has_option(plan_process_argv(plan->qemu), "qemu-system-x86_64", NULL));
 	plan_destroy(plan);
+}
+
+/* Over either protocol. */
+static void test_line(gconstpointer data)
+{
+	check_line(GPOINTER_TO_SIZE(data), false);
+	check_line(GPOINTER_TO_SIZE(data), true);
 }
 
 int main(int argc, char **argv)

@@ -59,9 +59,42 @@ static bool finish(struct plan *plan, const GError *error)
 static const int busy[] = { 3, 9 };
 
 static const struct rewrite_facts facts = {
-	.qemu_major = 7, .qemu_minor = 2, .remote_prefix = prefix, .busy_fds = busy,
+	.qemu_major = 7, .qemu_minor = 2, .has_proxy = true, .has_vfio_user = true,
+	.socket_dir = "/run/" PLAN_SOCKET_DIR, .remote_prefix = prefix, .busy_fds = busy,
 	.busy_count = G_N_ELEMENTS(busy),
 };
+
+static bool try_protocol(char **argv, const struct rewrite_choice *some, uint8_t protocol)
+{
+	struct rewrite_choice choice = *some;
+	g_autoptr(GError) error = NULL;
+	struct plan *plan;
+
+	choice.protocol = protocol;
+	plan = rewrite_move(argv, &choice, &facts, &error);
+	return finish(plan, error);
+}
+
+/* As Cloud Hypervisor's devices, and as its own command line. */
+static void try_cloud(char **argv)
+{
+	char *vmm[] = { (char[]){ "cloud-hypervisor" }, (char[]){ "--kernel=k" }, NULL };
+	char *devices[] = { (char[]){ "" }, (char[]){ "-device" }, (char[]){ "edu,id=e" }, NULL };
+	const struct rewrite_choice choice = { 0 };
+	g_autoptr(GPtrArray) words = g_ptr_array_new();
+	g_autoptr(GError) error = NULL;
+	struct plan *plan = rewrite_cloud(vmm, argv, &choice, &facts, &error);
+
+	finish(plan, error);
+	g_clear_error(&error);
+	g_ptr_array_add(words, vmm[0]);
+	g_ptr_array_add(words, vmm[1]);
+	for (argv++; *argv; argv++)
+		g_ptr_array_add(words, *argv);
+	g_ptr_array_add(words, NULL);
+	plan = rewrite_cloud((char **)words->pdata, devices, &choice, &facts, &error);
+	finish(plan, error);
+}
 
 bool line_try_move(char **argv, char *remote, char *local)
 {
@@ -69,10 +102,10 @@ bool line_try_move(char **argv, char *remote, char *local)
 	const struct rewrite_choice choice = {
 		.remote = remote ? remotes : NULL, .local = local ? locals : NULL,
 	};
-	g_autoptr(GError) error = NULL;
-	struct plan *plan = rewrite_move(argv, &choice, &facts, &error);
+	bool vfio_user = try_protocol(argv, &choice, REWRITE_PROTOCOL_VFIO_USER);
 
-	return finish(plan, error);
+	try_cloud(argv);
+	return try_protocol(argv, &choice, REWRITE_PROTOCOL_MPQEMU) && vfio_user;
 }
 
 /* @argv up to a "---", as a vector of its own, or NULL when there is no such word. */
