@@ -7,9 +7,8 @@
 #include "client/client-priv.h"
 
 /*
- * Data that a server may send us at once, in a request.  A message is looked at as a whole before
- * it is taken (proto/conn.h), so it has to fit into the socket with all of its pieces: QEMU's 1 MiB
- * would not.
+ * Data that a server may send us at once, in a request.  Less than QEMU's 1 MiB, so that a message
+ * fits into a socket as a whole, however it is cut.
  */
 #define CLIENT_VFU_MAX_DATA (64u << 10)
 
