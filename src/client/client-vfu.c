@@ -13,7 +13,7 @@
 #define VERSION_TEXT 256
 #define CONFIG_MIN 256		/* bytes: that of a conventional PCI device */
 
-/* As QEMU's; but nothing that we send is a WRITE_MULTI. */
+/* As QEMU's, but for the size of a message; and nothing that we send is a WRITE_MULTI. */
 static const struct vfu_limits own = {
 	.max_fds = CONN_MAX_FDS, .max_maps = 65535, .max_data = CLIENT_VFU_MAX_DATA,
 };

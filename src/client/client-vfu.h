@@ -7,10 +7,10 @@
 #include "client/client-priv.h"
 
 /*
- * What a server may send us at once, in a reply or in a request: as much as QEMU takes.  The rest
- * of what we say of ourselves in VERSION is in client-vfu.c.
+ * Data that a server may send us at once, in a request.  Less than QEMU's 1 MiB, so that a message
+ * fits into a socket as a whole, however it is cut.
  */
-#define CLIENT_VFU_MAX_DATA (1u << 20)
+#define CLIENT_VFU_MAX_DATA (64u << 10)
 
 struct client_vfu {
 	struct vfu_conn conn;

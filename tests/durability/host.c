@@ -103,7 +103,7 @@ static void find_processes(struct host *h)
 void host_start(struct host *h, const char *drive, const char *tool)
 {
 	GPtrArray *argv = remote_argv(drive, tool);
-	int pair[2];
+	int pair[2], ret;
 
 	memset(h, 0, sizeof(*h));
 	h->device_pidfd = -1;
@@ -114,10 +114,9 @@ void host_start(struct host *h, const char *drive, const char *tool)
 		run_child(argv, pair[1], h->log, tool);
 	close(pair[1]);
 	g_ptr_array_free(argv, true);
-	g_assert_cmpint(client_init(&h->client, protocol(), pair[0], RIG_RAM,
-				    TIMEOUT_MS), ==, 0);
+	ret = client_init(&h->client, protocol(), pair[0], RIG_RAM, TIMEOUT_MS);
 	h->rig.ram = h->client.mem;
-	if (host_set_up(h)) {
+	if (ret || host_set_up(h)) {
 		g_autofree char *log = host_log(h);
 
 		g_error("the remote did not start: %s", log);

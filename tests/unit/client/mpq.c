@@ -142,7 +142,7 @@ static void test_bars(void)
 	finish(&r);
 }
 
-static const uint32_t two_bars[CLIENT_BARS] = { 0xfff00000, 0xffffff01, 0xfffff000, 0, 0, 0 };
+static const uint32_t two_bars[CLIENT_BARS] = { 0xfffff000, 0xffffff01, 0xfff00000, 0, 0, 0 };
 
 /* The next command that was sent, of those with a payload of @size bytes. */
 static void heard(struct remote *r, int32_t cmd, void *payload, size_t size)

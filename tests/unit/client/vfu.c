@@ -309,7 +309,7 @@ static const struct ask {
 	{ "write-over-the-end", VFU_DMA_WRITE, 0, RAM - 7, 8, 0, ENODEV, false },
 	{ "read-beyond", VFU_DMA_READ, 0, 1ULL << 40, 8, 0, ENODEV, false },
 	{ "read-wraps", VFU_DMA_READ, 0, UINT64_MAX - 3, 8, 0, ENODEV, false },
-	{ "read-too-much", VFU_DMA_READ, 0, 0, (1 << 20) + 1, 0, E2BIG, false },
+	{ "read-too-much", VFU_DMA_READ, 0, 0, (64 << 10) + 1, 0, E2BIG, false },
 	{ "read-very-much", VFU_DMA_READ, 0, 8, UINT64_MAX, 0, E2BIG, false },
 	{ "write-very-much", VFU_DMA_WRITE, 0, 8, UINT64_MAX, 16, E2BIG, false },
 	{ "read-short", VFU_DMA_READ, 0, 0, 8, 15, EINVAL, false },
@@ -389,6 +389,30 @@ static void test_ask(const void *data)
 	server_finish(&s);
 }
 
+/* As much as the client says that it takes. */
+static void test_ask_most(void)
+{
+	const size_t len = sizeof(struct vfu_header) + 16 + RAM;
+	g_autofree uint8_t *m = g_malloc(len);
+	struct vfu_header h = { .id = 5, .cmd = VFU_DMA_WRITE, .size = len };
+	struct vfu_region_access a;
+	uint64_t val = 0;
+	struct server s;
+
+	start(&s);
+	memset(m, 0xa5, len);
+	memcpy(m, &h, sizeof(h));
+	memcpy(m + sizeof(h), (uint64_t[]){ 0, RAM }, 16);
+	g_assert_cmpint(send(s.fd, m, len, MSG_DONTWAIT), ==, len);
+	say_data(&s, 8, VFU_REGION_CONFIG, 4, 1);
+	g_assert_cmpint(client_cfg_read(&s.client, 8, 4, &val), ==, 0);
+	server_heard(&s, &a, sizeof(a));
+	g_assert_cmphex(server_heard(&s, &a, sizeof(a)).flags, ==, VFU_REPLY);
+	for (size_t i = 0; i < RAM; i++)
+		g_assert_cmphex(s.client.mem[i], ==, 0xa5);
+	server_finish(&s);
+}
+
 /* What comes with a request is not ours to keep, and makes it a wrong one. */
 static void test_ask_with_fd(void)
 {
@@ -423,6 +447,32 @@ static void test_ask_for_ever(void)
 	for (unsigned i = 0; i < 200; i++)
 		server_ask(&s, i, VFU_DMA_READ, 0, all, sizeof(all));
 	g_assert_cmpint(client_cfg_read(&s.client, 8, 4, &val), ==, -ETIMEDOUT);
+	server_finish(&s);
+}
+
+/* Nor when there is always one more message: the time counts, not the silence. */
+static void test_ask_in_time(void)
+{
+	uint64_t val = 0;
+	struct server s;
+
+	server_init(&s);
+	server_start(&s, SAY_COUNT, 0);
+	say_data(&s, 8, VFU_REGION_CONFIG, 4, 1);
+	g_assert_cmpint(client_cfg_read(&s.client, 8, 4, &val), ==, -ETIMEDOUT);
+	server_finish(&s);
+}
+
+/* Neither a command nor a reply. */
+static void test_ask_type(void)
+{
+	uint64_t val = 0;
+	struct server s;
+
+	start(&s);
+	server_ask(&s, 999, VFU_DMA_READ, 2, (uint64_t[]){ 0, 8 }, 16);
+	say_data(&s, 8, VFU_REGION_CONFIG, 4, 1);
+	g_assert_cmpint(client_cfg_read(&s.client, 8, 4, &val), ==, -EPROTO);
 	server_finish(&s);
 }
 
@@ -490,8 +540,11 @@ int main(int argc, char **argv)
 
 		g_test_add_data_func(path, &asks[i], test_ask);
 	}
+	g_test_add_func("/vfu/ask-most", test_ask_most);
 	g_test_add_func("/vfu/ask-with-fd", test_ask_with_fd);
 	g_test_add_func("/vfu/ask-for-ever", test_ask_for_ever);
+	g_test_add_func("/vfu/ask-in-time", test_ask_in_time);
+	g_test_add_func("/vfu/ask-type", test_ask_type);
 	g_test_add_func("/vfu/reset", test_reset);
 	g_test_add_func("/vfu/eoi", test_eoi);
 	g_test_add_func("/vfu/eoi/by-message", test_eoi_by_message);
