@@ -218,6 +218,13 @@ int conn_peek(struct conn *conn)
 	return ret || whole ? ret : peek_rest(conn);
 }
 
+bool conn_waiting(const struct conn *conn)
+{
+	uint8_t byte;
+
+	return peek(conn->fd, &byte, sizeof(byte)) >= 0;
+}
+
 int conn_consume(struct conn *conn, struct conn_fds *ret_fds)
 {
 	size_t len = conn->msg_len;

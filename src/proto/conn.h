@@ -74,6 +74,9 @@ int conn_error(struct conn *conn, const char *fmt, ...) __attribute__((format(pr
  */
 int conn_peek(struct conn *conn);
 
+/* Is there anything in the socket?  The end is something, too. */
+bool conn_waiting(const struct conn *conn);
+
 /*
  * Takes the peeked message off the stream, and its fds (CLOEXEC), which become the caller's.  0 or
  * -errno: then there are none.

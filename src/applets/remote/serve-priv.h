@@ -33,6 +33,8 @@ struct serve_protocol {
 
 /* The peer has broken the protocol: says so, and closes the session. */
 void serve_protocol_error(struct serve *serve, const char *what);
+/* Is there something in the socket that the next pass of the loop takes? */
+bool serve_has_message(const struct serve *serve);
 /* May a line be logged that comes at most once a second?  @after: of its kind. */
 bool serve_may_tell(int64_t *after);
 

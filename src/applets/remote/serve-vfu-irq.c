@@ -192,10 +192,17 @@ static int unmask(struct serve *serve, const struct set *set)
 	return 0;
 }
 
+/*
+ * The guest's write that took the line down is posted, and stands in the socket when its end of
+ * interrupt is here already: what was sent before is carried out first, or the line seems to be up
+ * still.  (The eventfd stays readable, and the loop comes back.)
+ */
 static void on_unmask(void *opaque, uint32_t events)
 {
 	struct serve *serve = opaque;
 
+	if (serve_has_message(serve))
+		return;
 	if (serve_event_take(serve->vfu->irqs.unmask_fd))
 		serve_protocol_error(serve, "the eventfd that unmasks INTx cannot be read");
 	else

@@ -119,6 +119,12 @@ static void watch(struct serve *serve, uint32_t events)
 		serve->watching = events;
 }
 
+/* Not a message of which a part is there, and none while a reply does not go out. */
+bool serve_has_message(const struct serve *serve)
+{
+	return serve->watching == EPOLLIN && conn_waiting(serve->conn);
+}
+
 static void end_of_stream(struct serve *serve, int ret)
 {
 	if (ret == -ENODATA) {

@@ -257,6 +257,45 @@ static void test_intx(void)
 	must(close(unmask));
 }
 
+/* Sent, and not looked at before the loop runs. */
+static void post_write(struct world *w, uint64_t off, uint32_t val)
+{
+	const struct {
+		struct vfu_region_access a;
+		uint32_t val;
+	} m = { { off, 0, 4 }, val };
+
+	vfu_tell(w, VFU_REGION_WRITE, VFU_NO_REPLY, &m, sizeof(m.a) + 4, NULL, 0);
+}
+
+/*
+ * The guest's write that takes the line down was sent before its end of interrupt: both are there,
+ * and nobody has looked yet.
+ */
+static void test_intx_posted(void)
+{
+	int irq = fd_of(EVENT), unmask = fd_of(EVENT);
+	struct world w;
+
+	vfu_start(&w);
+	g_assert_cmpint(vfu_irqs(&w, 0x24, 0, 0, 1, &irq, 1), ==, 0);
+	g_assert_cmpint(vfu_irqs(&w, 0x14, 0, 0, 1, &unmask, 1), ==, 0);
+	for (unsigned i = 0; i < 100; i++) {
+		vfu_write(&w, 0, 0x60, 4, 1);
+		g_assert_cmpuint(event_take(irq), ==, 1);
+		must(write(unmask, &(uint64_t){ 1 }, 8));
+		for (unsigned k = 0; k < i % 4; k++)
+			post_write(&w, 0x04, k);
+		post_write(&w, 0x64, 1);
+		world_settle(&w);
+		g_assert_cmpuint(event_take(unmask), ==, 0);
+		g_assert_cmpuint(event_take(irq), ==, 0);
+	}
+	world_finish(&w);
+	must(close(irq));
+	must(close(unmask));
+}
+
 /* An eventfd that is full, and one that is read by its giver first, hold nobody up. */
 static void test_event_full(void)
 {
@@ -542,6 +581,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/serve-vfu/irqs-size", test_irqs_size);
 	g_test_add_func("/serve-vfu/irq-info", test_irq_info);
 	g_test_add_func("/serve-vfu/intx", test_intx);
+	g_test_add_func("/serve-vfu/intx-posted", test_intx_posted);
 	g_test_add_func("/serve-vfu/event-full", test_event_full);
 	g_test_add_func("/serve-vfu/maps", test_maps);
 	g_test_add_func("/serve-vfu/overlap", test_overlap);
