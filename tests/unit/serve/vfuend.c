@@ -286,6 +286,20 @@ static void end_inside(struct world *w)
 	fd_close(&w->peer);
 }
 
+/* Inside one of which the server has taken a part, with its fds. */
+static void end_inside_long(struct world *w)
+{
+	struct {
+		struct vfu_header h;
+		uint8_t part[400];
+	} m = { { .cmd = VFU_REGION_WRITE, .size = 2000 } };
+
+	must(sock_send(w->peer, &m, sizeof(m), (int[]){ 2, 2 }, 2, 0));
+	world_settle(w);
+	g_assert_cmpuint(w->closed, ==, 0);
+	fd_close(&w->peer);
+}
+
 static void end_framing(struct world *w)
 {
 	struct vfu_header h = { .cmd = VFU_RESET, .size = 15 };
@@ -312,6 +326,7 @@ static void test_next_client(void)
 		enum serve_end end;
 	} ends[] = {
 		{ end_clean, SERVE_END_CLEAN }, { end_inside, SERVE_END_MID_MESSAGE },
+		{ end_inside_long, SERVE_END_MID_MESSAGE },
 		{ end_framing, SERVE_END_PROTOCOL }, { end_unread, SERVE_END_CLEAN },
 	};
 	struct vfu_dma_access a = { 1 << 20, 64 };
