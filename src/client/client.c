@@ -57,6 +57,9 @@ int client_init(struct client *c, enum client_protocol protocol, int fd, uint64_
 
 void client_finish(struct client *c)
 {
+	/* Of a message that has not come as a whole. */
+	if (c->conn)
+		conn_fds_close(&c->conn->fds);
 	c->ops->finish(c);
 	if (c->mem)
 		munmap(c->mem, c->mem_size);

@@ -280,6 +280,27 @@ static void test_longer(void)
 	g_assert_cmpuint(open_fds(), ==, before);
 }
 
+/* A long answer that stops in the middle, with an fd that has come already. */
+static void test_half_with_fd(void)
+{
+	unsigned before = open_fds();
+	struct word w;
+	struct server s;
+	int fd;
+
+	server_init(&s);
+	server_pair(&s, &fd);
+	server_say_session(&s, SAY_REGION);
+	w = s.say[SAY_REGION];
+	w.h.id = s.next;
+	w.size = sizeof(w.payload);
+	w.fd = true;
+	server_put(&s, &w, sizeof(w.h) + w.size - 1);
+	g_assert_cmpint(client_init(&s.client, CLIENT_VFIO_USER, fd, RAM, 100), ==, -ETIMEDOUT);
+	server_finish(&s);
+	g_assert_cmpuint(open_fds(), ==, before);
+}
+
 /* Eight regions and three interrupts are as few as there may be. */
 static void test_fewer(void)
 {
@@ -443,6 +464,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/session/impossible", test_impossible);
 	g_test_add_func("/session/no-text", test_no_text);
 	g_test_add_func("/session/longer", test_longer);
+	g_test_add_func("/session/half-with-fd", test_half_with_fd);
 	g_test_add_func("/session/fewer", test_fewer);
 	g_test_add_func("/session/no-fds", test_no_fds);
 	g_test_add_func("/session/said", test_said);
