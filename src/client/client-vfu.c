@@ -74,19 +74,28 @@ static int share_memory(struct client *c)
 
 /* ---- what the device is ---- */
 
-static int get_info(struct client *c, uint32_t *ret_regions, uint32_t *ret_irqs)
+/* The answer to a question of @size bytes takes its place; more may follow it. */
+static int ask(struct client *c, enum vfu_cmd cmd, void *info, size_t size)
 {
-	struct vfu_info info = { .argsz = sizeof(info) };
 	const struct client_vfu_call call = {
-		.cmd = VFU_GET_INFO, .payload = &info, .size = sizeof(info),
-		.reply_min = sizeof(info), .reply_max = CLIENT_VFU_ANY,
+		.cmd = cmd, .payload = info, .size = size,
+		.reply_min = size, .reply_max = CLIENT_VFU_ANY,
 	};
 	struct vfu_msg msg;
 	int ret = client_vfu_call(c, &call, &msg);
 
+	if (!ret)
+		memcpy(info, msg.payload, size);
+	return ret;
+}
+
+static int get_info(struct client *c, uint32_t *ret_regions, uint32_t *ret_irqs)
+{
+	struct vfu_info info = { .argsz = sizeof(info) };
+	int ret = ask(c, VFU_GET_INFO, &info, sizeof(info));
+
 	if (ret)
 		return ret;
-	memcpy(&info, msg.payload, sizeof(info));
 	if (!(info.flags & VFU_INFO_PCI) || info.regions <= VFU_REGION_CONFIG)
 		return conn_error(c->conn, "not a PCI device");
 	c->vfu->flags = info.flags;
@@ -98,16 +107,10 @@ static int get_info(struct client *c, uint32_t *ret_regions, uint32_t *ret_irqs)
 static int get_region(struct client *c, uint32_t index)
 {
 	struct vfu_region_info info = { .argsz = sizeof(info), .index = index };
-	const struct client_vfu_call call = {
-		.cmd = VFU_GET_REGION_INFO, .payload = &info, .size = sizeof(info),
-		.reply_min = sizeof(info), .reply_max = CLIENT_VFU_ANY,
-	};
-	struct vfu_msg msg;
-	int ret = client_vfu_call(c, &call, &msg);
+	int ret = ask(c, VFU_GET_REGION_INFO, &info, sizeof(info));
 
 	if (ret)
 		return ret;
-	memcpy(&info, msg.payload, sizeof(info));
 	if (info.argsz < sizeof(info) || info.index != index)
 		return conn_error(c->conn, "DEVICE_GET_REGION_INFO of %u: an answer of %u bytes on "
 				  "region %u", index, info.argsz, info.index);
@@ -119,16 +122,10 @@ static int get_region(struct client *c, uint32_t index)
 static int get_irq(struct client *c, uint32_t index)
 {
 	struct vfu_irq_info info = { .argsz = sizeof(info), .index = index };
-	const struct client_vfu_call call = {
-		.cmd = VFU_GET_IRQ_INFO, .payload = &info, .size = sizeof(info),
-		.reply_min = sizeof(info), .reply_max = CLIENT_VFU_ANY,
-	};
-	struct vfu_msg msg;
-	int ret = client_vfu_call(c, &call, &msg);
+	int ret = ask(c, VFU_GET_IRQ_INFO, &info, sizeof(info));
 
 	if (ret)
 		return ret;
-	memcpy(&info, msg.payload, sizeof(info));
 	if (info.argsz < sizeof(info) || info.index != index)
 		return conn_error(c->conn, "DEVICE_GET_IRQ_INFO of %u: an answer of %u bytes on "
 				  "interrupt %u", index, info.argsz, info.index);
