@@ -223,7 +223,8 @@ int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, un
 {
 	struct region fresh[GUESTMEM_MAX_REGIONS];
 	bool kept[GUESTMEM_MAX_REGIONS] = { false }, mapped[GUESTMEM_MAX_REGIONS] = { false };
-	int ret = regions_check(regions, count, fresh);
+	int ret = mem->max > GUESTMEM_MAX_REGIONS ? -EINVAL :
+		  regions_check(regions, count, fresh);
 
 	for (unsigned i = 0; i < count && !ret; i++)
 		ret = region_install(mem, &fresh[i], regions[i].fd, kept, &mapped[i]);

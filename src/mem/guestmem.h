@@ -44,7 +44,10 @@ typedef void guestmem_hook(void *opaque, enum guestmem_dir dir, uint64_t gpa, co
 
 /* An empty table in @arena, which outlives it.  Returns NULL with errno set. */
 struct guestmem *guestmem_create(struct guestmem_arena *arena);
-/* The same, for @max regions that come and go one by one; GUESTMEM_MAX_REGIONS at least. */
+/*
+ * The same, for @max regions that come and go one by one; more than GUESTMEM_MAX_REGIONS, which
+ * guestmem_set() then refuses (-EINVAL).
+ */
 struct guestmem *guestmem_create_for(struct guestmem_arena *arena, unsigned max);
 void guestmem_destroy(struct guestmem *mem);
 

@@ -317,12 +317,13 @@ static void test_two_tables(void)
 	struct world w;
 
 	world_init(&w);
-	second = guestmem_create_for(w.arena, 8);
+	second = guestmem_create_for(w.arena, 9);
 	const struct guestmem_region r = { .gpa = PAGE, .size = PAGE, .fd = w.file };
 
 	g_assert_cmpint(guestmem_map(second, &r), ==, 0);
 	g_assert_cmpint(map(&w, 0, 2 * PAGE, 0, w.file, false), ==, 0);
 	g_assert_cmpint(mappings(), ==, 1);
+	g_assert_cmpint(guestmem_set(w.mem, &r, 1), ==, -EINVAL);
 	guestmem_clear(w.mem);
 	g_assert_cmpint(guestmem_write(second, PAGE, "!", 1), ==, 0);
 	g_assert_cmpint(w.bytes[0], ==, '!');
