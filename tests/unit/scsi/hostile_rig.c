@@ -20,23 +20,16 @@ void hostile_down(struct rig *rig)
 	ended++;
 }
 
-struct hostile_test {
-	void (*fn)(void);
-};
-
 static void run_test(const void *data)
 {
-	const struct hostile_test *test = data;
+	void (*fn)(void) = (void (*)(void))(uintptr_t)data;
 	unsigned before = ended;
 
-	test->fn();
+	fn();
 	g_assert_cmpuint(ended, >, before);
 }
 
 void hostile_add(const char *path, void (*fn)(void))
 {
-	struct hostile_test *test = g_new(struct hostile_test, 1);
-
-	test->fn = fn;
-	g_test_add_data_func_full(path, test, run_test, g_free);
+	g_test_add_data_func(path, (const void *)(uintptr_t)fn, run_test);
 }
