@@ -46,7 +46,9 @@ void serve_protocol_error(struct serve *serve, const char *what)
 {
 	if (!serve->open)
 		return;
-	log_error("%s: peer: %s; closing the session", serve->dev.id, what);
+	/* Where clients come one after the other each may do so. */
+	if (serve_may_tell(&serve->end_after))
+		log_error("%s: peer: %s; closing the session", serve->dev.id, what);
 	session_close(serve, SERVE_END_PROTOCOL);
 }
 
@@ -130,7 +132,8 @@ static void end_of_stream(struct serve *serve, int ret)
 	if (ret == -ENODATA) {
 		session_close(serve, SERVE_END_CLEAN);
 	} else if (ret == -EPIPE) {
-		log_error("%s: peer died in the middle of a message", serve->dev.id);
+		if (serve_may_tell(&serve->end_after))
+			log_error("%s: peer died in the middle of a message", serve->dev.id);
 		session_close(serve, SERVE_END_MID_MESSAGE);
 	} else if (ret == -EPROTO) {
 		serve_protocol_error(serve, serve->conn->why);

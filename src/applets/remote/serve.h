@@ -80,6 +80,7 @@ struct serve {
 	int64_t guest_error_after;	/* ns: no line about the guest before */
 	int64_t lost_ram_after;		/* ns: none about RAM that is gone before */
 	int64_t peer_error_after;	/* ns: none about the peer's harmless mistakes before */
+	int64_t end_after;		/* ns: none about how a session ended before */
 	struct serve_mpq mpq;
 	struct serve_vfu *vfu;
 };
