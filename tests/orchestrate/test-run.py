@@ -381,6 +381,16 @@ class Ends(Case):
         self.assertEqual(self.read_out(), "SIGINT remotes=1\n")
         self.nothing_left(run)
 
+    def test_two_signals_at_once(self):
+        """As timeout(1) sends them: QEMU gets its time to end."""
+        run = self.start(self.real_remote(), self.fake("signals"))
+        run.until(lambda: run.process.stdout.readline() == "ready\n")
+        run.process.send_signal(signal.SIGTERM)
+        run.process.send_signal(signal.SIGINT)
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertNotIn("second signal", run.text())
+        self.nothing_left(run)
+
     def test_second_signal_kills(self):
         run = self.start(self.real_remote(), self.fake("deaf"))
         run.until(lambda: run.process.stdout.readline() == "ready\n")

@@ -160,9 +160,18 @@ class Signals(Duties):
                 os.kill(remote.device_pid(), signal.SIGSTOP)
                 remote.proc.terminate()
                 mpq.wait_for(lambda: "terminating on" in remote.said(), "the first signal")
+                time.sleep(0.2)         # two at once are one
                 remote.proc.terminate()
                 self.ended(remote, 128 + signal.SIGKILL,
                            "terminating at once on a second signal 15")
+
+    def test_two_at_once(self):
+        """As timeout(1) sends them: an orderly end, not an impatient one."""
+        with box.remote("raw", "root") as remote:
+            remote.proc.terminate()
+            remote.proc.send_signal(signal.SIGINT)
+            self.ended(remote, mpq.EXIT_CLEAN, "terminating on signal")
+            self.assertNotIn("at once", remote.said())
 
     def test_others_are_the_end(self):
         """What it does not wait for has the usual effect."""
@@ -374,6 +383,7 @@ class Clients(Duties):
                 for words in ("terminating on", "terminating at once"):
                     remote.proc.terminate()
                     mpq.wait_for(lambda w=words: w in remote.said(), words)
+                    time.sleep(0.2)     # two at once are one
                 self.ended(remote, 128 + signal.SIGKILL, "terminating at once")
             self.assertFalse(os.path.exists(at.path("socket")))
 
@@ -429,6 +439,7 @@ class StorageDaemon(Duties):
             os.kill(daemon, signal.SIGSTOP)
             remote.proc.terminate()
             mpq.wait_for(lambda: "terminating on" in remote.said(), "the first signal")
+            time.sleep(0.2)
             remote.proc.terminate()
             self.ended(remote, 128 + signal.SIGKILL, "terminating at once")
             self.assertFalse(os.path.exists(f"/proc/{daemon}"))

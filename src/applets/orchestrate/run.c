@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "plan/rewrite.h"
 
+#define SIGNALS_TOGETHER_US 100000
 /* How long a remote has to end by itself, then after each SIGTERM, before the next step. */
 #define END_GRACE_MS 5000
 /* After the last SIGTERM: mpqemu-remote gives its storage daemon 10 s to write back. */
@@ -69,6 +70,7 @@ struct run {
 	enum end_step end_step;
 	guint timer;
 	unsigned signals;	/* how many SIGINT, SIGTERM, SIGHUP have come */
+	int64_t first_signal;	/* when, of g_get_monotonic_time() */
 	int status;		/* of ours: enum run_status, 128 + N, or 0; counts if QEMU's is 0 */
 	sigset_t old_mask;
 };
@@ -367,14 +369,24 @@ static void close_remote_ends(struct run_remote *remote)
 			fd_close(&remote->run->pairs[i].remote_end);
 }
 
+/* Over vfio-user? */
+static bool listens(const struct run_remote *remote)
+{
+	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
+		if (remote->run->pairs[i].remote == remote && remote->run->pairs[i].listens)
+			return true;
+	return false;
+}
+
 /* QEMU would read all ones from the device for ever and not say more than a line an access. */
 static void remote_lost(struct run_remote *remote, const char *end)
 {
 	struct run *run = remote->run;
 
 	log_error("%s: its process %s while %s was using it; the guest reads all ones from now "
-		  "on%s%s",
+		  "on%s%s%s",
 		  remote->process->serves, end, vmm_name(run),
+		  listens(remote) ? ", and QEMU aborts when it is reset" : "",
 		  run->options->stop_on_remote_exit ? "; ending " : "",
 		  run->options->stop_on_remote_exit ? vmm_name(run) : "");
 	set_status(run, RUN_STATUS_REMOTE);
@@ -600,12 +612,16 @@ static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
 	/* A key at the terminal reached QEMU too: it is in our process group. */
 	bool has_it = info->ssi_code == SI_KERNEL && info->ssi_signo == SIGINT;
 
+	/* timeout(1) signals its child, and then the group that both are in: that is one wish. */
+	if (run->signals == 1 && g_get_monotonic_time() - run->first_signal < SIGNALS_TOGETHER_US)
+		return;
 	run->signals++;
 	if (run->phase == PHASE_START) {
 		log_info("ended by signal %u before %s was started", info->ssi_signo,
 			 vmm_name(run));
 		run_abort(run, 128 + info->ssi_signo);
 	} else if (run->signals == 1) {
+		run->first_signal = g_get_monotonic_time();
 		if (!has_it)
 			child_kill(&run->qemu, info->ssi_signo);
 	} else if (run->signals == 2) {

@@ -36,6 +36,7 @@ struct launch {
 	uint64_t log_room;		/* bytes that may be copied now */
 	int64_t log_time;		/* of the last look, ns of loop_now() */
 	unsigned stop_signals;
+	int64_t first_signal;		/* of loop_now() */
 	int64_t stop_limit;		/* of loop_now(): it has to have ended; 0: none */
 	bool killed;			/* and a line said so */
 	bool ended;
@@ -175,6 +176,8 @@ static int until_stop_limit(const struct launch *l, int wait_ms)
 	return wait_ms < 0 || left < wait_ms ? left : wait_ms;
 }
 
+#define SIGNALS_TOGETHER (100 * LOOP_MS)
+
 static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
 {
 	char path[64], name[64] = "unknown";
@@ -187,12 +190,16 @@ static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
 
 		name[n > 0 ? n - 1 : 0] = '\0';
 	}
+	/* timeout(1) signals its child, and then the group that both are in: that is one wish. */
+	if (l->stop_signals == 1 && loop_now() < l->first_signal + SIGNALS_TOGETHER)
+		return;
 	if (l->stop_signals++) {
 		log_info("terminating at once on a second signal %u", si->ssi_signo);
 		l->killed = true;
 		kill_device(l);
 		return;
 	}
+	l->first_signal = loop_now();
 	log_info("terminating on signal %u from pid %u (%s)", si->ssi_signo, si->ssi_pid, name);
 	tell_to_stop(l);
 }
