@@ -33,8 +33,8 @@ static const struct {
 	const char *name;
 	const char *why;
 } refused_options[] = {
-	{ "incoming", "a VM with a remote device cannot be migrated: QEMU blocks it, and the "
-	  "device's state is in another process" },
+	{ "incoming", "a VM with a remote device cannot be migrated: the device's state is in "
+	  "another process" },
 	{ "only-migratable", "a VM with a remote device cannot be migrated" },
 	{ "loadvm", "a snapshot has no state of a remote device" },
 	{ "snapshot", "it would not reach the remote's disks, which would really be written; put "
@@ -269,6 +269,16 @@ static bool check_smp(struct check *check, GError **error)
 	return true;
 }
 
+/* x-pci-proxy-dev has QEMU block both; of vfio-user-pci nothing says that it has a state. */
+static bool check_migration(struct check *check, GError **error)
+{
+	if (!check->uses->mpqemu)
+		plan_warn(check->plan, "do not migrate this VM, nor save or load snapshots of its "
+			  "memory: over vfio-user QEMU does not block that, and the state of the "
+			  "devices would be lost");
+	return true;
+}
+
 bool rewrite_check(const struct qcmd *cmd, struct plan *plan, const struct rewrite_facts *facts,
 		   const struct rewrite_uses *uses, GError **error)
 {
@@ -284,6 +294,7 @@ bool rewrite_check(const struct qcmd *cmd, struct plan *plan, const struct rewri
 		{ check_irqchip, true },
 		{ check_accel, false },
 		{ check_smp, true },
+		{ check_migration, false },
 	};
 	struct check check = { cmd, plan, facts, uses };
 

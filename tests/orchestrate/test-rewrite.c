@@ -202,7 +202,7 @@ static const struct row refused[] = {
 
 	/* what is not seen, or cannot be done with the VM */
 	{ "-incoming", LSI " -incoming defer",
-	  "-incoming defer: a VM with a remote device cannot be migrated: QEMU blocks it, and the "
+	  "-incoming defer: a VM with a remote device cannot be migrated: the "
 	  "device's state is in another process" },
 	{ "-only-migratable", LSI " -only-migratable",
 	  "-only-migratable: a VM with a remote device cannot be migrated" },
@@ -609,10 +609,12 @@ static const struct row moved[] = {
 	{ "vfio-user: a vIOMMU", LSI " -device intel-iommu,caching-mode=on", "intel-iommu", V11 },
 	{ "vfio-user: kernel-irqchip=off", LSI " -machine q35,kernel-irqchip=off",
 	  "kernel-irqchip=off", V11 },
-	{ "vfio-user: TCG", LSI, "vfio-user-pci", V11, .tcg = true, .absent = "warning" },
+	{ "vfio-user: TCG", LSI, "vfio-user-pci", V11, .tcg = true, .absent = "under TCG" },
 	{ "vfio-user: a list of accelerators", LSI " -machine accel=kvm:tcg", "kvm:tcg", V11,
-	  .tcg = true, .absent = "warning" },
-	{ "vfio-user: SMP", LSI " -smp 4", "-smp 4", V11, .absent = "warning" },
+	  .tcg = true, .absent = "under TCG" },
+	{ "vfio-user: migration", LSI, "# warning: do not migrate this VM, nor save or load", V11 },
+	{ "mpqemu: QEMU sees to that", LSI, "x-pci-proxy-dev", .absent = "migrate" },
+	{ "vfio-user: SMP", LSI " -smp 4", "-smp 4", V11, .absent = "more than one" },
 	{ "vfio-user: 8 backends", LSI
 	  " -object memory-backend-ram,id=m0,size=1G -numa node,memdev=m0"
 	  " -object memory-backend-ram,id=m1,size=1G -numa node,memdev=m1"
@@ -635,20 +637,20 @@ static const struct row moved[] = {
 	  "'{\"driver\":\"vfio-user-pci\",\"id\":\"e\",\"socket\":{\"type\":\"unix\","
 	  "\"path\":\"" SOCKETS "/e.sock\"}}' \\\n\t\t-device '{\"driver\":\"e1000\","
 	  "\"id\":\"j\"}' \\\n\t\t-device '{\"driver\":\"vfio-user-pci\",\"id\":\"k\"", V11,
-	  .absent = "warning" },
+	  .absent = "QEMU makes" },
 	{ "a device that loses its turn", LSI " -device e1000,id=n", "# warning: QEMU makes "
 	  "vfio-user-pci after the devices that are written key=value, so 'lsi0' and those behind "
 	  "it (-device e1000,id=n) may get other PCI slots; addr= keeps them\n", V11 },
 	{ "... also beside one with addr=", LSI ",addr=5 -device e1000,id=n", "# warning: ", V11 },
 	{ "... no device behind it", "-device e1000,id=n " LSI, "vfio-user-pci", V11,
-	  .absent = "warning" },
+	  .absent = "QEMU makes" },
 	{ "... one with addr= behind it", LSI " -device e1000,addr=5", "vfio-user-pci", V11,
-	  .absent = "warning" },
+	  .absent = "QEMU makes" },
 	{ "... one on another bus behind it", LSI " -device virtio-scsi-pci,id=v,addr=4 "
 	  "-drive if=none,id=e,file=y -device scsi-hd,drive=e,bus=v.0", "vfio-user-pci", V11,
-	  .absent = "warning" },
+	  .absent = "QEMU makes" },
 	{ "... it was JSON already", "-device '{\"driver\":\"lsi53c895a\",\"id\":\"j\"}' "
-	  "-device e1000,id=n", "vfio-user-pci", V11, .absent = "warning" },
+	  "-device e1000,id=n", "vfio-user-pci", V11, .absent = "QEMU makes" },
 	{ "other options stay", LSI " -append 'a=b c' --nographic -S -unknown-to-us x -usb y.img",
 	  "-append 'a=b c' \\\n\t\t--nographic \\\n\t\t-S \\\n\t\t-unknown-to-us x \\\n\t\t-usb" },
 };
