@@ -173,6 +173,8 @@ static const struct guestmem_region *region_at(const struct table *t, uint64_t g
 static bool file_read(const struct table *t, uint64_t gpa, uint8_t *buf, size_t len,
 		      bool *ret_remote, bool *ret_readonly)
 {
+	bool there = true;
+
 	*ret_remote = *ret_readonly = false;
 	while (len) {
 		const struct guestmem_region *r = region_at(t, gpa);
@@ -186,12 +188,12 @@ static bool file_read(const struct table *t, uint64_t gpa, uint8_t *buf, size_t 
 		*ret_remote |= r->fd < 0;
 		*ret_readonly |= r->readonly;
 		if (r->fd >= 0 && pread(r->fd, buf, part, r->offset + off) != (ssize_t)part)
-			return false;	/* cut short */
+			there = false;	/* cut short */
 		gpa += part;
 		buf += part;
 		len -= part;
 	}
-	return true;
+	return there;
 }
 
 static uint64_t read_gpa(const struct table *t, size_t *ret_len)

@@ -116,7 +116,7 @@ void proxy_usage(FILE *out)
 	}
 	fprintf(out, "\nThe remote command is started with a socket at each fd that its -object\n"
 		"x-remote-object,fd=N or x-vfio-user-server,type=fd,str=N names, and connected\n"
-		"to where an x-vfio-user-server listens.\n");
+		"to where an x-vfio-user-server or x-remote-object,server=on listens.\n");
 }
 
 /* ---- words ---- */
