@@ -120,7 +120,7 @@ char *remote_help(void)
 {
 	GString *text = g_string_new("usage: mpqemu-remote [OPTIONS]\n"
 				     "Emulates PCI devices for a QEMU that has an x-pci-proxy-dev "
-				     "for each.\n\n");
+				     "or a vfio-user-pci\nfor each.\n\n");
 
 	for (const struct option_def *def = remote_options; def->name; def++) {
 		g_autofree char *head = option_usage(def);
