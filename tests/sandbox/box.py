@@ -260,13 +260,14 @@ def children(pid):
 
 
 def device_below(pid):
-    """The device process among the descendants of a command that started a remote."""
+    """The device process among the descendants of a command that started a remote, or None."""
     for child in children(pid):
-        if proc(child, "cmdline").endswith("mpqemu-device\0"):
-            return child
-        found = device_below(child)
-        if found:
-            return found
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):   # it has ended since
+            if proc(child, "cmdline").endswith("mpqemu-device\0"):
+                return child
+            found = device_below(child)
+            if found:
+                return found
     return None
 
 

@@ -70,7 +70,7 @@ class Trace:
             remote.device = mpq.wait_for(lambda: box.device_below(remote.proc.pid), "the device")
             keeper = box.keeper_of(remote.device)
             mpq.wait_for(lambda: box.status(keeper)["Seccomp"] == "2", "the keeper's filter")
-            control = control_of(keeper)
+            control = mpq.wait_for(lambda: control_of(keeper), "the keeper's channel")
             hidden = max(box.mappings(remote.device), key=lambda m: m[1] - m[0])
             # Behind the range in which mappings may start there is as much once more.
             arena = (hidden[0], (hidden[0] + hidden[1]) // 2)
@@ -104,10 +104,13 @@ class Trace:
 
 
 def control_of(keeper):
-    """The number of its channel, the one packet socket that it has."""
+    """
+    The number of its channel, the one packet socket that it has; None where the kernel's list,
+    which other processes change while it is read, has left it out.
+    """
     with open("/proc/net/unix", encoding="ascii") as file:
         packet = {f"socket:[{row[6]}]" for row in map(str.split, file) if row[4] == "0005"}
-    return next(n for n, name in box.fds(keeper).items() if name in packet)
+    return next((n for n, name in box.fds(keeper).items() if name in packet), None)
 
 
 LOADED = re.compile(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$")
