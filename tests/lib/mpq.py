@@ -257,6 +257,18 @@ def listens(path):
         return sock.connect_ex(path) == 0
 
 
+def fds(pid):
+    """{number: what it is} of a process; what it closes meanwhile is left out."""
+    folder = f"/proc/{pid}/fd"
+    found = {}
+    for number in os.listdir(folder):
+        try:
+            found[int(number)] = os.readlink(f"{folder}/{number}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
 def program(name):
     """The path of a built program: in MPQEMU_BUILD, or in build/ of this tree."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -339,14 +351,7 @@ class Remote:
 
     def device_fds(self):
         """{number: what it is} of the device process."""
-        folder = f"/proc/{self.device_pid()}/fd"
-        fds = {}
-        for number in os.listdir(folder):
-            try:
-                fds[int(number)] = os.readlink(f"{folder}/{number}")
-            except FileNotFoundError:
-                pass
-        return fds
+        return fds(self.device_pid())
 
     def wait(self):
         """The exit status: a number, or -signal."""

@@ -206,11 +206,6 @@ def limits(pid):
         r"^(Max [a-z ]+?) {2,}(\S+) +(\S+)", proc(pid, "limits"), re.M)}
 
 
-def fds(pid):
-    folder = f"/proc/{pid}/fd"
-    return {int(number): os.readlink(f"{folder}/{number}") for number in os.listdir(folder)}
-
-
 def mappings(pid):
     """[(start, end, protection, name)]"""
     found = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$", proc(pid, "maps"),

@@ -108,7 +108,7 @@ class Facts(unittest.TestCase):
         for name in NONE_OF:
             self.assertEqual(limits[name], ("0", "0"), name)
         self.assertEqual(limits["Max open files"], ("192", "192"))
-        raw = any("disk.img" in name for name in box.fds(pid).values())
+        raw = any("disk.img" in name for name in mpq.fds(pid).values())
         size = str(box.IMAGE_SIZE if raw else 0)
         self.assertEqual(limits["Max file size"], (size, size))
         vm = int(box.status(pid)["VmSize"].split()[0]) << 10
@@ -119,7 +119,7 @@ class Facts(unittest.TestCase):
     @each
     def test_fds(self, remote, pid, user):
         """Every number below those for received ones is open, and is what the table says."""
-        slot, fds = box.slots(), box.fds(pid)
+        slot, fds = box.slots(), mpq.fds(pid)
         raw = "disk.img" in fds[slot["IMAGE"]]
         nbd = fds[slot["IMAGE"]].startswith("socket:")
         if nbd:     # one more number of the same socket, which libnbd may close: block/nbd.h
@@ -210,19 +210,19 @@ class NbdSockets(unittest.TestCase):
                 irq, resample = (stack.enter_context(mpq.Event()) for _ in range(2))
                 peer.set_irqfd(irq.fd, resample.fd)
                 peer.cfg_read(0, 2)
-        received = [n for n in box.fds(remote.device_pid()) if n >= box.slots()["FREE"]]
+        received = [n for n in mpq.fds(remote.device_pid()) if n >= box.slots()["FREE"]]
         return [n for n in received if n < box.slots()["COUNT"]]
 
     def test_server_gone(self):
         slot = box.slots()
         with box.remote("nbd") as remote:
-            before = box.fds(remote.device_pid())
+            before = mpq.fds(remote.device_pid())
             copy = f"/proc/{remote.device_pid()}/fd/{slot['NBD']}"
             self.assertEqual(os.readlink(copy), before[slot["IMAGE"]])
             remote.place.nbd_server.kill()
             mpq.wait_for(lambda: not os.path.lexists(copy), "libnbd to close its socket")
             self.assertTrue(self.use_received(remote, remote.peers))
-            after = box.fds(remote.device_pid())
+            after = mpq.fds(remote.device_pid())
             self.assertEqual(after[slot["IMAGE"]], before[slot["IMAGE"]])
             self.assertNotIn(slot["NBD"], after)
             self.assertEqual(remote.finish(), mpq.EXIT_FLUSH, remote.said())
@@ -237,7 +237,7 @@ class NbdSockets(unittest.TestCase):
                 disks += box.nbd_disk(sock, f"n{i}", f"l{bus}.0,scsi-id={unit // 8},lun={unit % 8}")
             with mpq.Remote.start([box.LSI, "lsi53c895a,id=l1"], disks) as remote:
                 box.serving(remote)
-                fds = box.fds(remote.device_pid())
+                fds = mpq.fds(remote.device_pid())
                 self.assertEqual(sorted(fds), [*range(slot["FREE"]),
                                                *range(slot["NBD"], slot["NBD"] + 64)])
                 for i in range(64):
@@ -278,7 +278,7 @@ class Handshake(unittest.TestCase):
                 with remote, near:
                     pid = mpq.wait_for(lambda: box.device_below(os.getpid()), "device process")
                     mpq.wait_for(lambda: self.filtered(pid), "a filter before the handshake")
-                    self.assertIn(box.slots()["NBD"] + 1, box.fds(pid), "the second disk's")
+                    self.assertIn(box.slots()["NBD"] + 1, mpq.fds(pid), "the second disk's")
                     near.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                     near.shutdown(socket.SHUT_RDWR)
                     self.assertEqual(remote.finish(), mpq.EXIT_START, remote.said())

@@ -71,10 +71,10 @@ class Facts(unittest.TestCase):
         """It holds no socket of a peer, so that the peer sees the device process's end."""
         with box.remote("two") as remote:
             peers = {os.fstat(peer.sock.fileno()).st_ino for peer in remote.peers}
-            device = box.fds(remote.device_pid())
+            device = mpq.fds(remote.device_pid())
             theirs = {device[16], device[17]}
             self.assertEqual(len(theirs | {f"socket:[{i}]" for i in peers}), 4)
-            self.assertFalse(theirs & set(box.fds(remote.proc.pid).values()))
+            self.assertFalse(theirs & set(mpq.fds(remote.proc.pid).values()))
 
 
 @box.needs_root
@@ -362,13 +362,13 @@ class Clients(Duties):
     def test_numbers(self):
         """Its listening socket stands above all that it can open; a client is no fd of its."""
         with box.place() as at, self.listening("root", at.path("socket")) as remote:
-            before = box.fds(remote.proc.pid)
+            before = mpq.fds(remote.proc.pid)
             self.assertIn(384, before)
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.connect(at.path("socket"))
                 self.assertEqual(mpq.Peer(sock).cfg_read(0, 2), 0x1234)
-                self.assertEqual(box.fds(remote.proc.pid), before)
-                self.assertNotIn(before[384], box.fds(remote.device_pid()).values())
+                self.assertEqual(mpq.fds(remote.proc.pid), before)
+                self.assertNotIn(before[384], mpq.fds(remote.device_pid()).values())
             remote.proc.terminate()
             self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
 

@@ -110,7 +110,7 @@ def control_of(keeper):
     """
     with open("/proc/net/unix", encoding="ascii") as file:
         packet = {f"socket:[{row[6]}]" for row in map(str.split, file) if row[4] == "0005"}
-    return next((n for n, name in box.fds(keeper).items() if name in packet), None)
+    return next((n for n, name in mpq.fds(keeper).items() if name in packet), None)
 
 
 LOADED = re.compile(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$")

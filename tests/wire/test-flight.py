@@ -246,6 +246,7 @@ class Endless(Flight):
         wait_for(lambda: "terminating on signal 15" in self.remote.log(), "the first signal")
         self.assertTrue(self.peer.ended())
         self.assertIsNone(self.remote.proc.poll())
+        time.sleep(0.2)         # two at once are one
         self.remote.proc.send_signal(signal.SIGTERM)
         self.expect_exit = 128 + signal.SIGKILL
         self.assertEqual(self.remote.wait(), self.expect_exit)

@@ -109,8 +109,7 @@ class Ordinary(wire.unittest.TestCase):
             with Remote.edu([f"--qmp=fd={fds[0]}", f"--events=fd={fds[1]}"],
                             pass_fds=fds) as remote:
                 self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
-                kept = f"/proc/{remote.proc.pid}/fd"
-                keeper = {os.readlink(f"{kept}/{fd}") for fd in os.listdir(kept)}
+                keeper = set(wire.mpq.fds(remote.proc.pid).values())
                 self.assertTrue(names <= keeper, keeper)
                 self.assertFalse(names & set(remote.device_fds().values()))
                 self.assertEqual(remote.finish(), EXIT_CLEAN)
