@@ -55,8 +55,8 @@ static void test_version_text(void)
 	static const char *const texts[] = {
 		"", "{}", "{\"capabilities\":{}}",
 		"{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":1048576}}",
-		"{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":1048576,"
-		"\"migration\":{\"pgsize\":4096}}}                                         ",
+		("{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":1048576,"
+		"\"migration\":{\"pgsize\":4096}}}                                         "),
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
