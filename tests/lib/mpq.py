@@ -366,7 +366,7 @@ class Remote:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *exc):
+    def __exit__(self, kind=None, *exc):
         for peer in self.peers:
             peer.close()
         if kind:        # one that listens would not end by itself, and hide what went wrong
