@@ -18,15 +18,6 @@
  */
 #define DRAIN_READS 4096
 
-/*
- * Room for one fd more than a message may carry, so that a surplus is seen.  What goes beyond that
- * the kernel drops and says so (MSG_CTRUNC).
- */
-union fd_buffer {
-	char bytes[CMSG_SPACE((CONN_MAX_FDS + 1) * sizeof(int))];
-	struct cmsghdr align;
-};
-
 static void set_peek_offset(int fd, int off)
 {
 	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
@@ -103,54 +94,22 @@ static int check_whole(struct conn *conn, size_t n, bool *ret_whole)
 	return 0;
 }
 
-/* Moves every fd of @mh to the others; those that find no room are closed. */
-static void take_fds(struct msghdr *mh, struct conn_fds *fds, unsigned max)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (fds->count < max) {
-				fds->fd[fds->count++] = fd;
-			} else {
-				close(fd);
-				fds->surplus++;
-			}
-		}
-	}
-	fds->lost |= mh->msg_flags & MSG_CTRUNC;
-}
-
-void conn_fds_close(struct conn_fds *fds)
-{
-	for (unsigned i = 0; i < fds->count; i++)
-		fd_close(&fds->fd[i]);
-	*fds = (struct conn_fds){ 0 };
-}
-
 /* Takes @len bytes of the message at most, and their fds.  Bytes, 0 at the end; or -errno. */
 static ssize_t take(struct conn *conn, size_t len)
 {
 	unsigned max = conn->framing->max_fds;
 	struct iovec iov = { .iov_base = conn->in + conn->taken, .iov_len = len };
-	union fd_buffer control;
-	struct msghdr mh = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-		.msg_controllen = CMSG_SPACE((max + 1) * sizeof(int)),
-	};
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union conn_fd_room room;
 	ssize_t n;
 
+	conn_fds_expect(&mh, &room, max);
 	do
 		n = recvmsg(conn->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	take_fds(&mh, &conn->fds, max);
+	conn_fds_take(&conn->fds, &mh, max);
 	conn->taken += n;
 	return n;
 }
@@ -303,21 +262,12 @@ int conn_hang_up(struct conn *conn)
 /* Sends the head of conn->out, with the fds on its first byte. */
 static int send_head(struct conn *conn, const int *fds, unsigned fd_count)
 {
-	union fd_buffer control = { 0 };
 	struct iovec iov = { .iov_base = conn->out, .iov_len = conn->out_len };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
+	union conn_fd_room room;
 	ssize_t n;
 
-	if (fd_count) {
-		mh.msg_control = &control;
-		mh.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
-	}
+	conn_fds_put(&mh, &room, fds, fd_count);
 	do
 		n = sendmsg(conn->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define CONN_MAX_FDS 16		/* of a message, in any protocol */
 
@@ -82,6 +83,19 @@ bool conn_waiting(const struct conn *conn);
  * -errno: then there are none.
  */
 int conn_consume(struct conn *conn, struct conn_fds *ret_fds);
+
+/* Room for the fds of a message, and for one more, so that a surplus is seen. */
+union conn_fd_room {
+	char bytes[CMSG_SPACE((CONN_MAX_FDS + 1) * sizeof(int))];
+	struct cmsghdr align;
+};
+
+/* For sendmsg(): hangs @count fds, CONN_MAX_FDS at most, on the first byte of @mh. */
+void conn_fds_put(struct msghdr *mh, union conn_fd_room *room, const int *fds, unsigned count);
+/* For recvmsg(): gives @mh room for @max fds and a surplus. */
+void conn_fds_expect(struct msghdr *mh, union conn_fd_room *room, unsigned max);
+/* After it: moves what came to the others, @max in all; those beyond are closed and counted. */
+void conn_fds_take(struct conn_fds *fds, struct msghdr *mh, unsigned max);
 
 /* Closes those that nobody took over (fd_steal() leaves -1). */
 void conn_fds_close(struct conn_fds *fds);
