@@ -45,9 +45,7 @@ int vfu_dma_unmap(struct serve *serve, struct vfu_msg *msg)
 		ret = guestmem_unmap(serve->mem, unmap.addr, unmap.size);
 	if (ret < 0)
 		return -ret;
-	memcpy(serve->vfu->data, &unmap, sizeof(unmap));
-	serve->vfu->reply.size = sizeof(unmap);
-	return 0;
+	return vfu_answer(serve, &unmap, sizeof(unmap));
 }
 
 /* ---- messages ---- */

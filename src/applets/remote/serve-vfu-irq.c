@@ -47,9 +47,7 @@ int vfu_get_irq_info(struct serve *serve, struct vfu_msg *msg)
 		info.flags = VFU_IRQ_EVENTFD;
 	if (info.count && index == VFU_IRQ_INTX)
 		info.flags |= VFU_IRQ_MASKABLE | VFU_IRQ_AUTOMASKED;
-	memcpy(serve->vfu->data, &info, sizeof(info));
-	serve->vfu->reply.size = sizeof(info);
-	return 0;
+	return vfu_answer(serve, &info, sizeof(info));
 }
 
 /* ---- the device's side ---- */

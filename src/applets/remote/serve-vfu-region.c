@@ -18,9 +18,7 @@ int vfu_get_info(struct serve *serve, struct vfu_msg *msg)
 		.argsz = sizeof(info), .flags = VFU_INFO_RESET | VFU_INFO_PCI,
 		.regions = VFU_REGIONS, .irqs = VFU_IRQS,
 	};
-	memcpy(serve->vfu->data, &info, sizeof(info));
-	serve->vfu->reply.size = sizeof(info);
-	return 0;
+	return vfu_answer(serve, &info, sizeof(info));
 }
 
 /* No region is mapped into the client: each access reaches the device. */
@@ -40,9 +38,7 @@ int vfu_get_region_info(struct serve *serve, struct vfu_msg *msg)
 	if (info.size)
 		info.flags = VFU_REGION_MAY_READ |
 			     (index == VFU_REGION_ROM ? 0 : VFU_REGION_MAY_WRITE);
-	memcpy(serve->vfu->data, &info, sizeof(info));
-	serve->vfu->reply.size = sizeof(info);
-	return 0;
+	return vfu_answer(serve, &info, sizeof(info));
 }
 
 /* As wide as alignment allows: 4, 2 or 1 byte of config space. */
@@ -126,8 +122,8 @@ int vfu_region_read(struct serve *serve, struct vfu_msg *msg)
 		pci_rom_read(&serve->dev, a.offset, data, a.count);
 	else
 		err = bar_read(serve, &a, data);
-	memcpy(vfu->data, &a, sizeof(a));
-	vfu->reply.size = sizeof(a) + a.count;
+	vfu_answer(serve, &a, sizeof(a));
+	serve->vfu->reply.size += a.count;
 	return err;
 }
 
@@ -148,8 +144,7 @@ int vfu_region_write(struct serve *serve, struct vfu_msg *msg)
 	memcpy(&a, msg->payload, sizeof(a));
 	if (msg->size - sizeof(a) != a.count)
 		return EINVAL;
-	memcpy(serve->vfu->data, &a, sizeof(a));
-	serve->vfu->reply.size = sizeof(a);
+	vfu_answer(serve, &a, sizeof(a));
 	return region_write(serve, &a, msg->payload + sizeof(a));
 }
 
@@ -172,7 +167,6 @@ int vfu_write_multi(struct serve *serve, struct vfu_msg *msg)
 		a = (struct vfu_region_access){ w.offset, w.region, w.count };
 		err = w.count <= sizeof(w.data) ? region_write(serve, &a, w.data) : EINVAL;
 	}
-	memcpy(serve->vfu->data, &count, sizeof(count));
-	serve->vfu->reply.size = sizeof(count);
+	vfu_answer(serve, &count, sizeof(count));
 	return err;
 }

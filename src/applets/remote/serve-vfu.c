@@ -27,6 +27,13 @@ static size_t version_text(const struct serve_vfu *vfu, char *buf, size_t room)
 	return vfu_version_text(&vfu->own, buf, room ? room : VFU_VERSION_TEXT_MAX);
 }
 
+int vfu_answer(struct serve *serve, const void *data, size_t size)
+{
+	memcpy(serve->vfu->data, data, size);
+	serve->vfu->reply.size = size;
+	return 0;
+}
+
 static int handle_version(struct serve *serve, struct vfu_msg *msg)
 {
 	struct serve_vfu *vfu = serve->vfu;
@@ -42,9 +49,8 @@ static int handle_version(struct serve *serve, struct vfu_msg *msg)
 		return -ret;
 	/* The lower minor of both is spoken, and ours is 0. */
 	version.minor = 0;
-	memcpy(vfu->data, &version, sizeof(version));
-	vfu->reply.size = sizeof(version) +
-			  version_text(vfu, (char *)vfu->data + sizeof(version), room);
+	vfu_answer(serve, &version, sizeof(version));
+	vfu->reply.size += version_text(vfu, (char *)vfu->data + sizeof(version), room);
 	vfu->negotiated = true;
 	return 0;
 }

@@ -57,6 +57,10 @@ struct serve_vfu {
 /* A handler carries a command out: 0 with vfu->reply.size bytes in vfu->data, or an errno. */
 typedef int vfu_handler(struct serve *serve, struct vfu_msg *msg);
 
+/* ---- serve-vfu.c ---- */
+/* The answer, or its beginning.  0, as what a handler returns. */
+int vfu_answer(struct serve *serve, const void *data, size_t size);
+
 /* ---- serve-vfu-irq.c ---- */
 int vfu_get_irq_info(struct serve *serve, struct vfu_msg *msg);
 int vfu_set_irqs(struct serve *serve, struct vfu_msg *msg);
