@@ -140,3 +140,28 @@ bool line_try_join(char **argv)
 	plan = rewrite_join(remotes, argv, &facts, &error);
 	return finish(plan, error);
 }
+
+bool line_parse(const char *line, struct remote_plan *plan, GError **error)
+{
+	g_autofree char *text = g_strconcat("mpqemu-remote ", line, NULL);
+	g_auto(GStrv) argv = NULL;
+	int argc;
+
+	g_assert_true(g_shell_parse_argv(text, &argc, &argv, NULL));
+	return remote_plan_parse(argc, argv, plan, error);
+}
+
+void line_assert_refused(const struct line_refused *row)
+{
+	g_autoptr(GError) error = NULL;
+	struct remote_plan plan;
+	bool good = line_parse(row->line, &plan, &error);
+
+	remote_plan_finish(&plan);
+	g_test_message("%s: %s", row->line, error ? error->message : "no error");
+	g_assert_false(good);
+	g_assert_error(error, MPQ_ERROR, (int)row->code);
+	g_assert_null(strchr(error->message, '\n'));
+	if (row->error)
+		g_assert_cmpstr(error->message, ==, row->error);
+}

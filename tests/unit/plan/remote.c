@@ -8,6 +8,7 @@
 #include <glib.h>
 
 #include "plan/remote.h"
+#include "lines.h"
 
 #define L "-device lsi53c895a,id=l "
 #define O "-object x-remote-object,id=o,devid=l,fd=9 "
@@ -15,24 +16,9 @@
 #define D "-drive if=none,id=d,file=/x,format=raw "
 #define HD "-device scsi-hd,drive=d "
 
-/* Splits @line as a shell does. */
-static bool parse(const char *line, struct remote_plan *plan, GError **error)
-{
-	g_autofree char *text = g_strconcat("mpqemu-remote ", line, NULL);
-	g_auto(GStrv) argv = NULL;
-	int argc;
-
-	g_assert_true(g_shell_parse_argv(text, &argc, &argv, NULL));
-	return remote_plan_parse(argc, argv, plan, error);
-}
-
 /* ---- Refusals whose words are ours (QEMU's are compared with QEMU, in qemu.c) ---- */
 
-static const struct {
-	const char *line;
-	enum mpq_error code;
-	const char *error;
-} bad[] = {
+static const struct line_refused bad[] = {
 	{ "", MPQ_ERROR_USAGE, "no device to serve: -device is missing (see -device help)" },
 	{ L, MPQ_ERROR_USAGE, "no device can be reached: -object "
 	  "x-remote-object,id=ID,devid=DEVICE,fd=N is missing" },
@@ -177,19 +163,8 @@ static const struct {
 
 static void test_bad(void)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
-		g_autoptr(GError) error = NULL;
-		struct remote_plan plan;
-		bool good = parse(bad[i].line, &plan, &error);
-
-		remote_plan_finish(&plan);
-		g_test_message("%s: %s", bad[i].line, error ? error->message : "no error");
-		g_assert_false(good);
-		g_assert_error(error, MPQ_ERROR, (int)bad[i].code);
-		g_assert_null(strchr(error->message, '\n'));
-		if (bad[i].error)
-			g_assert_cmpstr(error->message, ==, bad[i].error);
-	}
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+		line_assert_refused(&bad[i]);
 }
 
 /* The longest argument that Linux passes on (MAX_ARG_STRLEN). */
@@ -438,7 +413,7 @@ static void test_good(void)
 		struct remote_plan plan;
 
 		g_test_message("%s", good[i].line);
-		parse(good[i].line, &plan, &error);
+		line_parse(good[i].line, &plan, &error);
 		g_assert_no_error(error);
 		g_assert_cmpint(plan.action, ==, PLAN_RUN);
 		out = print_plan(&plan);
@@ -458,7 +433,7 @@ static void test_graph(void)
 	g_autoptr(GError) error = NULL;
 	struct remote_plan plan;
 
-	parse(LO "-blockdev file,node-name=base,filename=/b,read-only=on "
+	line_parse(LO "-blockdev file,node-name=base,filename=/b,read-only=on "
 	      "-blockdev null-co,node-name=other "
 	      "-blockdev '{\"driver\":\"file\",\"node-name\":\"f\",\"filename\":\"/x\"}' "
 	      "-blockdev qcow2,node-name=d,file=f,backing=base " HD, &plan, &error);
@@ -494,7 +469,7 @@ static void test_set_format(void)
 		struct remote_plan plan;
 		const struct opt_set *top;
 
-		parse(line, &plan, &error);
+		line_parse(line, &plan, &error);
 		g_assert_no_error(error);
 		g_assert_true(plan.image[0].probe);
 		plan_image_set_format(&plan.image[0], rows[i].format);
@@ -515,12 +490,13 @@ static void test_unit(void)
 	const struct scsi_unit_config *unit;
 	struct remote_plan plan;
 
-	parse(LO D "-device scsi-hd,drive=d,id=disk,serial=01234567890123456789012345678901234567,"
-	      "vendor=123456789,product=12345678901234567,ver=12345,wwn=0x5000c50000000001,"
-	      "port_wwn=2,port_index=3,logical_block_size=4k,physical_block_size=8k,"
-	      "min_io_size=8k,opt_io_size=1M,discard_granularity=64k,rotation_rate=1,dpofua=on,"
-	      "removable=on,scsi_version=6,max_unmap_size=4096,max_io_size=65536,bootindex=1",
-	      &plan, &error);
+	line_parse(LO D "-device scsi-hd,drive=d,id=disk,"
+		   "serial=01234567890123456789012345678901234567,"
+		   "vendor=123456789,product=12345678901234567,ver=12345,wwn=0x5000c50000000001,"
+		   "port_wwn=2,port_index=3,logical_block_size=4k,physical_block_size=8k,"
+		   "min_io_size=8k,opt_io_size=1M,discard_granularity=64k,rotation_rate=1,"
+		   "dpofua=on,removable=on,scsi_version=6,max_unmap_size=4096,max_io_size=65536,"
+		   "bootindex=1", &plan, &error);
 	g_assert_no_error(error);
 	unit = &plan.spec->disk[0].unit;
 	g_assert_cmpstr(unit->serial, ==, "012345678901234567890123456789012345");
@@ -551,7 +527,7 @@ static void test_unit_defaults(void)
 	const struct scsi_unit_config *unit;
 	struct remote_plan plan;
 
-	parse(LO D HD "-device scsi-cd", &plan, &error);
+	line_parse(LO D HD "-device scsi-cd", &plan, &error);
 	g_assert_no_error(error);
 	unit = &plan.spec->disk[0].unit;
 	g_assert_cmpstr(unit->vendor, ==, "QEMU");
@@ -576,7 +552,7 @@ static void test_process(void)
 	g_autoptr(GError) error = NULL;
 	struct remote_plan plan;
 
-	parse(LO "-name vm,process=p,debug-threads=on -pidfile a -pidfile /p -daemonize -D /l "
+	line_parse(LO "-name vm,process=p,debug-threads=on -pidfile a -pidfile /p -daemonize -D /l "
 	      "-d guest_errors,unimp -msg timestamp=on,guest-name=on "
 	      "-uuid 2f1c9f1e-0f6b-4f4b-9a55-6a5a3a3f0f01 -object secret,id=s,data=x", &plan,
 	      &error);
@@ -590,7 +566,7 @@ static void test_process(void)
 	g_assert_cmpuint(plan.object->len, ==, 1);
 	g_assert_cmpuint(plan.warnings->len, ==, 0);
 	remote_plan_finish(&plan);
-	parse(LO D "-device edu", &plan, &error);
+	line_parse(LO D "-device edu", &plan, &error);
 	g_assert_no_error(error);
 	g_assert_cmpuint(plan.warnings->len, ==, 2);
 	remote_plan_finish(&plan);
@@ -606,7 +582,7 @@ static void test_add_fd(void)
 	g_autofree char *closed = NULL;
 
 	g_assert_true(ro > 2 && rw > 2);
-	parse(line, &plan, &error);
+	line_parse(line, &plan, &error);
 	g_assert_no_error(error);
 	g_assert_cmpuint(plan.fd_count, ==, 3);
 	g_assert_cmpint(remote_plan_fdset(&plan, 1, false), ==, ro);
@@ -617,11 +593,11 @@ static void test_add_fd(void)
 	remote_plan_finish(&plan);
 	close(ro);
 	fcntl(rw, F_SETFD, FD_CLOEXEC);
-	g_assert_false(parse(line, &plan, &error));
+	g_assert_false(line_parse(line, &plan, &error));
 	remote_plan_finish(&plan);
 	g_clear_error(&error);
 	closed = g_strdup_printf("-add-fd fd=%d,set=1", rw);
-	g_assert_false(parse(closed, &plan, &error));
+	g_assert_false(line_parse(closed, &plan, &error));
 	g_assert_true(g_str_has_suffix(error->message, ": fd is not valid or already in use"));
 	remote_plan_finish(&plan);
 	close(rw);
@@ -645,7 +621,7 @@ static void test_help(void)
 		g_autoptr(GError) error = NULL;
 		g_auto(GStrv) lines = NULL;
 		struct remote_plan plan;
-		bool ok = parse(rows[i].line, &plan, &error);
+		bool ok = line_parse(rows[i].line, &plan, &error);
 
 		if (strstr(rows[i].line, "-foo")) {	/* a bad option after -help counts */
 			g_assert_false(ok);

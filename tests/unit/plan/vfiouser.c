@@ -6,6 +6,7 @@
 #include <glib.h>
 
 #include "plan/remote.h"
+#include "lines.h"
 
 #define V "-machine x-remote,vfio-user=on "
 #define S "x-vfio-user-server,id=o"
@@ -14,22 +15,7 @@
 #define LO L O
 #define JSON "-object '{\"qom-type\":\"x-vfio-user-server\",\"id\":\"o\",\"device\":\"l\","
 
-/* Splits @line as a shell does. */
-static bool parse(const char *line, struct remote_plan *plan, GError **error)
-{
-	g_autofree char *text = g_strconcat("mpqemu-remote ", line, NULL);
-	g_auto(GStrv) argv = NULL;
-	int argc;
-
-	g_assert_true(g_shell_parse_argv(text, &argc, &argv, NULL));
-	return remote_plan_parse(argc, argv, plan, error);
-}
-
-static const struct {
-	const char *line;
-	enum mpq_error code;
-	const char *error;
-} bad[] = {
+static const struct line_refused bad[] = {
 	{ V L, MPQ_ERROR_USAGE, "no device can be reached: -object "
 	  "x-vfio-user-server,id=ID,type=unix,path=SOCK,device=DEVICE is missing" },
 	{ L "-object " S ",type=unix,path=/s,device=l", MPQ_ERROR_USAGE,
@@ -85,19 +71,8 @@ static const struct {
 
 static void test_bad(void)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
-		g_autoptr(GError) error = NULL;
-		struct remote_plan plan;
-		bool good = parse(bad[i].line, &plan, &error);
-
-		remote_plan_finish(&plan);
-		g_test_message("%s: %s", bad[i].line, error ? error->message : "no error");
-		g_assert_false(good);
-		g_assert_error(error, MPQ_ERROR, (int)bad[i].code);
-		g_assert_null(strchr(error->message, '\n'));
-		if (bad[i].error)
-			g_assert_cmpstr(error->message, ==, bad[i].error);
-	}
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+		line_assert_refused(&bad[i]);
 }
 
 /* Protocol and peer of each device. */
@@ -125,7 +100,7 @@ static void test_good(void)
 		g_autoptr(GError) error = NULL;
 		struct remote_plan plan;
 
-		parse(good[i].line, &plan, &error);
+		line_parse(good[i].line, &plan, &error);
 		g_assert_no_error(error);
 		for (unsigned k = 0; k < plan.spec->device_count; k++) {
 			const struct plan_peer *peer = &plan.peer[k];
@@ -159,7 +134,7 @@ static void test_machine(void)
 		g_autoptr(GError) error = NULL;
 		struct remote_plan plan;
 
-		parse(rows[i].line, &plan, &error);
+		line_parse(rows[i].line, &plan, &error);
 		g_assert_no_error(error);
 		g_assert_true(plan.vfio_user == rows[i].vfio_user);
 		g_assert_cmpuint(plan.spec->auto_shutdown, ==, rows[i].auto_shutdown);
@@ -194,7 +169,7 @@ static void test_romfile(void)
 		g_autoptr(GError) error = NULL;
 		struct remote_plan plan;
 
-		parse(rows[i].line, &plan, &error);
+		line_parse(rows[i].line, &plan, &error);
 		g_assert_no_error(error);
 		g_assert_cmpstr(plan.rom[0].path, ==, rows[i].path);
 		g_assert_cmpint(plan.spec->device[0].rom_slot, ==, -1);
