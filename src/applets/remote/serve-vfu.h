@@ -8,7 +8,7 @@
 #include "mem/guestmem.h"
 #include "proto/vfu.h"
 
-#define VFU_VECTORS 64		/* of one interrupt index */
+#define VFU_VECTORS PCI_MSIX_MAX	/* of one interrupt index: a bit each in vfu_irqs.raise */
 
 /*
  * Interrupts.  INTx is masked by being sent, and is sent again, if the line is still up, when the
@@ -37,6 +37,8 @@ struct vfu_dma {
 	uint8_t data[GUESTMEM_REMOTE_MAX];
 	uint8_t message[sizeof(struct vfu_dma_access) + GUESTMEM_REMOTE_MAX];
 };
+
+_Static_assert(VFU_VECTORS <= 64, "a bit each");
 
 struct serve_vfu {
 	struct vfu_conn conn;
