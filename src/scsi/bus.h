@@ -85,6 +85,7 @@ struct scsi_bus {
 	struct loop_work work;
 	struct buffers_waiter waiter;
 	unsigned active;
+	unsigned slots_end;		/* no slot from this index on is in use */
 	unsigned unit_count;
 	struct task *first, *last;
 	struct task *sync;		/* the adapter is inside a call about this task */

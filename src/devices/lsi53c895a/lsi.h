@@ -163,6 +163,7 @@ struct lsi {
 	struct scsi_bus_setup no_units;
 	struct loop_work work;
 	struct loop_timer gen, hth, pace;
+	unsigned nexus_end;		/* no nexus from this index on is used */
 	bool in_slice;
 	int insns, bytes;		/* left in this slice */
 	/* for tests */
