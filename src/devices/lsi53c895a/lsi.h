@@ -166,6 +166,7 @@ struct lsi {
 	unsigned nexus_end;		/* no nexus from this index on is used */
 	bool in_slice;
 	int insns, bytes;		/* left in this slice */
+	unsigned reads;			/* that a disk did at once in this slice */
 	/* for tests */
 	unsigned slices, max_slice_insns, max_slice_bytes;
 	uint8_t chunk[LSI_CHUNK];
