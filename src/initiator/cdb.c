@@ -113,24 +113,25 @@ static const struct {
 	{ STATUS_FULL, "TASK SET FULL" }, { 0x30, "ACA ACTIVE" }, { 0x40, "TASK ABORTED" },
 };
 
-/* "READ at LBA 5" */
-static void command_name(const struct initiator_cmd *cmd, char *text, size_t size)
+/* "READ at LBA 5".  Has it an LBA, in *ret_lba? */
+static bool command_name(const struct initiator_cmd *cmd, char *text, size_t size,
+			 uint64_t *ret_lba)
 {
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		uint64_t lba;
+		const uint8_t *at = cmd->cdb + names[i].lba;
 
 		if (names[i].op != cmd->cdb[0])
 			continue;
 		if (!names[i].lba) {
 			snprintf(text, size, "%s", names[i].name);
-			return;
+			return false;
 		}
-		lba = names[i].lba_len == 8 ? get_be64(cmd->cdb + names[i].lba) :
-					      get_be32(cmd->cdb + names[i].lba);
-		snprintf(text, size, "%s at LBA %llu", names[i].name, (unsigned long long)lba);
-		return;
+		*ret_lba = names[i].lba_len == 8 ? get_be64(at) : get_be32(at);
+		snprintf(text, size, "%s at LBA %llu", names[i].name, (unsigned long long)*ret_lba);
+		return true;
 	}
 	snprintf(text, size, "command 0x%02x", cmd->cdb[0]);
+	return false;
 }
 
 bool scsi_retry(const struct initiator_cmd *cmd)
@@ -156,8 +157,9 @@ static int errno_of(const struct scsi_sense_info *info)
 	return -EIO;
 }
 
-static int check_condition(const struct initiator_cmd *cmd, const char *what, char *text,
-			   size_t size)
+/* The LBA in the sense data is told when it is not the command's own. */
+static int check_condition(const struct initiator_cmd *cmd, const char *what, const uint64_t *lba,
+			   char *text, size_t size)
 {
 	struct scsi_sense_info info;
 	char sense[128];
@@ -168,6 +170,8 @@ static int check_condition(const struct initiator_cmd *cmd, const char *what, ch
 	}
 	if (info.key == KEY_RECOVERED)
 		return 0;
+	if (lba && info.lba == *lba)
+		info.has_lba = false;
 	scsi_sense_text(&info, sense, sizeof(sense));
 	snprintf(text, size, "%s: %s", what, sense);
 	return errno_of(&info);
@@ -200,15 +204,16 @@ int scsi_result(const struct initiator *initiator, const struct initiator_cmd *c
 		size_t size)
 {
 	char what[64];
+	uint64_t lba = 0;
+	bool has_lba = command_name(cmd, what, sizeof(what), &lba);
 	int ret = 0;
 
-	command_name(cmd, what, sizeof(what));
 	if (cmd->ret) {
 		snprintf(text, size, "%s: %s", what, initiator_why(initiator, cmd->ret));
 		return cmd->ret;
 	}
 	if (cmd->status == STATUS_CHECK)
-		ret = check_condition(cmd, what, text, size);
+		ret = check_condition(cmd, what, has_lba ? &lba : NULL, text, size);
 	else if (cmd->status != STATUS_GOOD)
 		ret = other_status(cmd, what, text, size);
 	if (!ret && moves_blocks(cmd) && cmd->moved != cmd->len) {
