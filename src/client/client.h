@@ -41,6 +41,7 @@ struct client {
 	int irqfd;			/* owned: INTx; read it, then client_eoi() */
 	int resamplefd;			/* owned */
 	int timeout_ms;			/* for one reply */
+	int socket_ms;			/* of it, what the socket knows; -1: it does not block */
 
 	bool bars_sized;
 	bool bars_found;		/* bar[].addr and command are what the device has */
