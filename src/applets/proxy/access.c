@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "applets/proxy/info.h"
 #include "base/num.h"
 #include "client/client.h"
 
@@ -97,11 +96,9 @@ bool access_run(struct client *client, const char *devid, const struct access *a
 		ret = client_cfg_read(client, a->off, a->size, &value);
 	else
 		ret = client_region_read(client, a->bar, a->off, a->size, &value);
-	if (ret) {
-		g_autofree char *what = g_strdup_printf("%s: %s", devid, a->text);
-
-		return info_failed(client, what, ret, error);
-	}
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s: %s", devid, a->text,
+				client_why(client, ret));
 	if (!a->write)
 		print(a, value);
 	return true;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "applets/proxy/info.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "applets/proxy/session.h"
+#include "applets/proxy/verb.h"
 #include "client/client.h"
 #include "pci/pci.h"
 
+#define GUEST_RAM (1u << 20)
 #define CAPS_FIRST 0x40	/* behind the header */
 #define CAPS_MAX 48	/* capabilities of 4 bytes each */
 
@@ -45,11 +46,6 @@ static const char *const capability_names[] = {
 	[0x0c] = "hot-plug", [0x0d] = "bridge subsystem", [0x0e] = "AGP 8x", [0x0f] = "secure",
 	[0x10] = "PCIe", [0x11] = "MSI-X", [0x12] = "SATA", [0x13] = "AF", [0x14] = "EA",
 };
-
-bool info_failed(struct client *client, const char *devid, int ret, GError **error)
-{
-	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", devid, client_why(client, ret));
-}
 
 static void print_bar(unsigned i, const struct client_bar *bar)
 {
@@ -146,9 +142,10 @@ static void print_protocol(const struct client *client, enum client_protocol pro
 	printf("\n");
 }
 
-bool info_print(struct client *client, const char *devid, enum client_protocol protocol,
-		GError **error)
+static bool print_device(struct session *session, GError **error)
 {
+	enum client_protocol protocol = session->remote.device[session->index].protocol;
+	struct client *client = &session->client;
 	g_autoptr(GString) capabilities = g_string_new(NULL);
 	struct facts f = { 0 };
 	int ret = ask(client, &f);
@@ -156,8 +153,8 @@ bool info_print(struct client *client, const char *devid, enum client_protocol p
 	if (!ret && f.status & PCI_STATUS_CAP_LIST)
 		ret = list_capabilities(client, capabilities);
 	if (ret)
-		return info_failed(client, devid, ret, error);
-	printf("%s: %04x:%04x (rev %02x), %s [%06x], subsystem %04x:%04x\n", devid,
+		return session_failed(session, ret, error);
+	printf("%s: %04x:%04x (rev %02x), %s [%06x], subsystem %04x:%04x\n", session_name(session),
 	       (unsigned)(f.id & 0xffff), (unsigned)(f.id >> 16 & 0xffff),
 	       (unsigned)(f.class_rev & 0xff), class_name(f.class_rev >> 16 & 0xffff),
 	       (unsigned)(f.class_rev >> 8 & 0xffffff), (unsigned)(f.subsystem & 0xffff),
@@ -175,3 +172,22 @@ bool info_print(struct client *client, const char *devid, enum client_protocol p
 	print_protocol(client, protocol);
 	return true;
 }
+
+static int info_run(const struct proxy_args *args, GError **error)
+{
+	struct session session;
+	bool ok = session_start(&session, &args->target, false, error);
+
+	for (unsigned i = 0; i < session.remote.count && ok; i++) {
+		if (!session_wants(&session, i))
+			continue;
+		ok = session_open(&session, i, GUEST_RAM, error) && print_device(&session, error);
+		session_close(&session);
+	}
+	session_finish(&session, ok ? error : NULL);
+	return PROXY_EXIT_OK;
+}
+
+const struct proxy_verb verb_info = {
+	.name = "info", .help = "what each device is", .run = info_run,
+};
