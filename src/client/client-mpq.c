@@ -87,6 +87,7 @@ static int call(struct client *c, enum mpq_cmd cmd, const void *payload, size_t 
 {
 	int ret = mpq_send(c->mpq, cmd, payload, size);
 
+	c->messages++;
 	return ret ? ret : wait_reply(c, reply_size, ret_val);
 }
 

@@ -48,6 +48,9 @@ struct client {
 	struct client_bar bar[CLIENT_BARS];
 	uint16_t command;		/* PCI Local Bus 3.0, section 6.2.2 */
 
+	/* for who measures: commands that were sent, and interrupts that were dealt with */
+	uint64_t messages, eois;
+
 	/* vfio-user: what the server said of itself */
 	uint16_t minor;
 	struct vfu_limits limits;
