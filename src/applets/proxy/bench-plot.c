@@ -12,7 +12,7 @@
 #define ROW_HEIGHT 280.0
 #define HEAD_HEIGHT 56.0
 #define MAX_POINTS 300u
-#define COMMAND_CHARS 190
+#define COMMAND_CHARS 170
 
 static const char *const colours[SIDE_COUNT] = { "#1f5fa8", "#c8402a", "#888888" };
 
