@@ -118,6 +118,14 @@ static bool side_close(struct bench_side *s, GError **error)
 	return ok;
 }
 
+/* Both may have devices of the same name. */
+static bool blame(const struct bench *b, const struct bench_side *s, bool ok, GError **error)
+{
+	if (!ok && s == &b->side[SIDE_B])
+		g_prefix_error(error, "--vs: ");
+	return ok;
+}
+
 /* The value of the first "file=" or "filename=" in the word, or NULL. */
 static char *file_of(const char *word)
 {
@@ -162,8 +170,7 @@ static bool open_sides(struct bench *b, GError **error)
 	if (!b->opts.vs || side_open(b, other, error))
 		return true;
 	explain_lock(b, error);
-	g_prefix_error(error, "--vs: ");
-	return false;
+	return blame(b, other, false, error);
 }
 
 static bool pin_side(const struct bench *b, const struct bench_side *s, GError **error)
@@ -282,7 +289,7 @@ static bool run_round(struct bench *b, struct bench_side *s, enum bench_op op, u
 	costs_get(s, &was);
 	m = meter_make(b, round, latency, series->ticks, b->opts.runtime / b->opts.rounds);
 	m.tick_from = series->elapsed_ns;
-	if (!run_op(b, s, op, round, &m, error))
+	if (!blame(b, s, run_op(b, s, op, round, &m, error), error))
 		return false;
 	costs_get(s, &is);
 	bench_floor_stop(s);
@@ -305,7 +312,7 @@ static bool ramp(struct bench *b, struct bench_side *s, enum bench_op op, GError
 	m = meter_make(b, 0, latency, ticks, b->opts.ramp);
 	if (b->opts.count)
 		m.count = MAX(1, b->opts.count / 10);
-	if (!run_op(b, s, op, b->opts.rounds, &m, error))
+	if (!blame(b, s, run_op(b, s, op, b->opts.rounds, &m, error), error))
 		return false;
 	bench_floor_stop(s);
 	return true;
@@ -387,7 +394,7 @@ static bool prepare(struct bench *b, const struct proxy_target *target, GError *
 	}
 	return open_sides(b, error) && pin_all(b, error) &&
 	       prepare_side(b, &b->side[SIDE_A], error) &&
-	       (!b->opts.vs || prepare_side(b, other, error));
+	       (!b->opts.vs || blame(b, other, prepare_side(b, other, error), error));
 }
 
 static bool report(const struct bench *b, GError **error)
