@@ -3,89 +3,69 @@
 
 #include <string.h>
 
-#include "applets/proxy/access.h"
-#include "plan/opts.h"
-
-/* While the command line is read. */
-struct reader {
-	struct proxy_args *args;
-	const struct verb *verb;	/* that the next access belongs to */
-	bool protocol;			/* was named */
-};
-
-static const struct verb {
-	const char *name;
-	bool info;
-	enum access_kind kind;
-} verbs[] = {
-	{ .name = "info", .info = true },
-	{ .name = "read", .kind = ACCESS_READ },
-	{ .name = "write", .kind = ACCESS_WRITE },
-	{ .name = "cfg", .kind = ACCESS_CONFIG },
+static const struct proxy_verb *const verbs[] = {
+	&verb_info, &verb_read, &verb_write, &verb_cfg, &verb_disk,
 };
 
 /* ---- options ---- */
 
 static bool set_device(void *opaque, const struct option_use *use, GError **error)
 {
-	struct reader *r = opaque;
+	struct proxy_args *args = opaque;
 
-	r->args->device = use->arg;
+	args->target.device = use->arg;
 	return true;
 }
 
 static bool set_socket(void *opaque, const struct option_use *use, GError **error)
 {
-	struct reader *r = opaque;
+	struct proxy_args *args = opaque;
 
-	r->args->socket = use->arg;
+	args->target.socket = use->arg;
 	return true;
 }
 
 static bool set_fd(void *opaque, const struct option_use *use, GError **error)
 {
-	struct reader *r = opaque;
+	struct proxy_args *args = opaque;
 	guint64 fd;
 
 	if (!g_ascii_string_to_unsigned(use->arg, 10, 0, G_MAXINT, &fd, NULL))
 		return option_fail(use, error, MPQ_ERROR_USAGE,
 				   "expected the number of a file descriptor");
-	r->args->fd = fd;
+	args->target.fd = fd;
 	return true;
 }
 
 static bool set_protocol(void *opaque, const struct option_use *use, GError **error)
 {
-	struct reader *r = opaque;
+	struct proxy_args *args = opaque;
 
-	if (!client_protocol_find(use->arg, &r->args->protocol))
+	if (!client_protocol_find(use->arg, &args->target.protocol))
 		return option_fail(use, error, MPQ_ERROR_USAGE, "expected mpqemu or vfio-user");
-	r->protocol = true;
+	args->protocol_named = true;
 	return true;
 }
 
 static bool set_help(void *opaque, const struct option_use *use, GError **error)
 {
-	struct reader *r = opaque;
+	struct proxy_args *args = opaque;
 
-	r->args->help = true;
+	args->help = true;
 	return true;
 }
 
 static bool set_version(void *opaque, const struct option_use *use, GError **error)
 {
-	struct reader *r = opaque;
+	struct proxy_args *args = opaque;
 
-	r->args->version = true;
+	args->version = true;
 	return true;
 }
 
-/* Each with its value in a word of its own, or behind "=". */
-#define OPTION(name, handler, args, help)                                                      \
-	{ name, OPTION_HAS_ARG, handler, args, help, 0 },                                      \
-	{ name, OPTION_HAS_ARG | OPTION_OWN, handler, NULL, NULL, 0 }
+#define OPTION PROXY_OPTION
 
-static const struct option_def options[] = {
+static const struct option_def common[] = {
 	OPTION("device", set_device, "ID", "this one of the remote's devices"),
 	OPTION("socket", set_socket, "PATH", "connect to a remote that listens; @NAME: abstract"),
 	OPTION("fd", set_fd, "N", "use the socket that was inherited as number N"),
@@ -94,25 +74,53 @@ static const struct option_def options[] = {
 	{ "help", 0, set_help, NULL, "print this and exit", 0 },
 	{ "h", OPTION_HIDDEN, set_help, NULL, NULL, 0 },
 	{ "version", 0, set_version, NULL, "print the version and exit", 0 },
-	{ NULL, 0, NULL, NULL, NULL, 0 },
+	PROXY_OPTIONS_END,
 };
 
-void proxy_usage(FILE *out)
+/* The common options and the verb's own. */
+static struct option_def *options_of(const struct proxy_verb *verb)
 {
-	fprintf(out, "usage: mpqemu-proxy VERB... [OPTIONS] -- REMOTE-COMMAND [ARGUMENTS]\n"
-		"       mpqemu-proxy VERB... [OPTIONS] --socket PATH | --fd N\n\n"
-		"Verbs:\n"
-		"  info                            what each device is\n"
-		"  read BAR:OFFSET[:SIZE]...       registers; SIZE is in bytes, 4 when not said\n"
-		"  write BAR:OFFSET[:SIZE]=VALUE...\n"
-		"  cfg OFFSET[:SIZE][=VALUE]...    config space\n\n"
-		"Options:\n");
-	for (const struct option_def *o = options; o->name; o++) {
+	GArray *all = g_array_new(true, false, sizeof(struct option_def));
+
+	for (const struct option_def *o = verb ? verb->options : NULL; o && o->name; o++)
+		g_array_append_val(all, *o);
+	for (const struct option_def *o = common; o->name; o++)
+		g_array_append_val(all, *o);
+	return (void *)g_array_free(all, false);
+}
+
+/* ---- usage ---- */
+
+static void print_options(FILE *out, const struct option_def *options)
+{
+	for (const struct option_def *o = options; o && o->name; o++) {
 		g_autofree char *word = g_strdup_printf("--%s%s%s", o->name, o->args ? " " : "",
 							o->args ? o->args : "");
 
 		if (o->help)
 			fprintf(out, "  %-31s %s\n", word, o->help);
+	}
+}
+
+void proxy_usage(FILE *out)
+{
+	fprintf(out, "usage: mpqemu-proxy VERB... [OPTIONS] -- REMOTE-COMMAND [ARGUMENTS]\n"
+		"       mpqemu-proxy VERB... [OPTIONS] --socket PATH | --fd N\n\n"
+		"Verbs:\n");
+	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+		const struct proxy_verb *v = verbs[i];
+		g_autofree char *word = g_strdup_printf("%s%s%s", v->name, v->form ? " " : "",
+							v->form ? v->form : "");
+
+		fprintf(out, "  %-31s %s\n", word, v->help);
+	}
+	fprintf(out, "\nOptions:\n");
+	print_options(out, common);
+	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+		if (!verbs[i]->options)
+			continue;
+		fprintf(out, "\nOptions of %s:\n", verbs[i]->name);
+		print_options(out, verbs[i]->options);
 	}
 	fprintf(out, "\nThe remote command is started with a socket at each fd that its -object\n"
 		"x-remote-object,fd=N or x-vfio-user-server,type=fd,str=N names, and connected\n"
@@ -121,87 +129,115 @@ void proxy_usage(FILE *out)
 
 /* ---- words ---- */
 
-/* A verb, or an access of the verb before it. */
-static bool take_word(void *opaque, const struct option_use *use, GError **error)
+/* "info, read, write or cfg" */
+static char *verb_names(void)
 {
-	struct reader *r = opaque;
-	struct access access;
+	GString *text = g_string_new(NULL);
 
-	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
-		if (!strcmp(use->word, verbs[i].name)) {
-			r->verb = &verbs[i];
-			r->args->info |= verbs[i].info;
-			return true;
-		}
+	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+		g_string_append_printf(text, "%s%s", !i ? "" :
+				       i + 1 < G_N_ELEMENTS(verbs) ? ", " : " or ",
+				       verbs[i]->name);
+	return g_string_free(text, false);
+}
+
+static const struct proxy_verb *verb_find(const char *name)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+		if (!strcmp(verbs[i]->name, name))
+			return verbs[i];
+	return NULL;
+}
+
+/*
+ * The first word that is no option is the verb; before it stand common options only, for the others
+ * are not known yet.  *ret_index is its place.
+ */
+static bool find_verb(struct proxy_args *args, int argc, char *const *argv, int *ret_index,
+		      GError **error)
+{
+	g_autofree char *names = verb_names();
+	struct option_use use;
+	int index = 1;
+
+	while (index < argc) {
+		if (!option_next(common, argc, argv, &index, &use, error))
+			return false;
+		if (use.def)
+			continue;
+		*ret_index = use.index;
+		args->verb = verb_find(use.word);
+		return args->verb || mpq_fail(error, MPQ_ERROR_USAGE, "%.100s: expected a verb: %s",
+					      use.word, names);
 	}
-	if (!r->verb)
-		return mpq_fail(error, MPQ_ERROR_USAGE,
-				"%.100s: expected a verb: info, read, write or cfg", use->word);
-	if (r->verb->info)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "info %.100s: info takes no arguments",
-				use->word);
-	if (!access_parse(r->verb->kind, use->word, &access, error)) {
-		g_prefix_error(error, "%s ", r->verb->name);
-		return false;
-	}
-	g_array_append_val(r->args->accesses, access);
+	*ret_index = argc;
 	return true;
 }
 
-static bool check_verbs(const struct reader *r, GError **error)
+static bool take_word(void *opaque, const struct option_use *use, GError **error)
 {
-	const struct proxy_args *args = r->args;
+	struct proxy_args *args = opaque;
 
-	if (!r->verb)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "no verb: expected info, read, write or "
-				"cfg");
-	if (args->info && args->accesses->len)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "info cannot be used with other verbs");
-	if (!args->info && !args->accesses->len)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: nothing to access", r->verb->name);
-	return true;
+	if (use->index == args->verb_index)
+		return true;
+	if (!args->verb->word)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s %.100s: %s takes no arguments",
+				args->verb->name, use->word, args->verb->name);
+	return args->verb->word(args, use->word, error);
 }
 
 /* One way to one remote. */
-static bool check_target(const struct reader *r, GError **error)
+static bool check_target(const struct proxy_args *args, GError **error)
 {
-	const struct proxy_args *args = r->args;
-	bool command = args->command && args->command[0];
-	bool connected = args->socket || args->fd >= 0;
+	const struct proxy_target *t = &args->target;
+	bool command = t->command && t->command[0];
+	bool connected = t->socket || t->fd >= 0;
 
-	if (command + (args->socket != NULL) + (args->fd >= 0) != 1)
+	if (command + (t->socket != NULL) + (t->fd >= 0) != 1)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "expected one of '-- REMOTE-COMMAND "
 				"[ARGUMENTS]', '--socket PATH' and '--fd N'");
-	if (!connected && r->protocol)
+	if (!connected && args->protocol_named)
 		return mpq_fail(error, MPQ_ERROR_USAGE,
 				"--protocol: the remote command's own options say it");
-	if (connected && args->device)
+	if (connected && t->device)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--device: a socket has one device");
 	return true;
 }
 
+static bool check(const struct proxy_args *args, GError **error)
+{
+	g_autofree char *names = verb_names();
+
+	if (!args->verb)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "no verb: expected %s", names);
+	if (args->verb->check && !args->verb->check(args, error))
+		return false;
+	return args->verb->own_target || check_target(args, error);
+}
+
 bool proxy_args_parse(struct proxy_args *args, int argc, char *const *argv, GError **error)
 {
-	struct reader r = { .args = args };
+	g_autofree struct option_def *options = NULL;
 	int end = 1;
 
-	*args = (struct proxy_args){
-		.accesses = g_array_new(false, false, sizeof(struct access)), .fd = -1,
-		.protocol = CLIENT_VFIO_USER,
-	};
+	*args = (struct proxy_args){ .target = { .fd = -1, .protocol = CLIENT_VFIO_USER } };
 	while (end < argc && strcmp(argv[end], "--"))
 		end++;
 	if (end < argc)
-		args->command = argv + end + 1;
-	if (!option_run(options, end, argv, &r, take_word, error))
+		args->target.command = argv + end + 1;
+	if (!find_verb(args, end, argv, &args->verb_index, error))
 		return false;
-	if (args->help || args->version)
-		return true;
-	return check_verbs(&r, error) && check_target(&r, error);
+	if (args->verb && args->verb->create)
+		args->data = args->verb->create(args->verb);
+	options = options_of(args->verb);
+	if (!option_run(options, end, argv, args, take_word, error))
+		return false;
+	return args->help || args->version || check(args, error);
 }
 
 void proxy_args_finish(struct proxy_args *args)
 {
-	g_array_unref(args->accesses);
-	args->accesses = NULL;
+	if (args->verb && args->verb->destroy)
+		args->verb->destroy(args->data);
+	args->data = NULL;
 }

@@ -7,19 +7,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "applets/proxy/verb.h"
 #include "base/error.h"
-#include "client/client.h"
-
-struct proxy_args {
-	bool help, version;
-	bool info;			/* or accesses */
-	GArray *accesses;		/* of struct access, in their order */
-	const char *device;		/* --device: the only one; or NULL */
-	const char *socket;		/* --socket; or NULL */
-	int fd;				/* --fd; or -1 */
-	enum client_protocol protocol;	/* of --socket or --fd */
-	char *const *command;		/* what stands behind "--"; or NULL */
-};
 
 /* All strings stay argv's.  proxy_args_finish() also after a failure, which is MPQ_ERROR_USAGE. */
 bool proxy_args_parse(struct proxy_args *args, int argc, char *const *argv, GError **error);

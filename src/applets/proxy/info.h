@@ -2,17 +2,22 @@
 #ifndef APPLETS_PROXY_INFO_H
 #define APPLETS_PROXY_INFO_H
 
-#include "base/error.h"
-#include "client/client.h"
+/* The forms that the verb info prints its facts in. */
+
+#include <jansson.h>
+
+#include "applets/proxy/facts.h"
+#include "applets/proxy/session.h"
+
+/* For people. */
+void info_text(const struct session *session, const struct facts *facts);
 
 /*
- * Prints what the device behind @client is, under the name @devid: identity, interrupts, BARs, ROM,
- * capabilities, and the protocol with the server's limits.
+ * One device as a JSON object, which the caller owns (jansson).  The keys are in mpqemu-proxy(1).
  */
-bool info_print(struct client *client, const char *devid, enum client_protocol protocol,
-		GError **error);
+json_t *info_json(const struct session *session, const struct facts *facts);
 
-/* Sets @error to what -errno @ret of a call on @client means to the user; returns false. */
-bool info_failed(struct client *client, const char *devid, int ret, GError **error);
+/* Config space as "lspci -x" prints it and "lspci -F" reads it, of function @slot:00.0. */
+int info_lspci(struct session *session, const struct facts *facts, unsigned slot);
 
 #endif
