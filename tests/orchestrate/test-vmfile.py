@@ -249,11 +249,33 @@ class Real(File):
         self.assertEqual(run.wait(), 0, run.text())
         self.nothing_left(run)
 
+    def test_keys_of_qemu_s_own(self):
+        """QEMU is asked for the keys of what it alone knows."""
+        vm = ("[vm]\nqemu = {qemu}\narguments = -nodefaults -display none\n[accel]\n"
+              "accel = tcg\n[device e]\ndriver = edu\n")
+        for more, line, why in (
+                ("[device n]\ndriver=e1000\nmca=1\n", 10, "mca: QEMU's e1000 has no such key; "
+                 "did you mean 'mac'?"),
+                ("[device n]\ndriver=e10000\n", 8, "[device]: this QEMU has no device 'e10000'"),
+                ("[object o]\nqom-type=iothread\npoll-max=1\n", 10, "poll-max: QEMU's iothread "
+                 "has no such key"),
+                ("[object o]\nqom-type=iothreads\n", 8,
+                 "[object]: this QEMU has no object 'iothreads'"),
+                ("[disk o]\ndriver=virtio-blk-pci\nfile=x\nnumqueues=1\n", 11,
+                 "numqueues: QEMU's virtio-blk-pci has no such key; did you mean 'num-queues'?")):
+            path = self.write(vm + more)
+            self.refused(self.call("check", path), f"{path}:{line}: {why}")
+        path = self.write(vm + "[device n]\ndriver=e1000\nbus=pci.0\nmac=52:54:00:00:00:01\n"
+                          "bootindex=1\n[object o]\nqom-type=iothread\npoll-max-ns=1\n"
+                          "[disk o]\ndriver=virtio-blk-pci\nfile=x\niothread=o\nwerror=stop\n")
+        result = self.call("check", path)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
     def test_a_key_that_qemu_has_not(self):
-        """Of a device that only QEMU knows, QEMU says so."""
-        path = self.write("[vm]\nqemu = {qemu}\narguments = -nodefaults -display none -S\n"
-                          "[accel]\naccel = tcg\n[device e]\ndriver = edu\n"
-                          "[device n]\ndriver = e1000\nnosuch = 1\n")
+        """What is no group QEMU reads itself."""
+        path = self.write("[vm]\nqemu = {qemu}\narguments = -nodefaults -display none -S "
+                          "-device e1000,nosuch=1\n[accel]\naccel = tcg\n[device e]\n"
+                          "driver = edu\n")
         run = self.start(["start", path])
         self.assertEqual(run.wait(), 1, run.text())
         self.assertIn("nosuch", run.text())

@@ -308,6 +308,13 @@ static GArray *each_remote(const struct vm *vm)
 	return each;
 }
 
+static char *ask_qemu(void *opaque, const char *option, const char *type, GError **error)
+{
+	struct probe *probe = opaque;
+
+	return probe_help(probe, probe->qemu, option, type, error);
+}
+
 static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GError **error)
 {
 	const bool cloud = rewrite_is_cloud(self->qemu[0]);
@@ -333,6 +340,8 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 								     RUN_STATUS_NO_EXEC;
 		return NULL;
 	}
+	if (self->vm && !vm_check_qemu(self->vm, ask_qemu, probe, error))
+		return NULL;
 	if (self->remotes->len)
 		return rewrite_join(self->remotes, self->qemu, &probe->facts, error);
 	if (cloud)
