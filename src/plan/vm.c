@@ -30,6 +30,7 @@ static void remote_clear(void *p)
 
 	g_free(remote->device);
 	g_free(remote->program);
+	g_free(remote->engine);
 	g_free(remote->sandbox);
 	g_free(remote->on_error);
 	g_free(remote->events);
@@ -113,7 +114,9 @@ static bool take_remote(struct reading *reading, const struct vmfile_group *grou
 	if (!group->name) {
 		take_values(group, &reading->vm->all);
 		reading->vm->all.line = group->line;
-		return true;
+		return !reading->vm->all.engine ||
+		       vmfile_fail(reading->file, group->line, error, "[remote]: engine= is for "
+				   "one device: it stands in [remote ID]");
 	}
 	take_values(group, &remote);
 	g_array_append_val(reading->vm->remotes, remote);

@@ -20,7 +20,8 @@
 struct vm_remote {
 	char *device;			/* NULL: for all that have no group of their own */
 	unsigned line;
-	char *program;
+	char *program;			/* of all; an engine is one device's */
+	char *engine;			/* "builtin", "qemu", or NULL */
 	char *sandbox, *on_error, *events;
 	struct plan_limits limits;
 };

@@ -298,7 +298,8 @@ static GArray *each_remote(const struct vm *vm)
 	for (unsigned i = 0; i < vm->remotes->len; i++) {
 		const struct vm_remote *remote = &g_array_index(vm->remotes, struct vm_remote, i);
 		const struct rewrite_remote own = {
-			.device = remote->device, .on_error = remote->on_error,
+			.device = remote->device,
+			.qemu = !g_strcmp0(remote->engine, "qemu"), .on_error = remote->on_error,
 			.sandbox = remote->sandbox, .events = remote->events,
 			.limits = remote->limits,
 		};
