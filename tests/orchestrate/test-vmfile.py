@@ -219,6 +219,7 @@ class Fake(File):
         self.assertNotIn("--sandbox=off", second)
         for n in (0, 1):
             self.assertIn(f"#   remote {n}: oom_score_adj is 100\n", result.stdout)
+        self.assertIn("# (CPUs and oom_score_adj are not in it)\n", result.stdout)
 
     def test_on_remote_exit(self):
         """The policy of the file: QEMU gets SIGTERM when its remote dies."""
