@@ -70,19 +70,38 @@ static const struct vm_option *asks_qemu(const struct vmfile_group *group, const
 	return *ret_type && (object || vm_has_key("device", *ret_type, "=")) ? row : NULL;
 }
 
+/* QEMU is started for an answer: each is asked for once.  The text is @answers'. */
+static const char *ask_once(GHashTable *answers, vm_ask ask, void *opaque, const char *option,
+			    const char *type, GError **error)
+{
+	g_autofree char *question = g_strdup_printf("-%s %s", option, type);
+	char *text = g_hash_table_lookup(answers, question);
+
+	if (!text) {
+		text = ask(opaque, option, type, error);
+		if (text)
+			g_hash_table_insert(answers, g_steal_pointer(&question), text);
+	}
+	return text;
+}
+
 bool vm_check_qemu(const struct vm *vm, vm_ask ask, void *opaque, GError **error)
 {
+	g_autoptr(GHashTable) answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+							      g_free);
+
 	for (unsigned i = 0; i < vm->file->groups->len; i++) {
 		const struct vmfile_group *group = vm->file->groups->pdata[i];
-		const char *type = NULL;
+		const char *type = NULL, *text = NULL;
 		const struct vm_option *row = asks_qemu(group, &type);
-		g_autofree char *text = row ? ask(opaque, row->option, type, error) : NULL;
-		g_autoptr(GPtrArray) names = text ? read_answer(text) : NULL;
+		g_autoptr(GPtrArray) names = NULL;
 
 		if (!row)
 			continue;
+		text = ask_once(answers, ask, opaque, row->option, type, error);
 		if (!text)
 			return false;
+		names = read_answer(text);
 		if (!names)
 			return vmfile_fail(vm->file, group->line, error, "[%s]: this QEMU has no "
 					   "%s '%s'", group->kind, row->kind, type);

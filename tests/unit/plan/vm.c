@@ -276,6 +276,8 @@ static void test_qemu(void)
 		{ "[disk a]\ndriver=e1000\nfile=x\nmac=1\nmak=2\n", "f:7: mak: QEMU's e1000 has no "
 		  "such key; did you mean 'mac'?", 1 },
 		{ "[device a]\ndriver=e1000\nid=a\nbus=b\nmac=1\nsocket.path=x\n", NULL, 1 },
+		{ "[device]\ndriver=e1000\n[device]\ndriver=e1000\n", NULL, 1 },
+		{ "[device]\ndriver=e1000\n[object]\nqom-type=e1000\n", NULL, 2 },
 		{ "[device a]\ndriver=edu\n[disk d]\nfile=x\n[netdev n]\ntype=user\n", NULL, 0 },
 	};
 
