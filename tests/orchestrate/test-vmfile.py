@@ -330,8 +330,8 @@ class Engine(File):
 
     def test_devices(self):
         """Each that is taken is the same behind the proxy as in plain QEMU."""
-        text = ("[vm]\nqemu = {qemu}\narguments = " + " ".join(self.QTEST) + "\n[accel]\n"
-                "accel = tcg\n[memory]\nsize = 64M\n")
+        text = ("[vm]\nqemu = {qemu}\nstart-timeout = 300\narguments = " +
+                " ".join(self.QTEST) + "\n[accel]\naccel = tcg\n[memory]\nsize = 64M\n")
         line = [qemu.QEMU, *self.QTEST, "-accel", "tcg", "-m", "64M"]
         for slot, name in enumerate(self.DEVICES, self.FIRST_SLOT):
             text += f"[remote d{slot}]\nengine = qemu\n[device d{slot}]\ndriver = {name}\n"
