@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -160,8 +161,7 @@ static bool serve(struct server *s, GError **error)
 	}
 	told = signalled(s);
 	status = end(s);
-	if (serving)
-		unlink(s->args->listen);
+	unlink(s->args->listen);
 	if (told || (serving && !status))
 		return true;
 	return mpq_fail(error, MPQ_ERROR_SYSTEM, "nbdkit ended with status %d%s", status,
@@ -172,8 +172,12 @@ bool disk_export(const struct disk_args *args, struct session *session, GError *
 {
 	struct server s = { .args = args, .pid = -1, .pidfd = -1, .ready = -1, .signals = -1 };
 	char plugin[PATH_MAX + 64];
+	struct stat st;
 	bool ok;
 
+	/* what is there at the end is ours to remove */
+	if (!lstat(args->listen, &st))
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: it exists", args->listen);
 	module_find(places, G_N_ELEMENTS(places), plugin, sizeof(plugin));
 	session->index = session_device(session);
 	ok = remote_process_connect(&session->remote, session->index, CONNECT_TIMEOUT_MS, error) &&

@@ -357,7 +357,7 @@ static int plugin_can_zero(void *handle)
 
 static int plugin_can_fua(void *handle)
 {
-	return NBDKIT_FUA_NATIVE;
+	return plugin.lu.can_fua ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_EMULATE;
 }
 
 static int plugin_block_size(void *handle, uint32_t *least, uint32_t *best, uint32_t *most)
