@@ -170,6 +170,7 @@ struct pci_decode {
 	struct {
 		uint64_t base, size;	/* size 0: the BAR decodes nothing */
 	} bar[PCI_NUM_BARS];
+	uint64_t mem_low, mem_high;	/* all memory BARs lie in [low, high); none: both are 0 */
 };
 
 struct pci_dev {
@@ -249,6 +250,16 @@ int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t l
  * own enabled BARs.
  */
 uint64_t pci_bar_clip(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len);
+
+/*
+ * false: no enabled memory BAR of this function is in [addr, addr + len), which is most of memory;
+ * true: ask the two above.
+ */
+static inline bool pci_bars_near(const struct pci_dev *dev, uint64_t addr, uint64_t len)
+{
+	return addr < dev->decode.mem_high &&
+	       (addr >= dev->decode.mem_low || len > dev->decode.mem_low - addr);
+}
 
 /* The device's interrupt condition; the pin follows unless INTx is disabled. */
 void pci_set_intx(struct pci_dev *dev, bool level);

@@ -134,7 +134,8 @@ static size_t piece(struct lsi *l, size_t max, bool *ret_own)
 	size_t n = min_u64(l->s->move_left, max);
 	uint64_t off;
 
-	*ret_own = pci_bar_at(l->dev, true, l->s->move_dst, 1, &off) >= 0;
+	*ret_own = pci_bars_near(l->dev, l->s->move_dst, 1) &&
+		   pci_bar_at(l->dev, true, l->s->move_dst, 1, &off) >= 0;
 	n = lsi_clip(l, SPACE_MEM, l->s->move_dst, n);
 	return min_u64(n, *ret_own || l->bytes < LSI_CHUNK ? LSI_CHUNK : l->bytes);
 }
