@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct loop;
+struct reg_file;
 struct guestmem;
 struct pci_dev;
 struct pci_dma;
@@ -100,6 +101,9 @@ struct pci_class {
 	uint32_t state_version;
 	size_t state_size;		/* bytes of the state struct, <= PCI_STATE_MAX */
 	bool has_scsi_bus;		/* owns a bus "ID.0" for scsi-hd and scsi-cd */
+	/* The register file at the start of a BAR, for tools that know registers by name. */
+	const struct reg_file *regs;
+	uint8_t regs_bar;
 
 	/*
 	 * Makes the runtime part around @dev->state (buffers, timers; nothing that a successor

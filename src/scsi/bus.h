@@ -89,7 +89,8 @@ struct scsi_bus {
 	unsigned unit_count;
 	struct task *first, *last;
 	struct task *sync;		/* the adapter is inside a call about this task */
-	struct io *free_ios;
+	struct io *free_ios;		/* that have been used */
+	unsigned used_ios;		/* the first ones; those behind were never touched */
 	uint64_t now_bytes;		/* for scsi_read_now() */
 	unsigned now_count;
 	uint8_t map[SCSI_MAX_TARGETS][SCSI_MAX_LUNS];	/* unit index + 1 */
@@ -142,8 +143,6 @@ void task_enter_wait(struct task *t, enum task_wait wait);
 /* Calls ready() if it is due. */
 void task_notify(struct task *t);
 
-/* Makes the table of block requests. */
-void io_init(struct scsi_bus *bus);
 /* Tries again what task_io() left in WAIT(SUBMIT). */
 void io_submit(struct task *t);
 /* What task_io() asked for has failed with errno @err for good: done(), or CHECK CONDITION. */

@@ -9,14 +9,17 @@
  * before it, it keeps the buffer, and its end is nobody's news.
  */
 
-void io_init(struct scsi_bus *bus)
+/* The next one to use; NULL: all are in use. */
+static struct io *io_free_one(struct scsi_bus *bus)
 {
-	bus->free_ios = NULL;
-	for (unsigned i = SCSI_MAX_IOS; i-- > 0;) {
-		bus->io[i].bus = bus;
-		bus->io[i].next = bus->free_ios;
-		bus->free_ios = &bus->io[i];
-	}
+	struct io *io = bus->free_ios;
+
+	if (io || bus->used_ios == SCSI_MAX_IOS)
+		return io;
+	io = &bus->io[bus->used_ios++];
+	io->bus = bus;
+	bus->free_ios = io;
+	return io;
 }
 
 bool task_get_buffer(struct task *t)
@@ -165,7 +168,7 @@ void io_submit(struct task *t)
 {
 	struct scsi_bus *bus = t->bus;
 	struct scsi_req_state *s = t->s;
-	struct io *io = bus->free_ios;
+	struct io *io = io_free_one(bus);
 	bool data = s->io_op == BLOCK_READ || s->io_op == BLOCK_WRITE;
 
 	io_write_through(t);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mpqemu-proxy: devices over both protocols, registers, errors, and servers that are not ours."""
+import json
 import mmap
 import os
 import shutil
@@ -37,6 +38,7 @@ OVER_VFIO_USER = {
                        "config space: 4096 bytes"],
     "lsi53c895a": LSI,
 }
+DRIVERS = {"lsi53c895a": "sym53c8xx"}
 MPQEMU = "protocol: mpqemu"
 VFIO_USER = ("protocol: vfio-user 0.0, 4096 bytes of data, 16 fds a message, 8192 DMA maps, "
              "multiple writes")
@@ -101,7 +103,8 @@ class ProxyTest(wire.unittest.TestCase):
 class Info(ProxyTest):
     def check(self, driver, way, vfio_user, name="dev0"):
         about = (OVER_VFIO_USER if vfio_user else OVER_MPQEMU)[driver]
-        lines = [*about, VFIO_USER if vfio_user else MPQEMU]
+        lines = [*about, "Linux driver: " + DRIVERS.get(driver, "none that is known"),
+                 VFIO_USER if vfio_user else MPQEMU]
         return [f"{name}: {lines[0]}"] + ["  " + line for line in lines[1:]]
 
     def test_devices(self):
@@ -119,6 +122,42 @@ class Info(ProxyTest):
                 for i, (driver, way) in enumerate(devices)]
         self.assertEqual(self.good("info", *remote(*devices)), sum(want, []))
         self.assertEqual(self.good("info", "--device", "dev2", *remote(*devices)), want[2])
+
+    def test_json(self):
+        """The facts that the text has, of each device."""
+        found = json.loads("\n".join(self.good("info", "--json", *remote(
+            ("lsi53c895a", by_fd(9)), ("edu-pcie", vfu_by_fd(10))))))
+        self.assertEqual([x["id"] for x in found], ["dev0", "dev1"])
+        lsi, edu = found
+        self.assertEqual((lsi["vendor"], lsi["device"], lsi["class"], lsi["linux-driver"]),
+                         ("0x1000", "0x0012", "0x010000", "sym53c8xx"))
+        self.assertEqual(lsi["modalias"],
+                         "pci:v00001000d00000012sv00000000sd00001000bc01sc00i00")
+        self.assertEqual([(x["bar"], x["space"], x["size"]) for x in lsi["bars"]],
+                         [(0, "io", 256), (1, "memory", 1024), (2, "memory", 8192)])
+        self.assertEqual((lsi["interrupt-pin"], lsi["config-size"], lsi["protocol"]),
+                         ("INTA", 256, {"name": "mpqemu"}))
+        self.assertEqual([x["name"] for x in edu["capabilities"]],
+                         ["PM", "MSI", "MSI-X", "PCIe"])
+        self.assertEqual(edu["vectors"], {"intx": 1, "msi": 8, "msi-x": 8})
+        self.assertEqual((edu["protocol"]["name"], edu["protocol"]["max-data"]),
+                         ("vfio-user", 4096))
+        self.assertIsNone(edu["linux-driver"])
+
+    @wire.unittest.skipUnless(shutil.which("lspci"), "no lspci (package pciutils)")
+    def test_lspci(self):
+        """A dump that lspci decodes, of 256 bytes and of 4096."""
+        dump = self.good("info", "--lspci", *remote(("lsi53c895a", by_fd(9)),
+                                                    ("edu-pcie", vfu_by_fd(10))))
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("\n".join(dump) + "\n")
+            file.flush()
+            done = subprocess.run(["lspci", "-F", file.name, "-nvv"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
+        for words in ("00:00.0 0100: 1000:0012", "01:00.0 00ff: 1234:11e8 (rev 10)",
+                      "Interrupt: pin A", "MSI-X: Enable- Count=8", "Express (v2) Endpoint"):
+            self.assertIn(words, done.stdout, done.stderr)
+        self.assertEqual(sum(line[0:1].isalnum() for line in dump), 2 + 16 + 256)
 
     def test_rom(self):
         with tempfile.NamedTemporaryFile() as rom:
@@ -187,6 +226,22 @@ class Access(ProxyTest):
                     ["0:0x34:4=0x12345678", "1:0x34:1=0x78", "1:0x35:2=0x3456",
                      "2:0x1ff8:8=0x1122334455667788", "2:0x1fff:1=0x11"])
 
+    def test_names(self):
+        """Registers by the names of their manual, config space by setpci's."""
+        self.assertEqual(
+            self.good("write", "scratcha=0x12345678", "SCRATCHA:1=0x77", "read", "SCRATCHA",
+                      "scratcha:2", "ISTAT0", "1:0x34", "cfg", "vendor_id", "COMMAND=6",
+                      "COMMAND", "BASE_ADDRESS_0:1", *remote(("lsi53c895a", by_fd()))),
+            ["SCRATCHA:4=0x12345677", "scratcha:2=0x5677", "ISTAT0:1=0x00",
+             "1:0x34:4=0x12345677", "vendor_id:2=0x1000", "COMMAND:2=0x0006",
+             "BASE_ADDRESS_0:1=0x01"])
+        self.assertEqual(self.good("write", "FACTORIAL=5", "read", "factorial",
+                                   *remote(("edu", vfu_by_fd()))), ["factorial:4=0x00000078"])
+        self.bad(EXIT_USAGE, "dev0: ISTAT9: the device has no such register; expected BAR:OFFSET",
+                 "read", "ISTAT9", *remote(("lsi53c895a", by_fd())))
+        self.bad(EXIT_USAGE, "dev0: ISTAT0=256: the value has more than 1 bytes",
+                 "write", "ISTAT0=256", *remote(("lsi53c895a", by_fd())))
+
     def test_edu_pcie(self):
         """A 64-bit BAR, the MSI-X table, and a config space of 4096 bytes."""
         self.assertEqual(
@@ -234,13 +289,19 @@ class Usage(ProxyTest):
         edu = remote(("edu", by_fd()))
         rows = [
             ([], "no verb"), (["nosuch", *edu], "nosuch: expected a verb"),
+            (["info", "--json", "--lspci", *edu], "--json cannot be used with --lspci"),
+            (["cfg", "0", "--json", *edu], "--json: invalid option"),
+            (["--nosuch", "info", *edu], "--nosuch: invalid option"),
             (["info"], "expected one of '-- REMOTE-COMMAND"), (["info", "--"], "expected one of"),
             (["info", "x", *edu], "info takes no arguments"),
             (["read", *edu], "read: nothing to access"), (["cfg", *edu], "cfg: nothing"),
             (["read", "0:0", "info", *edu], "info cannot be used with other verbs"),
-            (["read", "0", *edu], "read 0: expected BAR:OFFSET[:SIZE], a SIZE of 1, 2, 4 or 8"),
-            (["write", "0:0", *edu], "write 0:0: expected BAR:OFFSET[:SIZE]=VALUE"),
-            (["cfg", "0:8", *edu], "cfg 0:8: expected OFFSET[:SIZE][=VALUE], a SIZE of 1, 2 or 4"),
+            (["read", "0", *edu], "read 0: expected BAR:OFFSET[:SIZE] or NAME[:SIZE], "
+             "a SIZE of 1, 2, 4 or 8"),
+            (["write", "0:0", *edu], "write 0:0: expected BAR:OFFSET[:SIZE]=VALUE or "
+             "NAME[:SIZE]=VALUE"),
+            (["cfg", "0:8", *edu], "cfg 0:8: expected OFFSET[:SIZE][=VALUE] or "
+             "NAME[:SIZE][=VALUE], a SIZE of 1, 2 or 4"),
             (["write", "0:0:1=256", *edu], "the value has more than 1 bytes"),
             (["info", "--nosuch", *edu], "--nosuch: invalid option"),
             (["info", "--device"], "--device: requires an argument"),
@@ -440,7 +501,7 @@ class OtherServers(ProxyTest):
         self.assertEqual(lines, [
             self.path + ": abcd:ef01 (rev 00), Unclassified device [000000], subsystem 0000:0000",
             "  interrupt: INTA", "  BAR0: memory, 64 bytes", "  vectors: INTx",
-            "  config space: 256 bytes",
+            "  config space: 256 bytes", "  Linux driver: none that is known",
             "  protocol: vfio-user 0.7, 1048576 bytes of data, 8 fds a message, 65535 DMA maps"])
 
     def test_access(self):

@@ -101,8 +101,8 @@ static int accesses_run(const struct proxy_args *args, GError **error)
 	}
 
 const struct proxy_verb verb_read =
-	VERB("read", "BAR:OFFSET[:SIZE]...", "registers; SIZE is in bytes, 4 when not said");
+	VERB("read", "BAR:OFFSET[:SIZE]...", "registers; NAME[:SIZE] of known devices");
 const struct proxy_verb verb_write =
 	VERB("write", "BAR:OFFSET[:SIZE]=VALUE...", "registers");
 const struct proxy_verb verb_cfg =
-	VERB("cfg", "OFFSET[:SIZE][=VALUE]...", "config space");
+	VERB("cfg", "OFFSET[:SIZE][=VALUE]...", "config space; names are setpci's");

@@ -7,7 +7,8 @@
 	.vendor = 0x1234, .device = 0x11e8, .subsystem_vendor = 0x1af4, .subsystem = 0x1100,       \
 	.class_code = 0x00ff00, .revision = 0x10, .has_irq = true, .state_version = 1,             \
 	.realize = edu_realize, .unrealize = edu_unrealize, .reset = edu_reset,                    \
-	.read = edu_read, .write = edu_write, .max_access = 4, .dma_ready = edu_dma_ready
+	.read = edu_read, .write = edu_write, .max_access = 4, .dma_ready = edu_dma_ready,        \
+	.regs = &edu_file
 
 const struct pci_class edu_class = {
 	EDU_MODEL,

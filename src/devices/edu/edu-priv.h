@@ -5,6 +5,7 @@
 /* Between the model (edu.c) and the functions that it is put into (class.c). */
 
 #include "pci/pci.h"
+#include "pci/regs.h"
 
 #define EDU_BUF_SIZE 4096u
 #define EDU_REGS_SIZE 0xa0
@@ -21,6 +22,8 @@ struct edu_pcie_state {
 	struct edu_state edu;
 	struct pci_msix_state msix;
 };
+
+extern const struct reg_file edu_file;
 
 /* What a class of the model is made of (struct pci_class). */
 int edu_realize(struct pci_dev *dev);

@@ -150,7 +150,7 @@ static const struct reg_def edu_regs[] = {
 	  .write = dma_cmd_written },
 };
 
-static const struct reg_file edu_file = {
+const struct reg_file edu_file = {
 	.regs = edu_regs, .count = sizeof(edu_regs) / sizeof(edu_regs[0]), .size = EDU_REGS_SIZE,
 };
 

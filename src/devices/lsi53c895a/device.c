@@ -258,6 +258,7 @@ static void lsi_retry(struct pci_dev *dev, bool later)
 		.name = qemu_name, .desc = text, .vendor = 0x1000, .device = id,                   \
 		.subsystem_vendor = 0, .subsystem = 0x1000, .class_code = 0x010000,                \
 		.has_irq = true, .has_scsi_bus = true, .max_access = 4,                            \
+		.regs = &lsi_regs, .regs_bar = LSI_BAR_REGS,                                       \
 		.bar = {                                                                           \
 			[LSI_BAR_IO] = { PCI_BAR_IO, 256 },                                        \
 			[LSI_BAR_REGS] = { PCI_BAR_MEM, 0x400 },                                   \
