@@ -428,31 +428,64 @@ static uint8_t *recent_host(struct guestmem *mem, uint64_t gpa, size_t len, stru
 	return region_host(mem, r) + (gpa - r->gpa);
 }
 
-int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
+static int read_parts(struct guestmem *mem, uint64_t gpa, uint8_t *buf, size_t len)
 {
-	struct region *recent;
-	uint8_t *host = recent_host(mem, gpa, len, &recent);
-	size_t done = 0;
 	unsigned at;
-	int ret;
+	int ret = range_check(mem, gpa, len, false, &at);
 
-	if (host && !mem->hook) {
-		memcpy(buf, host, len);
-		return region_there(mem, recent) ? 0 : -EFAULT;
-	}
-	ret = range_check(mem, gpa, len, false, &at);
 	if (ret)
 		return ret;
 	mem->recent = at;
-	for (; done < len; at++) {
+	for (; len; at++) {
 		struct region *r = &mem->region[at];
-		size_t part = part_of(mem, at, gpa + done, len - done);
+		size_t part = part_of(mem, at, gpa, len);
 
-		memcpy((uint8_t *)buf + done, region_host(mem, r) + (gpa + done - r->gpa), part);
+		memcpy(buf, region_host(mem, r) + (gpa - r->gpa), part);
 		if (!region_there(mem, r))
 			return -EFAULT;
-		done += part;
+		buf += part;
+		gpa += part;
+		len -= part;
 	}
+	return 0;
+}
+
+static int write_parts(struct guestmem *mem, uint64_t gpa, const uint8_t *buf, size_t len)
+{
+	unsigned at;
+	int ret = range_check(mem, gpa, len, true, &at);
+
+	if (ret)
+		return ret;
+	mem->recent = at;
+	for (; len; at++) {
+		struct region *r = &mem->region[at];
+		size_t part = part_of(mem, at, gpa, len);
+
+		memcpy(region_host(mem, r) + (gpa - r->gpa), buf, part);
+		if (!region_there(mem, r))
+			return -EFAULT;
+		buf += part;
+		gpa += part;
+		len -= part;
+	}
+	return 0;
+}
+
+int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
+{
+	struct region *r;
+	const uint8_t *host = recent_host(mem, gpa, len, &r);
+	int ret;
+
+	if (host) {
+		memcpy(buf, host, len);
+		ret = region_there(mem, r) ? 0 : -EFAULT;
+	} else {
+		ret = read_parts(mem, gpa, buf, len);
+	}
+	if (ret)
+		return ret;
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_READ, gpa, buf, len);
 	return 0;
@@ -460,30 +493,18 @@ int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
 
 int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len)
 {
-	struct region *recent;
-	uint8_t *host = recent_host(mem, gpa, len, &recent);
-	size_t done = 0;
-	unsigned at;
+	struct region *r;
+	uint8_t *host = recent_host(mem, gpa, len, &r);
 	int ret;
 
-	if (host && !mem->hook) {
+	if (host) {
 		memcpy(host, buf, len);
-		return region_there(mem, recent) ? 0 : -EFAULT;
+		ret = region_there(mem, r) ? 0 : -EFAULT;
+	} else {
+		ret = write_parts(mem, gpa, buf, len);
 	}
-	ret = range_check(mem, gpa, len, true, &at);
 	if (ret)
 		return ret;
-	mem->recent = at;
-	for (; done < len; at++) {
-		struct region *r = &mem->region[at];
-		size_t part = part_of(mem, at, gpa + done, len - done);
-
-		memcpy(region_host(mem, r) + (gpa + done - r->gpa), (const uint8_t *)buf + done,
-		       part);
-		if (!region_there(mem, r))
-			return -EFAULT;
-		done += part;
-	}
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_WRITE, gpa, buf, len);
 	return 0;
