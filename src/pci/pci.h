@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct loop;
 struct reg_file;
@@ -302,6 +303,13 @@ bool pci_bus_master(const struct pci_dev *dev);
  */
 int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len);
 int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len);
+/*
+ * For a system call that moves @len bytes to guest memory by itself, at once: guestmem_iov(), under
+ * the rules above, so -EPERM without bus mastering and -EREMOTE for memory that is not shared.
+ * What it moved is then told of by pci_dma_moved().
+ */
+int pci_dma_iov(struct pci_dev *dev, uint64_t gpa, size_t len, struct iovec *iov, unsigned max);
+void pci_dma_moved(struct pci_dev *dev, uint64_t gpa, size_t len);
 /* @len, or less: as many bytes from @gpa on as one access may take. */
 size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len);
 /*
