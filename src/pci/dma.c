@@ -158,6 +158,21 @@ int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len
 	return ret == -EREMOTE ? ask(dev, true, gpa, NULL, buf, len) : ret;
 }
 
+/* A step that has asked before goes on by accesses that the log knows. */
+int pci_dma_iov(struct pci_dev *dev, uint64_t gpa, size_t len, struct iovec *iov, unsigned max)
+{
+	if (!pci_bus_master(dev))
+		return -EPERM;
+	if (dev->dma_logged)
+		return -EREMOTE;
+	return guestmem_iov(dev->host.mem, gpa, len, iov, max);
+}
+
+void pci_dma_moved(struct pci_dev *dev, uint64_t gpa, size_t len)
+{
+	guestmem_moved(dev->host.mem, GUESTMEM_WRITE, gpa, len);
+}
+
 /* What is short is asked for as a whole, also if a part of it is shared. */
 size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len)
 {
