@@ -19,10 +19,9 @@
 #include "base/log.h"
 #include "control/launch.h"
 #include "mem/memfd.h"
+#include "metrics/page.h"
 #include "pci/pci.h"
 #include "sandbox/isolate.h"
-
-#define METRICS_SIZE 4096
 
 /*
  * The environment of a device process: what its loader needs, and a sanitizer's, a profiler's or
