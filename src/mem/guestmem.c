@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "mem/arena.h"
 #include "mem/memfd.h"
+#include "metrics/page.h"
 
 #define PAGE 4096u
 #define HUGE_PAGE_MAX (1u << 30)
@@ -488,6 +489,8 @@ int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
 		return ret;
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_READ, gpa, buf, len);
+	metrics_count(METRIC_DMA_READS);
+	metrics_add(METRIC_DMA_READ_BYTES, len);
 	return 0;
 }
 
@@ -507,6 +510,8 @@ int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t l
 		return ret;
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_WRITE, gpa, buf, len);
+	metrics_count(METRIC_DMA_WRITES);
+	metrics_add(METRIC_DMA_WRITE_BYTES, len);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mem/guestmem.h"
+#include "metrics/page.h"
 #include "pci/pci.h"
 
 /*
@@ -110,6 +111,10 @@ void pci_dma_answered(struct pci_dev *dev, int err, const void *data, size_t len
 		err = -EFAULT;
 	a->answered = true;
 	a->ret = err ? -EFAULT : 0;
+	if (!err) {
+		metrics_count(a->write ? METRIC_DMA_WRITES : METRIC_DMA_READS);
+		metrics_add(a->write ? METRIC_DMA_WRITE_BYTES : METRIC_DMA_READ_BYTES, a->len);
+	}
 	if (!a->ret && !a->write)
 		memcpy(a->data, data, len);
 	if (!dev->dma->asking && dev->cls->dma_ready)
