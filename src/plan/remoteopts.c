@@ -70,6 +70,9 @@ const struct option_def remote_options[] = {
 	  "PATH", NULL, offsetof(struct remote_plan, print_metrics) },
 	{ "json", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
 	  offsetof(struct remote_plan, json) },
+	/* for bench/bench-remote: the least that a device process can cost */
+	{ "empty-server", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
+	  offsetof(struct remote_plan, empty_server) },
 	/* the same under another name */
 	{ "h", OPTION_HIDDEN, remote_option_help, NULL, NULL, 0 },
 	{ "M", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_machine, NULL, NULL, 0 },

@@ -300,6 +300,15 @@ void scsi_advance(struct scsi_bus *bus, unsigned req, size_t len)
 	bus->sync = NULL;
 }
 
+uint64_t scsi_read_now(struct scsi_bus *bus, unsigned *ret_count)
+{
+	uint64_t bytes = bus->now_bytes;
+
+	*ret_count = bus->now_count;
+	bus->now_bytes = bus->now_count = 0;
+	return bytes;
+}
+
 uint8_t scsi_status(const struct scsi_bus *bus, unsigned req)
 {
 	return bus->state->req[req].status;

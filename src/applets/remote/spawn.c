@@ -113,8 +113,12 @@ static void child_main(const struct keeper *k, const struct spawn *s, int go[2])
 
 	if (sandbox_clone_wait(go))
 		_exit(DEVICE_EXIT_START);
-	/* A session of its own: the terminal's signals go to the keeper, which ends it in order. */
-	setsid();
+	/*
+	 * A process group of its own: the terminal's signals go to the keeper, which ends it in
+	 * order.  Not a session: Linux would schedule it apart from its VMM (autogroup), which then
+	 * waits longer for a busy CPU after each answer.
+	 */
+	setpgid(0, 0);
 	device_env(env);
 	ret = launch_arrange(fds, list_fds(k, s, fds), s->exe_fd);
 	if (ret) {
