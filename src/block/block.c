@@ -157,13 +157,19 @@ static bool is_written(const struct block *block, uint64_t off, uint64_t len)
 ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
 		       uint64_t len)
 {
+	int64_t since;
 	ssize_t n;
 
 	if (!block->ops->read_now || !len || !range_fits(off, len, block->size) ||
 	    is_written(block, off, len))
 		return -EAGAIN;
+	since = loop_now();
 	n = block->ops->read_now(block, off, iov, count);
-	return n > 0 ? n : -EAGAIN;
+	if (n <= 0)
+		return -EAGAIN;
+	metrics_io_started(BLOCK_READ, block->depth + 1);
+	metrics_io_ended(BLOCK_READ, loop_now() - since, 0, n);
+	return n;
 }
 
 static void inflight_remove(struct block *block, struct block_req *req)
