@@ -76,9 +76,9 @@ static void test_empty(void)
 	g_assert_cmpfloat(hist_mean(h), ==, 0);
 	text_init(&text, buf, sizeof(buf));
 	hist_json(h, &text);
-	g_assert_cmpstr(buf, ==, "{\"count\": 0, \"sum\": 0, \"min\": 0, \"max\": 0, \"mean\": 0.0, "
-			"\"p50\": 0, \"p90\": 0, \"p95\": 0, \"p99\": 0, \"p99.9\": 0, "
-			"\"buckets\": []}");
+	g_assert_cmpstr(buf, ==, "{\"count\": 0, \"sum\": 0, \"min\": 0, \"max\": 0, "
+			"\"mean\": 0.0, \"p50\": 0, \"p90\": 0, \"p95\": 0, \"p99\": 0, "
+			"\"p99.9\": 0, \"buckets\": []}");
 }
 
 static void test_overflow(void)
@@ -113,8 +113,8 @@ static void test_percentiles(void)
 		double percent;
 		uint64_t value;
 	} rows[] = {
-		{ -1, 1 }, { 0, 1 }, { 0.1, 1 }, { 0.11, 2 }, { 50, 500 }, { 99, 990 }, { 99.9, 999 },
-		{ 100, 1000 }, { 1000, 1000 },
+		{ -1, 1 }, { 0, 1 }, { 0.1, 1 }, { 0.11, 2 }, { 50, 500 }, { 99, 990 },
+		{ 99.9, 999 }, { 100, 1000 }, { 1000, 1000 },
 	};
 	g_autofree struct hist *h = make(&HIST_FINE);
 
