@@ -17,6 +17,7 @@
 #include "applets/remote/classes.h"
 #include "applets/remote/confine.h"
 #include "applets/remote/disks.h"
+#include "applets/remote/empty.h"
 #include "applets/remote/serve.h"
 #include "applets/remote/speccheck.h"
 #include "base/fd.h"
@@ -411,6 +412,8 @@ int device_main(void)
 	p->serve_ops = (struct serve_ops){ .closed = on_session_closed, .opaque = p };
 	if (set_up(p))
 		p->exit_status = DEVICE_EXIT_START;
+	else if (p->spec->probe == PROBE_EMPTY_SERVER)
+		empty_serve(p->loop);
 	else if (p->spec->probe)
 		be_hostile(p);
 	else if (serve_all(p))
