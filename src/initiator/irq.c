@@ -14,6 +14,7 @@ static const char *const phases[8] = {
 static const char *const stops[STOP_COUNT] = {
 	[STOP_NO_MSG_OUT] = "a target that was selected takes no message",
 	[STOP_PHASE] = "a target is in an unexpected phase",
+	[STOP_DIRECTION] = "a target moves data the other way than the command says",
 	[STOP_OVERRUN] = "a target has more data than the command's buffer",
 	[STOP_MESSAGE] = "a target sent a message that is not expected",
 	[STOP_RESELECT] = "a target reselected without an IDENTIFY message",

@@ -84,7 +84,7 @@ struct ram_vars {
 /* What the scripts find by DSA. */
 struct ram_slot {
 	uint32_t go, resume;		/* the script that selects, that goes on when reselected */
-	uint32_t data_go;		/* the script of a data phase */
+	uint32_t in_go, out_go;		/* the scripts of the data phases */
 	uint32_t select;		/* entry of a table-indirect Select (manual 5.3) */
 	struct ram_move msg_out, cdb, status;
 	struct ram_move data;		/* what is left; addr tells the host how far it came */
@@ -105,15 +105,17 @@ _Static_assert(INITIATOR_MAX_DEPTH < RAM_QUEUE, "a ring must never be full");
 /* Why a script stopped by itself: DSPS. */
 enum script_stop {
 	STOP_STATUS = 1,		/* a status that is not GOOD; DSA has the command */
-	STOP_NO_MSG_OUT, STOP_PHASE, STOP_OVERRUN, STOP_MESSAGE, STOP_RESELECT, STOP_NO_TAG,
-	STOP_BAD_TAG, STOP_COUNT,
+	STOP_NO_MSG_OUT, STOP_PHASE, STOP_DIRECTION, STOP_OVERRUN, STOP_MESSAGE, STOP_RESELECT,
+	STOP_NO_TAG, STOP_BAD_TAG, STOP_COUNT,
 };
 
 /* Where the host has the chip begin. */
 struct script_entries {
 	uint32_t start;			/* takes from the start queue */
 	uint32_t select, idle, resume, bad_tag;		/* ram_slot.go and .resume */
-	uint32_t data_in, data_out, no_data;		/* ram_slot.data_go */
+	uint32_t data_in, data_out;	/* ram_slot.in_go and .out_go, of a command with data */
+	uint32_t no_in, no_out;		/* the same of one without */
+	uint32_t wrong;			/* the same when the data goes the other way */
 	uint32_t moved;			/* the phase has changed in a block move: PMJAD1, PMJAD2 */
 };
 

@@ -35,7 +35,8 @@ static struct ram_slot *slot_init(struct initiator *i, uint32_t addr)
 	memset(ram, 0, RAM_SLOT_SIZE);
 	ram->go = htole32(i->entry.select);
 	ram->resume = htole32(i->entry.resume);
-	ram->data_go = htole32(i->entry.no_data);
+	ram->in_go = htole32(i->entry.no_in);
+	ram->out_go = htole32(i->entry.no_out);
 	put_le32(&ram->msg_out.addr, addr + offsetof(struct ram_slot, msg_out_bytes));
 	put_le32(&ram->msg_out.count, 3);
 	put_le32(&ram->cdb.addr, addr + offsetof(struct ram_slot, cdb_bytes));
@@ -87,12 +88,11 @@ static struct ram_slot *describe(struct initiator *i, unsigned slot, unsigned ta
 void queue_describe(struct initiator *i, unsigned slot, const struct initiator_cmd *cmd)
 {
 	struct ram_slot *ram = describe(i, slot, cmd->target, cmd->lun, cmd->cdb, cmd->cdb_len);
+	bool data = cmd->dir != INITIATOR_NO_DATA && cmd->len, in = cmd->dir == INITIATOR_IN;
+	const struct script_entries *e = &i->entry;
 
-	if (cmd->dir == INITIATOR_NO_DATA || !cmd->len)
-		put_le32(&ram->data_go, i->entry.no_data);
-	else
-		put_le32(&ram->data_go, cmd->dir == INITIATOR_IN ? i->entry.data_in :
-								   i->entry.data_out);
+	put_le32(&ram->in_go, !data ? e->no_in : in ? e->data_in : e->wrong);
+	put_le32(&ram->out_go, !data ? e->no_out : in ? e->wrong : e->data_out);
 	put_le32(&ram->data.count, cmd->len);
 	put_le32(&ram->data.addr, cmd->addr);
 }
@@ -105,7 +105,8 @@ void queue_describe_sense(struct initiator *i, unsigned slot)
 	uint32_t at = RAM_SENSE + slot * RAM_SLOT_SIZE;
 
 	memset(i->client->mem + at, 0, INITIATOR_SENSE);
-	put_le32(&ram->data_go, i->entry.data_in);
+	put_le32(&ram->in_go, i->entry.data_in);
+	put_le32(&ram->out_go, i->entry.wrong);
 	put_le32(&ram->data.count, INITIATOR_SENSE);
 	put_le32(&ram->data.addr, at);
 }

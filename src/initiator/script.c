@@ -50,9 +50,9 @@ enum { MSG_COMPLETE = 0x00, MSG_SAVE_POINTERS = 0x02, MSG_DISCONNECT = 0x04 };
 /* ---- the text ---- */
 
 enum label {
-	NONE, START, SELECT, COMMAND, DISPATCH, DATA, DATA_IN, DATA_OUT, DATA_FULL, MOVED, NO_DATA,
-	NO_DATA_OUT, STATUS, MESSAGE, SAVE, COMPLETE, STATUS_BAD, DISCONNECT, PUT_BACK,
-	RESUME, BAD_TAG, LABEL_COUNT,
+	NONE, START, SELECT, COMMAND, DISPATCH, IN_PHASE, OUT_PHASE, DATA_IN, DATA_OUT, DATA_FULL,
+	MOVED, NO_IN, NO_OUT, WRONG, STATUS, MESSAGE, SAVE, COMPLETE, STATUS_BAD, DISCONNECT,
+	PUT_BACK, RESUME, BAD_TAG, LABEL_COUNT,
 };
 
 enum operand { NUMBER, LABEL };
@@ -86,13 +86,16 @@ static const struct row {
 	AT(COMMAND, MOVE_TABLE(PHASE_COMMAND), SLOT(cdb)),
 
 	GO_AT(DISPATCH, JUMP | WHEN(PHASE_MSG_IN), MESSAGE),
-	GO(JUMP | IF(PHASE_DATA_OUT), DATA),
-	GO(JUMP | IF(PHASE_DATA_IN), DATA),
+	GO(JUMP | IF(PHASE_DATA_OUT), OUT_PHASE),
+	GO(JUMP | IF(PHASE_DATA_IN), IN_PHASE),
 	GO(JUMP | IF(PHASE_STATUS), STATUS),
 	GO(JUMP | IF(PHASE_COMMAND), COMMAND),
 	ROW(INT, STOP_PHASE),
 
-	AT(DATA, LOAD_DSA(R_TEMP), SLOT(data_go)),
+	/* A block move of the wrong phase would go to MOVED, and come back here for ever. */
+	AT(IN_PHASE, LOAD_DSA(R_TEMP), SLOT(in_go)),
+	ROW(RETURN, 0),
+	AT(OUT_PHASE, LOAD_DSA(R_TEMP), SLOT(out_go)),
 	ROW(RETURN, 0),
 	AT(DATA_IN, MOVE_TABLE(PHASE_DATA_IN), SLOT(data)),
 	GO(JUMP, DATA_FULL),
@@ -109,11 +112,11 @@ static const struct row {
 	 * Data of a command that has none.  QEMU's targets go to DATA IN while a command without
 	 * data takes its time, offer no byte, and then go to STATUS.
 	 */
-	GO_AT(NO_DATA, JUMP | IF(PHASE_DATA_OUT), NO_DATA_OUT),
-	ROW(MOVE(PHASE_DATA_IN, 1), VAR(trash)),
+	AT(NO_IN, MOVE(PHASE_DATA_IN, 1), VAR(trash)),
 	ROW(INT, STOP_OVERRUN),
-	AT(NO_DATA_OUT, MOVE(PHASE_DATA_OUT, 1), VAR(trash)),
+	AT(NO_OUT, MOVE(PHASE_DATA_OUT, 1), VAR(trash)),
 	ROW(INT, STOP_OVERRUN),
+	AT(WRONG, INT, STOP_DIRECTION),
 
 	AT(STATUS, MOVE_TABLE(PHASE_STATUS), SLOT(status)),
 	ROW(SFBR_TO(R_SCRATCHB), 0),
@@ -194,6 +197,7 @@ void script_write(uint8_t *mem, struct script_entries *ret)
 	*ret = (struct script_entries){
 		.start = at[START], .select = at[SELECT], .idle = at[PUT_BACK],
 		.resume = at[RESUME], .bad_tag = at[BAD_TAG], .data_in = at[DATA_IN],
-		.data_out = at[DATA_OUT], .no_data = at[NO_DATA], .moved = at[MOVED],
+		.data_out = at[DATA_OUT], .no_in = at[NO_IN], .no_out = at[NO_OUT],
+		.wrong = at[WRONG], .moved = at[MOVED],
 	};
 }

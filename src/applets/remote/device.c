@@ -33,6 +33,8 @@
 #include "proto/vfu.h"
 #include "sandbox/probe.h"
 
+#define POLL_WINDOW (LOOP_MS / 1000 * 40)	/* ns; see the page on speed */
+
 struct device_process {
 	const struct launch_spec *spec;
 	struct loop *loop;
@@ -318,6 +320,7 @@ static int make_all(struct device_process *p)
 	if (!p->loop)
 		return fail("event loop", -errno);
 	loop_set_hooks(p->loop, before_event, after_event, p);
+	loop_set_poll(p->loop, POLL_WINDOW);
 	p->arena = guestmem_arena_create();
 	if (!p->arena)
 		return fail("address range for guest RAM (ulimit -v has to allow 64 GiB)", -errno);
