@@ -482,6 +482,22 @@ int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *i
 	return n;
 }
 
+void guestmem_moved(struct guestmem *mem, enum guestmem_dir dir, uint64_t gpa, size_t len)
+{
+	unsigned at;
+
+	if (!mem->hook || range_check(mem, gpa, len, dir == GUESTMEM_WRITE, &at))
+		return;
+	for (; len; at++) {
+		struct region *r = &mem->region[at];
+		size_t part = part_of(mem, at, gpa, len);
+
+		mem->hook(mem->hook_opaque, dir, gpa, region_host(mem, r) + (gpa - r->gpa), part);
+		gpa += part;
+		len -= part;
+	}
+}
+
 size_t guestmem_part(const struct guestmem *mem, uint64_t gpa, size_t len, bool *ret_shared)
 {
 	unsigned at = first_behind(mem, gpa);
