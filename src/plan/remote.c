@@ -604,6 +604,7 @@ void remote_plan_finish(struct remote_plan *plan)
 	g_free(plan->uuid);
 	g_free(plan->qmp);
 	g_free(plan->events);
+	g_free(plan->trace);
 	if (plan->object)
 		g_ptr_array_unref(plan->object);
 	if (plan->warnings)

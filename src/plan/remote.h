@@ -149,6 +149,8 @@ struct remote_plan {
 	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
 	char *qmp, *events;		/* --qmp, --events: "PATH" or "fd=N"; or NULL */
 
+	char *trace;			/* --trace: "fd=N"; or NULL */
+
 	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
 };
 

@@ -17,6 +17,7 @@
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
 #include "applets/remote/roms.h"
+#include "applets/remote/tracefd.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/launch.h"
@@ -31,6 +32,7 @@ struct remote {
 	struct onerror *onerror;
 	struct peers peers;
 	int rom[SPEC_MAX_DEVICES];	/* owned */
+	int trace_fd;			/* --trace; owned */
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
 	int parent_fd;			/* -daemonize: the parent waits for a byte; owned */
@@ -185,6 +187,8 @@ static bool prepare(struct remote *r, GError **error)
 	}
 	if (!roms_open(&r->plan, r->rom, error))
 		return false;
+	if (r->plan.trace && !trace_take(&r->plan, &r->trace_fd, error))
+		return false;
 	/* LISTEN_FDS are for the process that was started, */
 	if (!open_pidfile(r, error) || !peers_open(&r->plan, &r->peers, error))
 		return false;
@@ -224,7 +228,8 @@ static int run(struct remote *r)
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
 		.listener = r->peers.listener, .features = list_removed(r, removes),
-		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
+		.removes = removes, .rom = r->rom, .trace = r->trace_fd,
+		.image = images_fds(r->images), .daemon = daemon,
 		.onerror = r->onerror, .ready = on_ready, .opaque = r,
 	};
 
@@ -245,6 +250,7 @@ static void finish(struct remote *r)
 		fd_close(&r->rom[i]);
 	if (r->pid_written)
 		unlink(r->plan.pidfile);
+	fd_close(&r->trace_fd);
 	fd_close(&r->pid_fd);
 	fd_close(&r->parent_fd);
 	remote_plan_finish(&r->plan);
@@ -265,7 +271,8 @@ int remote_main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
 	struct remote r = {
-		.prog = slash ? slash + 1 : argv[0], .pid_fd = -1, .parent_fd = -1,
+		.prog = slash ? slash + 1 : argv[0], .trace_fd = -1, .pid_fd = -1,
+		.parent_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
 	int status = DEVICE_EXIT_OK;
