@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "applets/proxy/replay-priv.h"
+#include "base/num.h"
+
+/* The lines of a record that are known ahead, and when the data of DMA reads are placed. */
+
+static bool is_dma(const struct item *item)
+{
+	return item->e.kind == REC_DMA_READ || item->e.kind == REC_DMA_WRITE;
+}
+
+static bool is_map(const struct item *item)
+{
+	return item->e.kind == REC_MESSAGE && item->e.cmd == MPQ_SYNC_SYSMEM;
+}
+
+static bool overlaps(const struct item *a, const struct item *b)
+{
+	return ranges_overlap(a->e.dma.gpa, a->e.dma.len, b->e.dma.gpa, b->e.dma.len);
+}
+
+static void wait_for(struct item *item, struct item *what)
+{
+	item->waits++;
+	what->waiters = g_slist_prepend(what->waiters, item);
+}
+
+/* How a byte of a DMA read gets where it is read. */
+enum { SETTLED, OPEN, NOW, LATER };
+
+/*
+ * Settles the open bytes of @item that @before has touched.  One that is the same there is placed
+ * for that one, or written by the device itself; another one comes when that access has been made.
+ */
+static bool settle(struct item *item, const struct item *before)
+{
+	uint64_t from = max_u64(item->e.dma.gpa, before->e.dma.gpa);
+	uint64_t end = min_u64(item->e.dma.gpa + item->e.dma.len,
+			       before->e.dma.gpa + before->e.dma.len);
+	bool later = false;
+
+	for (uint64_t at = from; at < end; at++) {
+		uint64_t i = at - item->e.dma.gpa;
+		bool same = before->e.dma.has_data &&
+			    before->e.dma.data[at - before->e.dma.gpa] == item->e.dma.data[i];
+
+		if (item->place[i] != OPEN)
+			continue;
+		item->place[i] = same ? SETTLED : LATER;
+		later |= !same;
+	}
+	return later;
+}
+
+static void put_bytes(struct item *item, uint8_t from, uint8_t to)
+{
+	for (uint32_t i = 0; i < item->e.dma.len; i++)
+		if (item->place[i] == from)
+			item->place[i] = to;
+}
+
+/*
+ * The bytes that no access to come touches are placed at once, the others behind the last of those
+ * accesses that had another value; all of them behind the last change of the map.
+ */
+static bool read_joins(struct replay *r, struct item *item, GError **error)
+{
+	bool map = false, later = false;
+
+	item->place = g_malloc(item->e.dma.len);
+	memset(item->place, OPEN, item->e.dma.len);
+	for (uint64_t n = r->tail; n > r->head;) {
+		struct item *before = window_at(r, --n);
+
+		if (before->done)
+			continue;
+		if (is_dma(before) && overlaps(before, item) && settle(item, before) && !later) {
+			wait_for(item, before);
+			later = true;
+		} else if (!map && is_map(before)) {
+			wait_for(item, before);
+			map = true;
+		}
+	}
+	put_bytes(item, OPEN, map ? LATER : NOW);
+	return ram_place(r, item, NOW, error);
+}
+
+static void item_free(struct item *item)
+{
+	rec_entry_finish(&item->e);
+	g_slist_free(item->waiters);
+	g_free(item->place);
+	g_free(item);
+}
+
+bool window_fill(struct replay *r, GError **error)
+{
+	while (!r->ended && r->tail - r->head < REPLAY_WINDOW && r->bytes < REPLAY_WINDOW_BYTES) {
+		struct item *item = g_new0(struct item, 1);
+
+		if (!rec_read(&r->file, &item->e, error) ||
+		    (item->e.kind == REC_DMA_READ && !read_joins(r, item, error))) {
+			item_free(item);
+			return false;
+		}
+		if (item->e.dma.data)
+			r->bytes += item->e.dma.len;
+		r->ended = item->e.kind == REC_END;
+		r->window[r->tail++ % REPLAY_WINDOW] = item;
+	}
+	return true;
+}
+
+bool window_done(struct replay *r, struct item *item, GError **error)
+{
+	bool ok = true;
+
+	item->done = true;
+	for (GSList *w = item->waiters; w && ok; w = w->next) {
+		struct item *waiter = w->data;
+
+		if (!--waiter->waits && !waiter->done)
+			ok = ram_place(r, waiter, LATER, error);
+	}
+	g_slist_free(item->waiters);
+	item->waiters = NULL;
+	return ok;
+}
+
+void window_drop(struct replay *r)
+{
+	struct item *item = window_at(r, r->head);
+
+	if (item->e.dma.data)
+		r->bytes -= item->e.dma.len;
+	item_free(item);
+	r->head++;
+}
+
+void window_clear(struct replay *r)
+{
+	while (r->head < r->tail)
+		window_drop(r);
+}
