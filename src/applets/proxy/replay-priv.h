@@ -57,6 +57,7 @@ struct replay {
 	struct item *window[REPLAY_WINDOW];
 	uint64_t head, tail;
 	size_t bytes;
+	GQueue deferred;		/* struct item: without a trace, see window_defer() */
 	bool ended;			/* all has been read */
 
 	/* Guest RAM: replay-ram.c. */
@@ -87,6 +88,13 @@ bool window_done(struct replay *r, struct item *item, GError **error);
 /* Takes the first line off. */
 void window_drop(struct replay *r);
 void window_clear(struct replay *r);
+/*
+ * Without a trace nobody says when the device makes an access.  window_defer() takes the first line
+ * off and keeps it; window_settle() says that all those have happened: an interrupt has come that
+ * was behind them, or a reply, or a message is due that the guest sent when it knew of them.
+ */
+void window_defer(struct replay *r);
+bool window_settle(struct replay *r, GError **error);
 
 /* Guest RAM. */
 void ram_init(struct replay *r);

@@ -249,7 +249,7 @@ static bool talk_loop(struct replay *r, struct loop *l, GError **error)
 			if (turn != l->last)
 				replay_timed(r, end, "came after %u reads, as recorded after %u",
 					     turn + 1, l->last + 1);
-			return pass_until(r, end_at, error);
+			return window_settle(r, error) && pass_until(r, end_at, error);
 		}
 		if (!agrees(l->reply[i], &msg) || !side_pause(r, start))
 			return reply_differs(r, l->read[i], end, &msg, error) &&
@@ -288,6 +288,9 @@ static bool talk_one(struct replay *r, struct item *item, GError **error)
 	if (!reply)
 		return rec_wrong(&r->file, item->e.line, error, "expected a RET before the next "
 				 "message, and within %d lines", REPLAY_WINDOW);
+	/* What a read tells may be that the device has come this far; a write takes it for granted. */
+	if (!is_read(item) && !window_settle(r, error))
+		return false;
 	if (!ask(r, item, &msg, error))
 		return false;
 	if (!agrees(reply, &msg) && item->e.cmd == MPQ_BAR_READ &&
@@ -296,7 +299,7 @@ static bool talk_one(struct replay *r, struct item *item, GError **error)
 	if (!agrees(reply, &msg) && !reply_differs(r, item, reply, &msg, error))
 		return false;
 	reply->done = true;
-	return window_done(r, item, error);
+	return window_settle(r, error) && window_done(r, item, error);
 }
 
 /*
@@ -315,6 +318,8 @@ static bool talk_silent(struct replay *r, struct item *item, GError **error)
 {
 	int ret;
 
+	if (!window_settle(r, error))
+		return false;
 	if (item->e.cmd == MPQ_SYNC_SYSMEM && !ram_map(r, item, error))
 		return false;
 	ret = send_item(r, item);

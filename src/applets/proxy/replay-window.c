@@ -61,6 +61,15 @@ static void put_bytes(struct item *item, uint8_t from, uint8_t to)
 			item->place[i] = to;
 }
 
+static void joins_behind(struct item *item, struct item *before, bool *later)
+{
+	if (before->done || !is_dma(before) || !overlaps(before, item) || !settle(item, before) ||
+	    *later)
+		return;
+	wait_for(item, before);
+	*later = true;
+}
+
 /*
  * The bytes that no access to come touches are placed at once, the others behind the last of those
  * accesses that had another value; all of them behind the last change of the map.
@@ -74,16 +83,14 @@ static bool read_joins(struct replay *r, struct item *item, GError **error)
 	for (uint64_t n = r->tail; n > r->head;) {
 		struct item *before = window_at(r, --n);
 
-		if (before->done)
-			continue;
-		if (is_dma(before) && overlaps(before, item) && settle(item, before) && !later) {
-			wait_for(item, before);
-			later = true;
-		} else if (!map && is_map(before)) {
+		if (!map && !before->done && is_map(before)) {
 			wait_for(item, before);
 			map = true;
 		}
+		joins_behind(item, before, &later);
 	}
+	for (GList *l = r->deferred.tail; l; l = l->prev)
+		joins_behind(item, l->data, &later);
 	put_bytes(item, OPEN, map ? LATER : NOW);
 	return ram_place(r, item, NOW, error);
 }
@@ -130,18 +137,44 @@ bool window_done(struct replay *r, struct item *item, GError **error)
 	return ok;
 }
 
-void window_drop(struct replay *r)
+static struct item *take_first(struct replay *r)
 {
 	struct item *item = window_at(r, r->head);
 
 	if (item->e.dma.data)
 		r->bytes -= item->e.dma.len;
-	item_free(item);
 	r->head++;
+	return item;
+}
+
+void window_drop(struct replay *r)
+{
+	item_free(take_first(r));
+}
+
+void window_defer(struct replay *r)
+{
+	g_queue_push_tail(&r->deferred, take_first(r));
+}
+
+bool window_settle(struct replay *r, GError **error)
+{
+	struct item *item;
+	bool ok = true;
+
+	while (ok && (item = g_queue_pop_head(&r->deferred))) {
+		ok = window_done(r, item, error);
+		item_free(item);
+	}
+	return ok;
 }
 
 void window_clear(struct replay *r)
 {
+	struct item *item;
+
 	while (r->head < r->tail)
 		window_drop(r);
+	while ((item = g_queue_pop_head(&r->deferred)))
+		item_free(item);
 }

@@ -62,29 +62,6 @@ static void say_end(const struct replay *r)
 
 /* ---- line by line ---- */
 
-/*
- * Without a trace nobody says when the device makes an access: it is taken to be through when the
- * interrupt behind it has come, or when the next message is due.
- */
-static bool assume_dma(struct replay *r, struct item *item, GError **error)
-{
-	for (uint64_t n = r->head + 1; window_at(r, n); n++) {
-		struct item *next = window_at(r, n);
-
-		if (next->e.kind == REC_DMA_READ || next->e.kind == REC_DMA_WRITE)
-			continue;
-		if (next->e.kind != REC_IRQ || next->done)
-			break;
-		while (r->head < n)
-			if (!window_done(r, window_at(r, r->head), error))
-				return false;
-			else
-				window_drop(r);
-		return side_wait(r, next, error);
-	}
-	return window_done(r, item, error);
-}
-
 static bool play_line(struct replay *r, bool *ret_end, GError **error)
 {
 	struct item *item = window_at(r, r->head);
@@ -98,14 +75,17 @@ static bool play_line(struct replay *r, bool *ret_end, GError **error)
 	case REC_EOI:
 		return side_eoi(r, item, error);
 	case REC_IRQ:
-		return item->done || side_wait(r, item, error);
+		return (item->done || side_wait(r, item, error)) && window_settle(r, error);
 	case REC_END:
 		*ret_end = true;
 		return !item->e.unusable || rec_wrong(&r->file, item->e.line, error,
 						      "the record is unusable: %s",
 						      item->e.unusable);
 	default:
-		return item->done || (r->tracing.on ? side_wait : assume_dma)(r, item, error);
+		if (r->tracing.on)
+			return item->done || side_wait(r, item, error);
+		window_defer(r);
+		return true;
 	}
 }
 
@@ -187,6 +167,7 @@ static int run(const struct proxy_args *args, GError **error)
 	r->remote.pid = -1;
 	r->tracing.fd = -1;
 	g_queue_init(&r->seen);
+	g_queue_init(&r->deferred);
 	ram_init(r);
 	if (start(r, args->target.command, &local)) {
 		played = play(r, &local);
