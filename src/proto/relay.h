@@ -28,6 +28,7 @@ struct relay {
 	bool raw;			/* no message of the protocol: from there on just bytes */
 };
 
+/* Nothing is in hand.  The fds stay the caller's. */
 void relay_init(struct relay *r, int from, int to);
 
 /*

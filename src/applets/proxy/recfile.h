@@ -73,6 +73,7 @@ struct rec_header {
 };
 
 void rec_header_finish(struct rec_header *h);
+/* The lines that a record begins with. */
 void rec_write_header(FILE *out, const struct rec_header *h);
 /* @comment: for people, behind a '#'; or NULL. */
 void rec_write(FILE *out, const struct rec_entry *e, const char *comment);

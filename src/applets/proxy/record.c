@@ -217,8 +217,8 @@ static bool check_remote(const struct record *r, GError **error)
 	const struct remote_device *device = &r->remote.device[0];
 
 	if (r->remote.count > 1)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "record: the remote command has %u devices, "
-				"and one can be recorded", r->remote.count);
+		return mpq_fail(error, MPQ_ERROR_USAGE, "record: the remote command has %u "
+				"devices, and one can be recorded", r->remote.count);
 	if (device->protocol != CLIENT_MPQEMU)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "record: %s speaks vfio-user, and only "
 				"mpqemu can be recorded", device->devid);
@@ -236,7 +236,8 @@ static bool take_vm(struct record *r, const struct proxy_target *target, GError 
 	socklen_t len = sizeof(type);
 
 	if (fd == device->fd || fd == device->remote_fd)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "record: fd %d of the VM: EBADF", fd);
+		return mpq_fail(error, MPQ_ERROR_USAGE, "record: fd %d of the VM: %s", fd,
+				log_errname(EBADF));
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "record: fd %d of the VM: %s", fd,
 				log_errname(errno));
@@ -325,7 +326,7 @@ static void finish(struct record *r)
 static int run(const struct proxy_args *args, GError **error)
 {
 	struct record r = {
-		.output = args->data ? *(const char **)args->data : NULL, .vm_fd = -1, .signal_fd = -1,
+		.output = *(const char **)args->data, .vm_fd = -1, .signal_fd = -1,
 		.irq_in = -1, .irq_out = -1, .remote = { .pid = -1 }, .tracing = { .fd = -1 },
 	};
 	int status = PROXY_EXIT_REMOTE;

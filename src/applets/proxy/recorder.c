@@ -257,7 +257,8 @@ static size_t missing(struct recorder *r, bool from_vm, const struct assembly *a
 	memcpy(&h, a->bytes, sizeof(h));
 	rule = mpq_rule(h.cmd);
 	if (!rule || rule->sender != (from_vm ? MPQ_FROM_PROXY : MPQ_FROM_REMOTE) ||
-	    h.size < rule->size_min || h.size > rule->size_max || (h.size % 8 && h.cmd == MPQ_RET)) {
+	    h.size < rule->size_min || h.size > rule->size_max ||
+	    (h.size % 8 && h.cmd == MPQ_RET)) {
 		spoil(r, "%s sent what is no message of the protocol",
 		      from_vm ? "the VM" : "the remote");
 		return 0;

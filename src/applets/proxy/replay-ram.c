@@ -75,8 +75,8 @@ static bool check_use(struct replay *r, const struct item *item, GError **error)
 		if (r->ram[i] >= 0 && fd_stat(r->ram[i], &st) == 0)
 			bytes += st.st_blocks * 512ULL;
 	return bytes <= REPLAY_RAM_MAX ||
-	       rec_wrong(&r->file, item->e.line, error, "expected a record that needs at most 4 GiB "
-			 "of guest RAM");
+	       rec_wrong(&r->file, item->e.line, error, "expected a record that needs at most "
+			 "4 GiB of guest RAM");
 }
 
 /* The region that has the byte at @gpa, or NULL. */

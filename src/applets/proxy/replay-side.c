@@ -55,7 +55,8 @@ static bool drain(struct replay *r, GError **error)
 	while (!(ret = trace_next(&r->tracing.trace, &event)))
 		if (!take_event(r, &event, error))
 			return false;
-	return ret == -EAGAIN || bad_trace(error, ret == -ENOBUFS ? "events were lost" : "nonsense");
+	return ret == -EAGAIN ||
+	       bad_trace(error, ret == -ENOBUFS ? "events were lost" : "nonsense");
 }
 
 /* ---- DMA ---- */

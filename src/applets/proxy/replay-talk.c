@@ -69,8 +69,8 @@ static bool get_reply(struct replay *r, const struct item *item, struct mpq_msg 
 		if (!side_pump(r, error))
 			return false;
 		else if (!side_pause(r, start))
-			return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s:%u: no reply for %d s", r->path,
-					item->e.line, REPLAY_TIMEOUT_MS / 1000);
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s:%u: no reply for %d s",
+					r->path, item->e.line, REPLAY_TIMEOUT_MS / 1000);
 	if (!ret)
 		ret = mpq_consume(&r->conn, msg);
 	if (ret)
@@ -288,7 +288,7 @@ static bool talk_one(struct replay *r, struct item *item, GError **error)
 	if (!reply)
 		return rec_wrong(&r->file, item->e.line, error, "expected a RET before the next "
 				 "message, and within %d lines", REPLAY_WINDOW);
-	/* What a read tells may be that the device has come this far; a write takes it for granted. */
+	/* A read may tell that the device has come this far; a write takes it for granted. */
 	if (!is_read(item) && !window_settle(r, error))
 		return false;
 	if (!ask(r, item, &msg, error))

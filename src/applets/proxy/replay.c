@@ -200,8 +200,8 @@ static bool take_word(struct proxy_args *args, const char *word, GError **error)
 	const char **path = args->data;
 
 	if (*path)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "replay: expected one FILE, found %.100s too",
-				word);
+		return mpq_fail(error, MPQ_ERROR_USAGE, "replay: expected one FILE, found "
+				"%.100s too", word);
 	*path = word;
 	return true;
 }

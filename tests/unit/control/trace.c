@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ring of --trace: hostile memory on either side first, then order, wrapping, and what is lost. */
+/* The ring of --trace: hostile memory on either side, then order, wrapping, and what is lost. */
 
 #include <errno.h>
 #include <string.h>
