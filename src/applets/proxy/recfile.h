@@ -63,6 +63,7 @@ uint64_t rec_sum(const void *data, size_t len);
 /* A DMA entry with a copy of @data, or of its sum where a line has no more. */
 void rec_set_dma(struct rec_entry *e, enum rec_kind kind, uint64_t gpa, const void *data,
 		 size_t len);
+/* Frees what it holds. */
 void rec_entry_finish(struct rec_entry *e);
 
 /* ---- writing ---- */
@@ -72,6 +73,7 @@ struct rec_header {
 	bool dma;			/* DMA is recorded, and the order is the device's own */
 };
 
+/* Frees what it holds. */
 void rec_header_finish(struct rec_header *h);
 /* The lines that a record begins with. */
 void rec_write_header(FILE *out, const struct rec_header *h);

@@ -98,7 +98,7 @@ static bool agrees(const struct item *reply, const struct mpq_msg *msg)
 static bool reply_differs(struct replay *r, const struct item *item, const struct item *reply,
 			  const struct mpq_msg *msg, GError **error)
 {
-	g_autofree char *text = rec_describe(&item->e), *was = rec_describe(&reply->e);
+	g_autofree char *text = rec_describe(&item->e);
 
 	if (!msg->size)
 		return replay_differs(r, reply, error, "now without a value, to %s", text);
