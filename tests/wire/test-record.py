@@ -106,7 +106,7 @@ class RecordTest(wire.unittest.TestCase):
             (HEADER, 4, "the record is cut short"),
             (HEADER + SYNC, 5, "the record is cut short"),
             (HEADER + SYNC[:-1], 4, "expected the end of the line, found that of the file"),
-            (HEADER + "0.0 nonsense\n", 4, "expected one of > < dma irq eoi end, found 'nonsense'"),
+            (HEADER + "0.0 nonsense\n", 4, "expected one of > < dma ram irq eoi end, found 'nonsense'"),
             (HEADER + "0.0 irqs\n", 4, "expected the end of the line, found 's'"),
             (HEADER + "-1.0 irq\n", 4, "expected a time"),
             (HEADER + "0.0 > RESET\n", 4, "expected a message"),

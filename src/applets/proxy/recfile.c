@@ -26,7 +26,7 @@ void rec_set_dma(struct rec_entry *e, enum rec_kind kind, uint64_t gpa, const vo
 {
 	e->kind = kind;
 	e->dma = (struct rec_dma){ .gpa = gpa, .len = len, .sum = rec_sum(data, len) };
-	e->dma.has_data = kind == REC_DMA_READ || len <= REC_PLAIN_MAX || is_uniform(data, len);
+	e->dma.has_data = kind != REC_DMA_WRITE || len <= REC_PLAIN_MAX || is_uniform(data, len);
 	if (e->dma.has_data)
 		e->dma.data = g_memdup2(data, len);
 }
@@ -125,6 +125,9 @@ static void print_entry(GString *s, const struct rec_entry *e)
 				       e->kind == REC_DMA_READ ? "read" : "write", e->dma.gpa,
 				       e->dma.len);
 		break;
+	case REC_RAM:
+		g_string_append_printf(s, "ram 0x%" PRIx64 " %u", e->dma.gpa, e->dma.len);
+		break;
 	case REC_END:
 		if (e->unusable)
 			g_string_append_printf(s, "end unusable: %s", e->unusable);
@@ -147,7 +150,7 @@ void rec_write(FILE *out, const struct rec_entry *e, const char *comment)
 
 	g_string_append_printf(s, "%" PRIu64 ".%06" PRIu64 " ", e->us / 1000000, e->us % 1000000);
 	print_entry(s, e);
-	if (e->kind == REC_DMA_READ || e->kind == REC_DMA_WRITE)
+	if (e->dma.len)
 		print_data(s, &e->dma);
 	if (comment)
 		g_string_append_printf(s, " # %s", comment);

@@ -26,6 +26,7 @@ enum rec_kind {
 	REC_IRQ,		/* the remote wrote irqfd */
 	REC_EOI,		/* the remote found resamplefd written */
 	REC_DMA_READ, REC_DMA_WRITE,
+	REC_RAM,		/* what stood around the DMA read behind it */
 	REC_END,
 };
 

@@ -2,13 +2,24 @@
 #include "applets/proxy/recorder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "applets/proxy/names.h"
 #include "applets/proxy/recfile.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/num.h"
+
+/*
+ * What stands around a small DMA read, mostly more of the guest's program for the device: a remote
+ * that goes another way through it (QEMU's) will read that.  Written when it is another than before.
+ */
+#define BLOCK 256		/* bytes, aligned */
+#define BLOCKS 1024		/* whose last contents are known */
+#define SMALL 64		/* bytes of a DMA read */
 
 #define QUEUE_MAX 4096		/* messages that the remote has not taken: a socket holds fewer */
 
@@ -19,6 +30,7 @@ struct assembly {
 	size_t len;
 	uint8_t bytes[sizeof(struct mpq_header) + MPQ_MAX_PAYLOAD];
 	unsigned file[MPQ_MAX_REGIONS];
+	int fd[MPQ_MAX_REGIONS];	/* copies; owned */
 	unsigned files;
 };
 
@@ -31,6 +43,9 @@ struct recorder {
 	bool reply_due;			/* the trace is ahead of the socket */
 	struct { dev_t dev; ino_t ino; } file[REC_FILES];
 	unsigned files;
+	struct { uint64_t gpa, size, offset; int fd; } map[MPQ_MAX_REGIONS];
+	unsigned regions;
+	struct { uint64_t gpa, sum; } block[BLOCKS];
 	char *unusable;
 
 	/* For the comments alone: what the config accesses have shown. */
@@ -78,12 +93,29 @@ static void clear(GQueue *queue)
 	}
 }
 
+static void forget_map(struct recorder *r)
+{
+	for (unsigned i = 0; i < r->regions; i++)
+		fd_close(&r->map[i].fd);
+	r->regions = 0;
+}
+
+static void drop_files(struct assembly *a)
+{
+	for (unsigned i = 0; i < a->files; i++)
+		fd_close(&a->fd[i]);
+	a->files = 0;
+}
+
 void recorder_destroy(struct recorder *r)
 {
 	if (!r)
 		return;
 	clear(&r->message);
 	clear(&r->reply);
+	forget_map(r);
+	drop_files(&r->way[true]);
+	drop_files(&r->way[false]);
 	g_free(r->unusable);
 	g_free(r);
 }
@@ -187,28 +219,35 @@ static unsigned file_number(struct recorder *r, int fd)
 
 static void take_files(struct recorder *r, struct assembly *a, const struct conn_fds *fds)
 {
-	for (unsigned i = 0; i < fds->count && a->files < MPQ_MAX_REGIONS; i++)
-		a->file[a->files++] = file_number(r, fds->fd[i]);
+	for (unsigned i = 0; i < fds->count && a->files < MPQ_MAX_REGIONS; i++) {
+		a->file[a->files] = file_number(r, fds->fd[i]);
+		a->fd[a->files++] = fcntl(fds->fd[i], F_DUPFD_CLOEXEC, 0);
+	}
 }
 
-static void decode_sync(struct recorder *r, const struct assembly *a, struct rec_entry *e)
+static void decode_sync(struct recorder *r, struct assembly *a, struct rec_entry *e)
 {
 	struct mpq_sync_sysmem sync;
 
 	memcpy(&sync, a->bytes + sizeof(struct mpq_header), sizeof(sync));
+	forget_map(r);
 	for (unsigned i = 0; i < a->files; i++) {
 		if (a->file[i] == UINT_MAX)
 			spoil(r, "guest RAM is in more than %d files", REC_FILES);
+		r->map[i].gpa = sync.gpa[i];
+		r->map[i].size = sync.size[i];
+		r->map[i].offset = sync.offset[i];
+		r->map[i].fd = fd_steal(&a->fd[i]);
 		e->region[i] = (struct rec_region){ sync.gpa[i], sync.size[i], sync.offset[i],
 						    a->file[i] % REC_FILES };
 	}
-	e->regions = a->files;
+	e->regions = r->regions = a->files;
 	if (!a->files)
 		spoil(r, "SYNC_SYSMEM without a file descriptor");
 }
 
 /* @a holds a whole message that its rule allows. */
-static void decode(struct recorder *r, const struct assembly *a, const struct mpq_header *h,
+static void decode(struct recorder *r, struct assembly *a, const struct mpq_header *h,
 		   struct rec_entry *e)
 {
 	const uint8_t *payload = a->bytes + sizeof(*h);
@@ -285,7 +324,8 @@ void recorder_saw(struct recorder *r, bool from_vm, const void *data, size_t len
 			continue;
 		memcpy(&h, a->bytes, sizeof(h));
 		message_done(r, from_vm, a, &h);
-		a->len = a->files = 0;
+		a->len = 0;
+		drop_files(a);
 	}
 }
 
@@ -300,6 +340,47 @@ static void put_head(struct recorder *r, GQueue *queue)
 	g_free(e);
 }
 
+/* The whole block at @gpa, if it is RAM of one region. */
+static bool read_block(const struct recorder *r, uint64_t gpa, uint8_t data[BLOCK])
+{
+	for (unsigned i = 0; i < r->regions; i++)
+		if (gpa >= r->map[i].gpa &&
+		    range_fits(gpa - r->map[i].gpa, BLOCK, r->map[i].size))
+			return pread(r->map[i].fd, data, BLOCK,
+				     r->map[i].offset + (gpa - r->map[i].gpa)) == BLOCK;
+	return false;
+}
+
+/* @read: the DMA read, which knows its own bytes better: RAM may have changed since. */
+static void put_block(struct recorder *r, uint64_t gpa, const struct rec_dma *read)
+{
+	uint64_t from = max_u64(gpa, read->gpa), end = min_u64(gpa + BLOCK, read->gpa + read->len);
+	unsigned i = gpa / BLOCK % BLOCKS;
+	struct rec_entry e = { 0 };
+	uint8_t data[BLOCK];
+
+	if (!read_block(r, gpa, data))
+		return;
+	memcpy(data + (from - gpa), read->data + (from - read->gpa), end - from);
+	rec_set_dma(&e, REC_RAM, gpa, data, BLOCK);
+	if (r->block[i].gpa != gpa || r->block[i].sum != e.dma.sum)
+		put(r, &e);
+	r->block[i].gpa = gpa;
+	r->block[i].sum = e.dma.sum;
+	rec_entry_finish(&e);
+}
+
+static void put_around(struct recorder *r, const struct rec_dma *read)
+{
+	uint64_t first = read->gpa & ~(uint64_t)(BLOCK - 1);
+
+	if (read->len > SMALL)
+		return;
+	put_block(r, first, read);
+	if (read->gpa + read->len - 1 >= first + BLOCK)
+		put_block(r, first + BLOCK, read);
+}
+
 static void put_dma(struct recorder *r, const struct trace_event *event)
 {
 	struct rec_entry e = { 0 };
@@ -310,6 +391,8 @@ static void put_dma(struct recorder *r, const struct trace_event *event)
 	}
 	rec_set_dma(&e, event->kind == TRACE_DMA_READ ? REC_DMA_READ : REC_DMA_WRITE, event->arg,
 		    r->trace->data, event->len);
+	if (e.kind == REC_DMA_READ)
+		put_around(r, &e.dma);
 	put(r, &e);
 	rec_entry_finish(&e);
 }

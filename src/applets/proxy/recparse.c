@@ -204,14 +204,11 @@ static bool take_bytes(struct cursor *c, struct rec_dma *d)
 	return true;
 }
 
-static bool take_dma(struct cursor *c, struct rec_entry *e)
+static bool take_place(struct cursor *c, struct rec_entry *e)
 {
 	struct rec_dma *d = &e->dma;
 	uint64_t len = 0;
 
-	e->kind = take(c, "read ") ? REC_DMA_READ : REC_DMA_WRITE;
-	if (e->kind == REC_DMA_WRITE && !expect(c, "write ", "read or write"))
-		return false;
 	if (!hex(c, UINT64_MAX, &d->gpa, "0xADDRESS") || !expect(c, " ", "a length") ||
 	    !number(c, 10, REC_DATA_MAX, &len, "a length, at most 4096") ||
 	    !expect(c, " ", "data"))
@@ -225,6 +222,20 @@ static bool take_dma(struct cursor *c, struct rec_entry *e)
 		return false;
 	d->sum = rec_sum(d->data, d->len);
 	return true;
+}
+
+static bool take_dma(struct cursor *c, struct rec_entry *e)
+{
+	e->kind = take(c, "read ") ? REC_DMA_READ : REC_DMA_WRITE;
+	if (e->kind == REC_DMA_WRITE && !expect(c, "write ", "read or write"))
+		return false;
+	return take_place(c, e);
+}
+
+static bool take_ram(struct cursor *c, struct rec_entry *e)
+{
+	e->kind = REC_RAM;
+	return take_place(c, e);
 }
 
 /* ---- the other lines ---- */
@@ -256,7 +267,7 @@ static const struct {
 	bool (*take)(struct cursor *c, struct rec_entry *e);
 } kinds[] = {
 	{ "> ", take_message }, { "< RET", take_reply }, { "dma ", take_dma },
-	{ "irq", take_irq }, { "eoi", take_eoi }, { "end", take_end },
+	{ "ram ", take_ram },	{ "irq", take_irq }, { "eoi", take_eoi }, { "end", take_end },
 };
 
 static bool take_time(struct cursor *c, uint64_t *ret_us)
@@ -275,7 +286,7 @@ static bool take_kind(struct cursor *c, struct rec_entry *e)
 	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
 		if (take(c, kinds[i].word))
 			return kinds[i].take(c, e);
-	return wrong(c, "one of > < dma irq eoi end");
+	return wrong(c, "one of > < dma ram irq eoi end");
 }
 
 /* ---- lines ---- */

@@ -94,6 +94,11 @@ void window_clear(struct replay *r);
  * was behind them, or a reply, or a message is due that the guest sent when it knew of them.
  */
 void window_defer(struct replay *r);
+/*
+ * Without a trace the device may read more than it was recorded to: what stood there when the first
+ * message of the window was sent is placed, but for what DMA is known of.
+ */
+bool window_surround(struct replay *r, GError **error);
 bool window_settle(struct replay *r, GError **error);
 
 /* Guest RAM. */

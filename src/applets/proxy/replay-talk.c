@@ -289,7 +289,7 @@ static bool talk_one(struct replay *r, struct item *item, GError **error)
 		return rec_wrong(&r->file, item->e.line, error, "expected a RET before the next "
 				 "message, and within %d lines", REPLAY_WINDOW);
 	/* A read may tell that the device has come this far; a write takes it for granted. */
-	if (!is_read(item) && !window_settle(r, error))
+	if (!is_read(item) && !(window_settle(r, error) && window_surround(r, error)))
 		return false;
 	if (!ask(r, item, &msg, error))
 		return false;

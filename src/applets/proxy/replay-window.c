@@ -61,6 +61,49 @@ static void put_bytes(struct item *item, uint8_t from, uint8_t to)
 			item->place[i] = to;
 }
 
+/* Bytes of RAM around a DMA read, but for those that an access to come is known of. */
+static void leave_out(struct item *ram, const struct item *access)
+{
+	uint64_t from = max_u64(ram->e.dma.gpa, access->e.dma.gpa);
+	uint64_t end = min_u64(ram->e.dma.gpa + ram->e.dma.len,
+			       access->e.dma.gpa + access->e.dma.len);
+
+	if (from < end)
+		memset(ram->place + (from - ram->e.dma.gpa), SETTLED, end - from);
+}
+
+static void ram_joins(struct replay *r, struct item *item)
+{
+	item->place = g_malloc(item->e.dma.len);
+	memset(item->place, LATER, item->e.dma.len);
+	for (uint64_t n = r->head; n < r->tail; n++)
+		if (!window_at(r, n)->done && is_dma(window_at(r, n)))
+			leave_out(item, window_at(r, n));
+	for (GList *l = r->deferred.head; l; l = l->next)
+		leave_out(item, l->data);
+}
+
+static void dma_joins(struct replay *r, const struct item *item)
+{
+	for (uint64_t n = r->head; n < r->tail; n++)
+		if (window_at(r, n)->e.kind == REC_RAM && overlaps(window_at(r, n), item))
+			leave_out(window_at(r, n), item);
+}
+
+bool window_surround(struct replay *r, GError **error)
+{
+	struct item *item;
+
+	for (uint64_t n = r->head + 1; (item = window_at(r, n)); n++) {
+		if (item->e.kind == REC_MESSAGE)
+			break;
+		if (item->e.kind == REC_RAM && !item->done && !ram_place(r, item, LATER, error))
+			return false;
+		item->done |= item->e.kind == REC_RAM;
+	}
+	return true;
+}
+
 static void joins_behind(struct item *item, struct item *before, bool *later)
 {
 	if (before->done || !is_dma(before) || !overlaps(before, item) || !settle(item, before) ||
@@ -95,6 +138,17 @@ static bool read_joins(struct replay *r, struct item *item, GError **error)
 	return ram_place(r, item, NOW, error);
 }
 
+static bool item_joins(struct replay *r, struct item *item, GError **error)
+{
+	if (item->e.kind == REC_RAM && r->tracing.on)
+		item->done = true;
+	else if (item->e.kind == REC_RAM)
+		ram_joins(r, item);
+	if (is_dma(item) && !r->tracing.on)
+		dma_joins(r, item);
+	return item->e.kind != REC_DMA_READ || read_joins(r, item, error);
+}
+
 static void item_free(struct item *item)
 {
 	rec_entry_finish(&item->e);
@@ -108,8 +162,7 @@ bool window_fill(struct replay *r, GError **error)
 	while (!r->ended && r->tail - r->head < REPLAY_WINDOW && r->bytes < REPLAY_WINDOW_BYTES) {
 		struct item *item = g_new0(struct item, 1);
 
-		if (!rec_read(&r->file, &item->e, error) ||
-		    (item->e.kind == REC_DMA_READ && !read_joins(r, item, error))) {
+		if (!rec_read(&r->file, &item->e, error) || !item_joins(r, item, error)) {
 			item_free(item);
 			return false;
 		}

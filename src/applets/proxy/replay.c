@@ -76,6 +76,8 @@ static bool play_line(struct replay *r, bool *ret_end, GError **error)
 		return side_eoi(r, item, error);
 	case REC_IRQ:
 		return (item->done || side_wait(r, item, error)) && window_settle(r, error);
+	case REC_RAM:
+		return true;
 	case REC_END:
 		*ret_end = true;
 		return !item->e.unusable || rec_wrong(&r->file, item->e.line, error,

@@ -51,7 +51,7 @@ static const char *const bad[] = {
 	"0.0 dma read 0x0 1", "0.0 dma read 0x0 1 ", "0.0 dma read 0x0 1 0",
 	"0.0 dma read 0x0 1 AB",
 	"0.0 dma read 0x0 1 00*0", "0.0 dma read 0x0 1 00*2", "0.0 dma read 0x0 1 00*",
-	"0.0 dma write 0x0 1 sum", "0.0 dma write 0x0 1 sum 0x",
+	"0.0 ram 0x0 0 ", "0.0 ram 0x0 1 sum 0x0", "0.0 dma write 0x0 1 sum", "0.0 dma write 0x0 1 sum 0x",
 	"0.0 dma read 0x0 99999999999 00*1",
 	"0.0 dma write 0xffffffffffffffff 1 00", "0.0 end now",
 	"0.0 end\n0.0 end", "0.0 end\n\n",
@@ -87,7 +87,7 @@ static const char *const good[] = {
 	"0.000000 dma read 0x1000 3 00ff7a", "0.000000 dma read 0xfffffffffffffffc 3 000102",
 	"0.000000 dma read 0x1000 4096 5a*4096",
 	"0.000000 dma read 0x1000 15 000000000000000000000000000000",
-	"0.000000 dma write 0x1000 16 00*16",
+	"0.000000 dma write 0x1000 16 00*16", "0.000000 ram 0x1000 2 0001",
 	"0.000000 dma write 0x1000 512 sum 0x0123456789abcdef",
 };
 
