@@ -106,7 +106,8 @@ class RecordTest(wire.unittest.TestCase):
             (HEADER, 4, "the record is cut short"),
             (HEADER + SYNC, 5, "the record is cut short"),
             (HEADER + SYNC[:-1], 4, "expected the end of the line, found that of the file"),
-            (HEADER + "0.0 nonsense\n", 4, "expected one of > < dma ram irq eoi end, found 'nonsense'"),
+            (HEADER + "0.0 nonsense\n", 4,
+             "expected one of > < dma ram irq eoi end, found 'nonsense'"),
             (HEADER + "0.0 irqs\n", 4, "expected the end of the line, found 's'"),
             (HEADER + "-1.0 irq\n", 4, "expected a time"),
             (HEADER + "0.0 > RESET\n", 4, "expected a message"),
@@ -229,6 +230,19 @@ class RecordTest(wire.unittest.TestCase):
         self.record()
         done = replay(self.path, remote("lsi53c895a"))
         self.assertEqual(done.returncode, EXIT_DIFFERENT, done.stderr)
+
+    def test_slot_of_the_trace(self):
+        """The device process has the ring's memfd in its slot, and nothing else of the recorder."""
+        def child(pid):
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                return file.read().split()
+        with Recording(self.path, remote()) as recording:
+            recording.peer.cfg_read(0, 4)
+            device = child(child(recording.proc.pid)[0])[0]
+            fds = mpq.fds(device)
+            self.assertRegex(fds[10], "^/memfd:mpqemu-trace ")
+            self.assertEqual([n for n, name in fds.items() if "trace" in name], [10])
+            self.assertEqual(recording.finish(), 0)
 
     # ---- what passes ----
 

@@ -15,7 +15,7 @@
 
 /*
  * What stands around a small DMA read, mostly more of the guest's program for the device: a remote
- * that goes another way through it (QEMU's) will read that.  Written when it is another than before.
+ * that goes another way through it (QEMU's) will read that.  Written when it has changed.
  */
 #define BLOCK 256		/* bytes, aligned */
 #define BLOCKS 1024		/* whose last contents are known */
