@@ -4,7 +4,8 @@
 #include <string.h>
 
 static const struct proxy_verb *const verbs[] = {
-	&verb_info, &verb_read, &verb_write, &verb_cfg, &verb_record, &verb_replay,
+	&verb_info, &verb_read, &verb_write, &verb_cfg, &verb_disk,
+	&verb_bench, &verb_record, &verb_replay,
 };
 
 /* ---- options ---- */

@@ -54,7 +54,8 @@ struct proxy_verb {
 	int (*run)(const struct proxy_args *args, GError **error);
 };
 
-extern const struct proxy_verb verb_info, verb_read, verb_write, verb_cfg, verb_record, verb_replay;
+extern const struct proxy_verb verb_info, verb_read, verb_write, verb_cfg, verb_disk, verb_bench;
+extern const struct proxy_verb verb_record, verb_replay;
 
 /* For the --json, --force and so on of verbs: a row for a value in its own word, and behind "=". */
 #define PROXY_OPTION(name, handler, args, help)                                                \

@@ -8,95 +8,20 @@
 
 #include "devices/edu/edu.h"
 #include "event/loop.h"
-#include "mem/arena.h"
-#include "mem/guestmem.h"
-#include "pci/pci.h"
+#include "world.h"
 
-#define BAR 0xfea00000ULL
 #define RAM 0x8000u
 #define BUF 0x40000u
 #define TO_RAM 2u
 
-struct world {
-	struct pci_dev dev;
-	struct pci_state *state;
-	struct loop *loop;
-	struct guestmem_arena *arena;
-	struct guestmem *mem;
-	bool pin, write;
-	unsigned errors, asked;
-	uint64_t gpa;
-	size_t len;
-	uint8_t data[GUESTMEM_REMOTE_MAX];	/* of the last write */
-};
-
-static void on_intx(void *opaque, bool level)
-{
-	((struct world *)opaque)->pin = level;
-}
-
-static void on_error(void *opaque, const char *what)
-{
-	((struct world *)opaque)->errors++;
-}
-
-static int on_request(void *opaque, bool write, uint64_t gpa, const void *data, size_t len)
-{
-	struct world *w = opaque;
-
-	w->asked++;
-	w->write = write;
-	w->gpa = gpa;
-	w->len = len;
-	g_assert_cmpuint(len, <=, sizeof(w->data));
-	if (write)
-		memcpy(w->data, data, len);
-	return 0;
-}
-
-static void world_init(struct world *w)
-{
-	struct pci_host host = { .intx = on_intx, .guest_error = on_error, .opaque = w,
-				 .dma_request = on_request };
-	struct guestmem_region ram = { .size = 0x10000, .fd = -1 };
-
-	*w = (struct world){
-		.state = g_malloc0(edu_class.state_size), .loop = loop_create(-1),
-		.arena = guestmem_arena_create(),
-	};
-	g_assert_nonnull(w->loop);
-	g_assert_nonnull(w->arena);
-	w->mem = guestmem_create(w->arena);
-	g_assert_nonnull(w->mem);
-	g_assert_cmpint(guestmem_map(w->mem, &ram), ==, 0);
-	host.loop = w->loop;
-	host.mem = w->mem;
-	g_assert_cmpint(pci_dev_init(&w->dev, &edu_class, w->state, &host, "edu0", NULL), ==, 0);
-	pci_config_write(&w->dev, PCI_BASE_ADDRESS_0, BAR, 4);
-	pci_config_write(&w->dev, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
-}
-
-static void world_finish(struct world *w)
-{
-	pci_dev_finish(&w->dev);
-	g_assert_cmpint(loop_step(w->loop, 0), ==, 0);
-	loop_destroy(w->loop);
-	guestmem_destroy(w->mem);
-	guestmem_arena_destroy(w->arena);
-	g_free(w->state);
-}
-
 static uint32_t rd(struct world *w, uint64_t off)
 {
-	uint64_t val;
-
-	g_assert_true(pci_bus_read(&w->dev, true, BAR + off, 4, &val));
-	return val;
+	return world_read(w, off, 4);
 }
 
-static void wr(struct world *w, uint64_t off, uint64_t val)
+static void wr(struct world *w, uint64_t off, uint32_t val)
 {
-	g_assert_true(pci_bus_write(&w->dev, true, BAR + off, 4, val));
+	world_write(w, off, 4, val);
 }
 
 /* Starts a transfer with an interrupt at its end, up to where the VMM is asked. */
@@ -149,7 +74,7 @@ static void test_there_and_back(void)
 
 	for (unsigned i = 0; i < sizeof(bytes); i++)
 		bytes[i] = i * 7 + (i >> 8);
-	world_init(&w);
+	world_init(&w, &edu_class, 0, 0x10000, false);
 	start(&w, 0, sizeof(bytes));
 	assert_under_way(&w, 0);
 	pci_dma_answered(&w.dev, 0, bytes, sizeof(bytes));
@@ -173,7 +98,7 @@ static void test_fails(void)
 {
 	struct world w;
 
-	world_init(&w);
+	world_init(&w, &edu_class, 0, 0x10000, false);
 	for (unsigned i = 0; i < 2; i++) {
 		start(&w, i ? TO_RAM : 0, 16);
 		pci_dma_answered(&w.dev, -EFAULT, NULL, 0);
@@ -188,7 +113,7 @@ static void test_reset(void)
 {
 	struct world w;
 
-	world_init(&w);
+	world_init(&w, &edu_class, 0, 0x10000, false);
 	start(&w, 0, 4);
 	pci_dev_reset(&w.dev);
 	pci_config_write(&w.dev, PCI_BASE_ADDRESS_0, BAR, 4);

@@ -6,88 +6,15 @@
 
 #include <glib.h>
 
-#include "base/fd.h"
 #include "base/num.h"
 #include "devices/edu/edu.h"
 #include "event/loop.h"
-#include "mem/arena.h"
 #include "mem/guestmem.h"
-#include "mem/memfd.h"
-#include "pci/pci.h"
 #include "pci/regs.h"
-#include "../util.h"
+#include "world.h"
 
-#define BAR 0xfea00000ULL
 #define RAM_SIZE 0x10000
 #define BUF 0x40000	/* the device's own memory, as DMA addresses it */
-
-struct world {
-	struct pci_dev dev;
-	struct pci_state *state;
-	struct loop *loop;
-	struct guestmem_arena *arena;
-	struct guestmem *mem;
-	int ram;
-	bool pin;
-	unsigned errors;
-};
-
-static void on_intx(void *opaque, bool level)
-{
-	((struct world *)opaque)->pin = level;
-}
-
-static void on_error(void *opaque, const char *what)
-{
-	((struct world *)opaque)->errors++;
-}
-
-static void world_init(struct world *w)
-{
-	struct pci_host host = { .intx = on_intx, .guest_error = on_error, .opaque = w };
-	struct guestmem_region ram = { .size = RAM_SIZE };
-
-	*w = (struct world){
-		.state = g_malloc0(edu_class.state_size), .loop = loop_create(-1),
-		.arena = guestmem_arena_create(), .ram = must(memfd_make("ram", RAM_SIZE)),
-	};
-	g_assert_nonnull(w->loop);
-	g_assert_nonnull(w->arena);
-	w->mem = guestmem_create(w->arena);
-	g_assert_nonnull(w->mem);
-	ram.fd = w->ram;
-	g_assert_cmpint(guestmem_set(w->mem, &ram, 1), ==, 0);
-	host.loop = w->loop;
-	host.mem = w->mem;
-	g_assert_cmpint(pci_dev_init(&w->dev, &edu_class, w->state, &host, "edu0", NULL), ==, 0);
-	pci_config_write(&w->dev, PCI_BASE_ADDRESS_0, BAR, 4);
-	pci_config_write(&w->dev, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
-}
-
-static void world_finish(struct world *w)
-{
-	pci_dev_finish(&w->dev);
-	/* The device has left no timer and no work behind. */
-	g_assert_cmpint(loop_step(w->loop, 0), ==, 0);
-	loop_destroy(w->loop);
-	guestmem_destroy(w->mem);
-	guestmem_arena_destroy(w->arena);
-	fd_close(&w->ram);
-	g_free(w->state);
-}
-
-static uint64_t rd(struct world *w, uint64_t off, unsigned size)
-{
-	uint64_t val;
-
-	g_assert_true(pci_bus_read(&w->dev, true, BAR + off, size, &val));
-	return val;
-}
-
-static void wr(struct world *w, uint64_t off, unsigned size, uint64_t val)
-{
-	g_assert_true(pci_bus_write(&w->dev, true, BAR + off, size, val));
-}
 
 /* What each register reads after power-on, and after ones have been written to it. */
 static void test_registers(void)
@@ -107,10 +34,10 @@ static void test_registers(void)
 		struct world w;
 
 		g_test_message("offset 0x%x", (unsigned)rows[i].off);
-		world_init(&w);
-		g_assert_cmphex(rd(&w, rows[i].off, 4), ==, rows[i].reset);
-		wr(&w, rows[i].off, 4, UINT32_MAX);
-		g_assert_cmphex(rd(&w, rows[i].off, 4), ==, rows[i].ones);
+		world_init(&w, &edu_class, 0, RAM_SIZE, true);
+		g_assert_cmphex(world_read(&w, rows[i].off, 4), ==, rows[i].reset);
+		world_write(&w, rows[i].off, 4, UINT32_MAX);
+		g_assert_cmphex(world_read(&w, rows[i].off, 4), ==, rows[i].ones);
 		world_finish(&w);
 	}
 }
@@ -119,7 +46,7 @@ static void test_identity(void)
 {
 	struct world w;
 
-	world_init(&w);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
 	g_assert_cmphex(pci_config_read(&w.dev, PCI_VENDOR_ID, 4), ==, 0x11e81234);
 	g_assert_cmphex(pci_config_read(&w.dev, PCI_REVISION_ID, 4), ==, 0x00ff0010);
 	g_assert_cmphex(pci_config_read(&w.dev, PCI_SUBSYSTEM_VENDOR_ID, 4), ==, 0x11001af4);
@@ -133,14 +60,14 @@ static void test_liveness(void)
 {
 	struct world w;
 
-	world_init(&w);
-	wr(&w, 0x04, 4, 0x12345678);
-	g_assert_cmphex(rd(&w, 0x04, 4), ==, 0xedcba987);
-	wr(&w, 0x04, 4, 0);
-	g_assert_cmphex(rd(&w, 0x04, 4), ==, UINT32_MAX);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
+	world_write(&w, 0x04, 4, 0x12345678);
+	g_assert_cmphex(world_read(&w, 0x04, 4), ==, 0xedcba987);
+	world_write(&w, 0x04, 4, 0);
+	g_assert_cmphex(world_read(&w, 0x04, 4), ==, UINT32_MAX);
 	/* Over ID and LIVENESS at once, as two accesses. */
-	wr(&w, 0x00, 8, 0x0000ffffdeadbeef);
-	g_assert_cmphex(rd(&w, 0x00, 8), ==, 0xffff0000010000ed);
+	world_write(&w, 0x00, 8, 0x0000ffffdeadbeef);
+	g_assert_cmphex(world_read(&w, 0x00, 8), ==, 0xffff0000010000ed);
 	world_finish(&w);
 }
 
@@ -155,22 +82,22 @@ static void test_factorial(void)
 	};
 	struct world w;
 
-	world_init(&w);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-		wr(&w, 0x08, 4, rows[i].n);
+		world_write(&w, 0x08, 4, rows[i].n);
 		/* Not done inside the access, and not disturbed by a second one. */
-		g_assert_cmphex(rd(&w, 0x20, 4), ==, 1);
-		wr(&w, 0x08, 4, 7);
+		g_assert_cmphex(world_read(&w, 0x20, 4), ==, 1);
+		world_write(&w, 0x08, 4, 7);
 		g_assert_cmpint(loop_step(w.loop, 0), ==, 0);
-		g_assert_cmphex(rd(&w, 0x20, 4), ==, 0);
-		g_assert_cmpuint(rd(&w, 0x08, 4), ==, rows[i].result);
+		g_assert_cmphex(world_read(&w, 0x20, 4), ==, 0);
+		g_assert_cmpuint(world_read(&w, 0x08, 4), ==, rows[i].result);
 		g_assert_false(w.pin);
 	}
-	wr(&w, 0x20, 4, 0x80);
-	wr(&w, 0x08, 4, 3);
+	world_write(&w, 0x20, 4, 0x80);
+	world_write(&w, 0x08, 4, 3);
 	g_assert_cmpint(loop_step(w.loop, 0), ==, 0);
 	g_assert_true(w.pin);
-	g_assert_cmphex(rd(&w, 0x24, 4), ==, 1);
+	g_assert_cmphex(world_read(&w, 0x24, 4), ==, 1);
 	world_finish(&w);
 }
 
@@ -178,20 +105,20 @@ static void test_interrupt(void)
 {
 	struct world w;
 
-	world_init(&w);
-	wr(&w, 0x60, 4, 0);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
+	world_write(&w, 0x60, 4, 0);
 	g_assert_false(w.pin);
-	wr(&w, 0x60, 4, 0x80000001);
-	wr(&w, 0x60, 4, 0x00000100);
+	world_write(&w, 0x60, 4, 0x80000001);
+	world_write(&w, 0x60, 4, 0x00000100);
 	g_assert_true(w.pin);
-	g_assert_cmphex(rd(&w, 0x24, 4), ==, 0x80000101);
-	wr(&w, 0x64, 4, 0x00000100);
+	g_assert_cmphex(world_read(&w, 0x24, 4), ==, 0x80000101);
+	world_write(&w, 0x64, 4, 0x00000100);
 	g_assert_true(w.pin);
-	wr(&w, 0x24, 4, 0);		/* not written like this */
-	g_assert_cmphex(rd(&w, 0x24, 4), ==, 0x80000001);
-	wr(&w, 0x64, 4, UINT32_MAX);
+	world_write(&w, 0x24, 4, 0);		/* not written like this */
+	g_assert_cmphex(world_read(&w, 0x24, 4), ==, 0x80000001);
+	world_write(&w, 0x64, 4, UINT32_MAX);
 	g_assert_false(w.pin);
-	g_assert_cmphex(rd(&w, 0x24, 4), ==, 0);
+	g_assert_cmphex(world_read(&w, 0x24, 4), ==, 0);
 	world_finish(&w);
 }
 
@@ -199,15 +126,15 @@ static void test_interrupt(void)
 
 static void dma_start(struct world *w, uint64_t src, uint64_t dst, uint64_t count, uint32_t cmd)
 {
-	wr(w, 0x80, 8, src);
-	wr(w, 0x88, 8, dst);
-	wr(w, 0x90, 8, count);
-	wr(w, 0x98, 4, cmd);
+	world_write(w, 0x80, 8, src);
+	world_write(w, 0x88, 8, dst);
+	world_write(w, 0x90, 8, count);
+	world_write(w, 0x98, 4, cmd);
 }
 
 static void dma_wait(struct world *w)
 {
-	while (rd(w, 0x98, 4) & 1)
+	while (world_read(w, 0x98, 4) & 1)
 		g_assert_cmpint(loop_step(w->loop, -1), ==, 0);
 }
 
@@ -238,13 +165,13 @@ static void test_dma_refused(void)
 		struct world w;
 
 		g_test_message("%s", rows[i].name);
-		world_init(&w);
+		world_init(&w, &edu_class, 0, RAM_SIZE, true);
 		pci_config_write(&w.dev, PCI_COMMAND, rows[i].command, 2);
 		dma_start(&w, rows[i].src, rows[i].dst, rows[i].count, rows[i].cmd | 4);
 		dma_wait(&w);
 		g_assert_cmpuint(w.errors, ==, 1);
 		g_assert_true(w.pin);		/* it ends all the same */
-		g_assert_cmphex(rd(&w, 0x24, 4), ==, 0x100);
+		g_assert_cmphex(world_read(&w, 0x24, 4), ==, 0x100);
 		g_assert_cmpint(guestmem_read(w.mem, RAM_SIZE - 16, buf, 16), ==, 0);
 		g_assert_cmpmem(buf, 16, zero, 16);
 		world_finish(&w);
@@ -268,14 +195,14 @@ static void test_dma(void)
 		struct world w;
 
 		g_test_message("row %u", i);
-		world_init(&w);
+		world_init(&w, &edu_class, 0, RAM_SIZE, true);
 		for (unsigned k = 0; k < RAM_SIZE; k++)
 			data[k] = k * 5 + (k >> 8);
 		g_assert_cmpint(guestmem_write(w.mem, 0, data, RAM_SIZE), ==, 0);
 		memcpy(want, data, RAM_SIZE);
 		memcpy(want + rows[i].to, data + (rows[i].from & 0xffff), rows[i].count);
 		dma_start(&w, rows[i].from, rows[i].at, rows[i].count, 1);
-		g_assert_cmphex(rd(&w, 0x98, 4), ==, 1);
+		g_assert_cmphex(world_read(&w, 0x98, 4), ==, 1);
 		dma_wait(&w);
 		g_assert_false(w.pin);
 		dma_start(&w, rows[i].at, rows[i].to, rows[i].count, 3);
@@ -293,14 +220,14 @@ static void test_reset(void)
 	struct world w;
 	char buf[4];
 
-	world_init(&w);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
 	g_assert_cmpint(guestmem_write(w.mem, 0, "data", 4), ==, 0);
 	dma_start(&w, 0, BUF, 4, 1);
 	dma_wait(&w);
 	dma_start(&w, BUF, 0x100, 4, 7);
-	wr(&w, 0x20, 4, 0x80);
-	wr(&w, 0x08, 4, 5);
-	wr(&w, 0x60, 4, 1);
+	world_write(&w, 0x20, 4, 0x80);
+	world_write(&w, 0x08, 4, 5);
+	world_write(&w, 0x60, 4, 1);
 	g_assert_true(w.pin);
 	pci_dev_reset(&w.dev);
 	g_assert_false(w.pin);
@@ -312,9 +239,9 @@ static void test_reset(void)
 	/* And it works again, with an empty buffer. */
 	pci_config_write(&w.dev, PCI_BASE_ADDRESS_0, BAR, 4);
 	pci_config_write(&w.dev, PCI_COMMAND, 6, 2);
-	g_assert_cmphex(rd(&w, 0x98, 4), ==, 0);
-	g_assert_cmphex(rd(&w, 0x24, 4), ==, 0);
-	g_assert_cmphex(rd(&w, 0x20, 4), ==, 0);
+	g_assert_cmphex(world_read(&w, 0x98, 4), ==, 0);
+	g_assert_cmphex(world_read(&w, 0x24, 4), ==, 0);
+	g_assert_cmphex(world_read(&w, 0x20, 4), ==, 0);
 	dma_start(&w, BUF, 0, 4, 3);
 	dma_wait(&w);
 	g_assert_cmpint(guestmem_read(w.mem, 0, buf, 4), ==, 0);
@@ -327,9 +254,9 @@ static void test_finish_while_busy(void)
 {
 	struct world w;
 
-	world_init(&w);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
 	dma_start(&w, 0, BUF, 4, 1);
-	wr(&w, 0x08, 4, 5);
+	world_write(&w, 0x08, 4, 5);
 	world_finish(&w);
 }
 
@@ -339,14 +266,14 @@ static void test_dma_frozen(void)
 	struct world w;
 	char buf[4];
 
-	world_init(&w);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
 	g_assert_cmpint(guestmem_write(w.mem, 0, "good", 4), ==, 0);
 	dma_start(&w, 0, BUF, 4, 1);
 	dma_start(&w, BUF + 0x100, 0x200, 99, 6);
-	g_assert_cmphex(rd(&w, 0x80, 8), ==, 0);
-	g_assert_cmphex(rd(&w, 0x88, 8), ==, BUF);
-	g_assert_cmphex(rd(&w, 0x90, 8), ==, 4);
-	g_assert_cmphex(rd(&w, 0x98, 4), ==, 1);
+	g_assert_cmphex(world_read(&w, 0x80, 8), ==, 0);
+	g_assert_cmphex(world_read(&w, 0x88, 8), ==, BUF);
+	g_assert_cmphex(world_read(&w, 0x90, 8), ==, 4);
+	g_assert_cmphex(world_read(&w, 0x98, 4), ==, 1);
 	dma_wait(&w);
 	g_assert_false(w.pin);
 	dma_start(&w, BUF, 0x300, 4, 3);

@@ -6,16 +6,12 @@
 
 #include <glib.h>
 
-#include "base/fd.h"
 #include "base/num.h"
 #include "devices/edu/edu-priv.h"
 #include "devices/edu/edu.h"
 #include "event/loop.h"
-#include "mem/arena.h"
 #include "mem/guestmem.h"
-#include "mem/memfd.h"
-#include "pci/pci.h"
-#include "../util.h"
+#include "world.h"
 
 #define RAM_SIZE 0x1000
 #define BUF 0x40000
@@ -23,74 +19,6 @@
 #define DEVCTL 0x6c	/* of PCI Express, which stands behind PM, MSI and MSI-X */
 
 enum { IRQ_STATUS = 0x24, IRQ_RAISE = 0x60, IRQ_ACK = 0x64, PBA = 0x800 };
-
-struct world {
-	struct pci_dev dev;
-	struct pci_state *state;
-	struct pci_host host;
-	struct loop *loop;
-	struct guestmem_arena *arena;
-	struct guestmem *mem;
-	int ram;
-	bool pin;
-	enum pci_message answer;
-	unsigned sent[32];		/* messages by vector */
-	unsigned errors;
-};
-
-static void on_intx(void *opaque, bool level)
-{
-	((struct world *)opaque)->pin = level;
-}
-
-static enum pci_message on_message(void *opaque, unsigned vector)
-{
-	struct world *w = opaque;
-
-	g_assert_cmpuint(vector, <, G_N_ELEMENTS(w->sent));
-	if (w->answer == PCI_MESSAGE_SENT)
-		w->sent[vector]++;
-	return w->answer;
-}
-
-static void on_error(void *opaque, const char *what)
-{
-	((struct world *)opaque)->errors++;
-}
-
-static void world_init(struct world *w, const struct pci_class *cls, unsigned show)
-{
-	struct guestmem_region ram = { .size = RAM_SIZE };
-
-	*w = (struct world){
-		.state = g_malloc0(cls->state_size), .loop = loop_create(-1),
-		.arena = guestmem_arena_create(), .ram = must(memfd_make("ram", RAM_SIZE)),
-	};
-	g_assert_nonnull(w->loop);
-	g_assert_nonnull(w->arena);
-	w->mem = guestmem_create(w->arena);
-	g_assert_nonnull(w->mem);
-	ram.fd = w->ram;
-	g_assert_cmpint(guestmem_set(w->mem, &ram, 1), ==, 0);
-	w->host = (struct pci_host){
-		.loop = w->loop, .mem = w->mem, .intx = on_intx, .message = on_message,
-		.guest_error = on_error, .opaque = w, .show = show,
-	};
-	g_assert_cmpint(pci_dev_init(&w->dev, cls, w->state, &w->host, "edu0", NULL), ==, 0);
-	pci_config_write(&w->dev, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
-}
-
-static void world_finish(struct world *w)
-{
-	pci_dev_finish(&w->dev);
-	/* The device has left no timer and no work behind. */
-	g_assert_cmpint(loop_step(w->loop, 0), ==, 0);
-	loop_destroy(w->loop);
-	guestmem_destroy(w->mem);
-	guestmem_arena_destroy(w->arena);
-	fd_close(&w->ram);
-	g_free(w->state);
-}
 
 static uint64_t rd(struct world *w, unsigned region, uint64_t off, unsigned size)
 {
@@ -127,13 +55,13 @@ static void test_identity(void)
 		struct world w;
 
 		g_test_message("row %u", i);
-		world_init(&w, rows[i].cls, rows[i].show);
+		world_init(&w, rows[i].cls, rows[i].show, RAM_SIZE, true);
 		g_assert_cmphex(pci_config_read(&w.dev, PCI_VENDOR_ID, 4), ==, 0x11e81234);
 		g_assert_cmphex(pci_config_read(&w.dev, PCI_STATUS, 2), ==, rows[i].status);
 		g_assert_cmpuint(pci_config_size(&w.dev), ==, rows[i].config);
 		g_assert_cmpuint(pci_msi_vectors(&w.dev), ==, rows[i].msi);
 		g_assert_cmpuint(pci_msix_vectors(&w.dev), ==, rows[i].msix);
-		g_assert_cmphex(pci_config_read(&w.dev, 0x10, 4), ==, rows[i].bar0);
+		g_assert_cmphex(pci_config_read(&w.dev, 0x10, 4), ==, BAR | rows[i].bar0);
 		g_assert_cmphex(pci_region_size(&w.dev, 0), ==, 1 << 20);
 		g_assert_cmphex(pci_region_size(&w.dev, 2), ==, rows[i].bar2);
 		g_assert_cmphex(rd(&w, 0, 0, 4), ==, 0x010000ed);
@@ -153,7 +81,7 @@ static void test_edu_hidden(void)
 	};
 	struct world w;
 
-	world_init(&w, &edu_class, 0);
+	world_init(&w, &edu_class, 0, RAM_SIZE, true);
 	pci_dev_reset(&w.dev);
 	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
 		g_assert_cmphex(pci_config_read(&w.dev, i, 1), ==, on[i]);
@@ -170,7 +98,7 @@ static void test_bar2(void)
 {
 	struct world w;
 
-	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL);
+	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	wr(&w, 0x80, 8, 0x1122334455667788);
 	for (uint64_t off = 0x80; off < 4096; off += 8) {
 		g_assert_true(pci_region_write(&w.dev, 2, off, 8, UINT64_MAX));
@@ -212,7 +140,7 @@ static void test_messages(void)
 		struct world w;
 
 		g_test_message("row %u", i);
-		world_init(&w, message_rows[i].cls, PCI_SHOW_ALL);
+		world_init(&w, message_rows[i].cls, PCI_SHOW_ALL, RAM_SIZE, true);
 		w.answer = PCI_MESSAGE_SENT;
 		wr(&w, IRQ_RAISE, 4, message_rows[i].before);
 		memset(w.sent, 0, sizeof(w.sent));
@@ -241,7 +169,7 @@ static void test_level(void)
 		struct world w;
 
 		g_test_message("row %u", i);
-		world_init(&w, classes[i & 1], rows[i >> 1].show);
+		world_init(&w, classes[i & 1], rows[i >> 1].show, RAM_SIZE, true);
 		w.answer = rows[i >> 1].answer;
 		wr(&w, IRQ_RAISE, 4, 0);
 		g_assert_false(w.pin);
@@ -262,7 +190,7 @@ static void test_pending(void)
 {
 	struct world w;
 
-	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL);
+	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	w.answer = PCI_MESSAGE_MASKED;
 	wr(&w, IRQ_RAISE, 4, 0x307);
 	g_assert_cmphex(rd(&w, 2, PBA, 8), ==, 0x87);
@@ -285,7 +213,7 @@ static void test_events(void)
 {
 	struct world w;
 
-	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL);
+	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	w.answer = PCI_MESSAGE_SENT;
 	wr(&w, 0x20, 4, 0x80);
 	wr(&w, 0x08, 4, 5);
@@ -307,7 +235,7 @@ static void test_flr(void)
 {
 	struct world w;
 
-	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL);
+	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	w.answer = PCI_MESSAGE_MASKED;
 	wr(&w, IRQ_RAISE, 4, 0xff);
 	wr(&w, 0x08, 4, 5);
@@ -328,7 +256,7 @@ static void test_taken_over(void)
 	struct world w, next;
 	char buf[4];
 
-	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL);
+	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	g_assert_cmpint(guestmem_write(w.mem, 0, "data", 4), ==, 0);
 	w.answer = PCI_MESSAGE_MASKED;
 	wr(&w, 0x80, 8, 0);
@@ -341,7 +269,7 @@ static void test_taken_over(void)
 	/* ending leaves the state as it is */
 	pci_dev_finish(&w.dev);
 
-	world_init(&next, &edu_pcie_class, PCI_SHOW_ALL);
+	world_init(&next, &edu_pcie_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	g_assert_cmpint(guestmem_write(next.mem, 0, "data", 4), ==, 0);
 	pci_dev_finish(&next.dev);
 	memcpy(next.state, w.state, edu_pcie_class.state_size);
@@ -374,7 +302,7 @@ static void test_taken_over_refused(void)
 	struct edu_state *s;
 	struct world w;
 
-	world_init(&w, &edu_class, PCI_SHOW_ALL);
+	world_init(&w, &edu_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	pci_dev_finish(&w.dev);
 	s = (struct edu_state *)w.state;
 	s->dma_deadline = INT64_MIN;
@@ -389,7 +317,7 @@ static void test_taken_over_forged(void)
 	struct edu_pcie_state *s;
 	struct world w;
 
-	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL);
+	world_init(&w, &edu_pcie_class, PCI_SHOW_ALL, RAM_SIZE, true);
 	pci_dev_finish(&w.dev);
 	s = (struct edu_pcie_state *)w.state;
 	memset(s->edu.regs, 0xff, sizeof(s->edu.regs));
