@@ -26,6 +26,11 @@ def remote(driver="edu", extra=(), program=None):
             f"x-remote-object,id=r0,devid=e0,fd={NUMBER}", *extra]
 
 
+def plain(text):
+    """Without the line of the sandbox, and what valgrind has to say of a call that it knows not."""
+    return mpq.without_level(re.sub(r"^--\d+-- .*\n", "", text, flags=re.M))
+
+
 class Recording(mpq.Remote):
     """mpqemu-proxy record in the place of a remote: with the socket where that would have it."""
 
@@ -86,10 +91,10 @@ class RecordTest(wire.unittest.TestCase):
                 Recording(self.path, command or remote()) as recording:
             self.session(recording.peer, ram, irq, resample)
             self.assertEqual(recording.finish(), 0, recording.log())
-            self.assertEqual(recording.log(), "")
+            self.assertEqual(plain(recording.log()), "")
 
     def check(self, done, status, pattern):
-        self.assertEqual((done.returncode, mpq.without_level(done.stderr)), (status, ""),
+        self.assertEqual((done.returncode, plain(done.stderr)), (status, ""),
                          done.stdout + done.stderr)
         self.assertRegex(done.stdout, pattern)
 
@@ -141,7 +146,7 @@ class RecordTest(wire.unittest.TestCase):
             with self.subTest(text=text[:80]):
                 self.write(text)
                 done = replay(self.path)
-                said = mpq.without_level(done.stderr)
+                said = plain(done.stderr)
                 self.assertEqual(done.returncode, EXIT_USAGE, said)
                 self.assertTrue(said.startswith(f"mpqemu-proxy: {self.path}:{line}: "), said)
                 self.assertIn(words, said)
@@ -153,7 +158,7 @@ class RecordTest(wire.unittest.TestCase):
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, timeout=TIMEOUT)
             self.assertEqual((done.returncode, done.stdout), (EXIT_USAGE, ""), done.stderr)
-            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertEqual(plain(done.stderr).count("\n"), 1, done.stderr)
             return done.stderr
         out = ["record", "--output", self.path]
         two = ["-device", "edu,id=e1", "-object", "x-remote-object,id=r1,devid=e1,fd=41"]

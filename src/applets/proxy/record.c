@@ -195,10 +195,12 @@ static int wait_for_remote(struct record *r)
 	struct pollfd p[] = {
 		{ .fd = pidfd, .events = POLLIN }, { .fd = r->signal_fd, .events = POLLIN },
 	};
+	siginfo_t info = { .si_pid = 0 };
 	int status = 0;
 
-	while (pidfd >= 0 && !p[0].revents) {
-		poll(p, 2, r->tracing.on ? PAUSE_MAX_MS : -1);
+	while (!waitid(P_PID, r->remote.pid, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid) {
+		/* valgrind knows no pidfds. */
+		poll(p, 2, r->tracing.on || pidfd < 0 ? PAUSE_MAX_MS : -1);
 		if (p[1].revents)
 			pass_signal(r);
 		recorder_drain(r->recorder);
