@@ -13,6 +13,7 @@
 #include "applets/remote/device.h"
 #include "applets/remote/images.h"
 #include "applets/remote/keeper.h"
+#include "applets/remote/metricsfile.h"
 #include "applets/remote/onerror.h"
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
@@ -34,6 +35,7 @@ struct remote {
 	struct peers peers;
 	int rom[SPEC_MAX_DEVICES];	/* owned */
 	int trace_fd;			/* --trace; owned */
+	int metrics_fd;			/* owned */
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
 	int parent_fd;			/* -daemonize: the parent waits for a byte; owned */
@@ -191,6 +193,8 @@ static bool prepare(struct remote *r, GError **error)
 		return false;
 	if (r->plan.trace && !trace_take(&r->plan, &r->trace_fd, error))
 		return false;
+	if (r->plan.metrics && !metrics_file_open(r->plan.metrics, &r->metrics_fd, error))
+		return false;
 	/* LISTEN_FDS are for the process that was started, */
 	if (!open_pidfile(r, error) || !peers_open(&r->plan, &r->peers, error))
 		return false;
@@ -230,8 +234,8 @@ static int run(struct remote *r)
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
 		.listener = r->peers.listener, .features = list_removed(r, removes),
-		.removes = removes, .rom = r->rom, .trace = r->trace_fd,
-		.image = images_fds(r->images), .daemon = daemon,
+		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
+		.metrics = r->metrics_fd, .trace = r->trace_fd,
 		.onerror = r->onerror, .ready = on_ready, .opaque = r,
 	};
 
@@ -255,6 +259,7 @@ static void finish(struct remote *r)
 	fd_close(&r->trace_fd);
 	fd_close(&r->pid_fd);
 	fd_close(&r->parent_fd);
+	fd_close(&r->metrics_fd);
 	remote_plan_finish(&r->plan);
 }
 
@@ -273,8 +278,8 @@ int remote_main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
 	struct remote r = {
-		.prog = slash ? slash + 1 : argv[0], .trace_fd = -1, .pid_fd = -1,
-		.parent_fd = -1,
+		.prog = slash ? slash + 1 : argv[0], .pid_fd = -1, .parent_fd = -1,
+		.metrics_fd = -1, .trace_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
 	int status = DEVICE_EXIT_OK;
@@ -288,6 +293,8 @@ int remote_main(int argc, char **argv)
 	ok = remote_plan_parse(argc, argv, &r.plan, &error);
 	if (ok && r.plan.action == PLAN_PRINT)
 		fputs(r.plan.output, stdout);
+	else if (ok && r.plan.action == PLAN_PRINT_METRICS)
+		ok = metrics_file_print(r.plan.print_metrics, r.plan.json, &error);
 	else if (ok && (ok = prepare(&r, &error)))
 		status = run(&r);
 	if (!ok) {
