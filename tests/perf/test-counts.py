@@ -102,7 +102,8 @@ class Calls(unittest.TestCase):
             self.assertGreaterEqual(each.get("sendto", 0), allowed["sendto"], "nothing was seen")
 
     def test_calls(self):
-        counts = self.counted(counting.Machine.config_read, counting.Machine.bar_write, counting.Machine.read, counting.Machine.write)
+        made = counting.Machine
+        counts = self.counted(made.config_read, made.bar_write, made.read, made.write)
         self.check(counts[0], calls(1), "config read")
         self.check(counts[1], calls(1), "BAR write")
         self.check(counts[2], calls(ACCESSES, preadv2=1, **INTERRUPT), "4 KiB cached read")
@@ -123,8 +124,9 @@ class Instructions(unittest.TestCase):
         return count
 
     def test_instructions(self):
-        operations = {"config read": counting.Machine.config_read, "BAR write": counting.Machine.bar_write,
-                      "4 KiB read": counting.Machine.read}
+        made = counting.Machine
+        operations = {"config read": made.config_read, "BAR write": made.bar_write,
+                      "4 KiB read": made.read}
         before = self.instructions(counting.Machine.config_read, 0)
         for name, operation in operations.items():
             with self.subTest(name):
