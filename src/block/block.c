@@ -140,6 +140,27 @@ void block_submit(struct block *block, struct block_req *req)
 	}
 }
 
+/* Is there an older request that a read of the range has to wait for? */
+static bool is_written(const struct block *block, uint64_t off, uint64_t len)
+{
+	for (const struct block_req *r = block->inflight; r; r = r->next)
+		if (op_writes(r->op) && ranges_overlap(r->lo, r->hi - r->lo, off, len))
+			return true;
+	return false;
+}
+
+ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
+		       uint64_t len)
+{
+	ssize_t n;
+
+	if (!block->ops->read_now || !len || !range_fits(off, len, block->size) ||
+	    is_written(block, off, len))
+		return -EAGAIN;
+	n = block->ops->read_now(block, off, iov, count);
+	return n > 0 ? n : -EAGAIN;
+}
+
 static void inflight_remove(struct block *block, struct block_req *req)
 {
 	struct block_req **p = &block->inflight;

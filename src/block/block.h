@@ -25,6 +25,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 #include "block/pool.h"
 #include "event/loop.h"
@@ -84,6 +86,11 @@ struct block_ops {
 	/* Starts @req; calls block_complete() for it, now or later from the loop. */
 	void (*submit)(struct block *block, struct block_req *req);
 	void (*close)(struct block *block);	/* frees @block */
+	/*
+	 * Reads what is at hand, without ever waiting: bytes, or -EAGAIN (as any error) when that
+	 * is none.  NULL: nothing ever is.  The range is inside the device.
+	 */
+	ssize_t (*read_now)(struct block *block, uint64_t off, const struct iovec *iov, int count);
 };
 
 struct block {
@@ -110,6 +117,15 @@ struct block {
 
 /* Starts @req.  Allocates nothing. */
 void block_submit(struct block *block, struct block_req *req);
+
+/*
+ * A read without a request: of @len bytes at @off, any alignment, into @count segments of that
+ * many bytes, which may be guest memory.  Returns at once, with the bytes read, which may be fewer;
+ * or -EAGAIN: none could be had without a wait, an older write of the range has not ended, or they
+ * cannot be read at all.  What block_submit() comes to then counts, also as an error.
+ */
+ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
+		       uint64_t len);
 
 /* Is nothing in flight? */
 bool block_idle(const struct block *block);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "block/null.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,19 @@ static void null_submit(struct block *block, struct block_req *req)
 	loop_timer_set(block->loop, &req->u.timer, loop_now() + null->latency);
 }
 
+static ssize_t null_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count)
+{
+	ssize_t n = 0;
+
+	if (((const struct null_block *)block)->latency)
+		return -EAGAIN;
+	for (int i = 0; i < count; i++) {
+		memset(iov[i].iov_base, 0, iov[i].iov_len);
+		n += iov[i].iov_len;
+	}
+	return n;
+}
+
 static void null_close(struct block *block)
 {
 	free(block);
@@ -46,6 +60,7 @@ static const struct block_ops null_ops = {
 	.name = "null-co",
 	.submit = null_submit,
 	.close = null_close,
+	.read_now = null_read_now,
 };
 
 struct block *null_create(struct loop *loop, uint64_t size, int64_t latency)

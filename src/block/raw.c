@@ -34,6 +34,41 @@ static void raw_submit(struct block *block, struct block_req *req)
 	pool_submit(raw->pool, &req->u.job);
 }
 
+/*
+ * Of a file that is not cached each try is a call for nothing (and one that may begin to read
+ * ahead): after misses in a row only every so many reads try, at the most one in MAX_SKIP + 1.
+ */
+#define MAX_SKIP 31
+
+static void note_miss(struct raw_block *raw)
+{
+	raw->skip = raw->misses ? raw->misses * 2 - 1 : 0;
+	if (raw->skip > MAX_SKIP)
+		raw->skip = MAX_SKIP;
+	raw->misses += raw->misses <= MAX_SKIP;
+}
+
+static ssize_t raw_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count)
+{
+	struct raw_block *raw = (struct raw_block *)block;
+	ssize_t n;
+
+	if (raw->no_read_now)
+		return -EAGAIN;
+	if (raw->skip) {
+		raw->skip--;
+		return -EAGAIN;
+	}
+	n = raw->io.sys->read_now(raw->io.fd, iov, count, off);
+	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
+		raw->no_read_now = true;
+	if (n > 0)
+		raw->misses = 0;
+	else
+		note_miss(raw);
+	return n < 0 ? -errno : n;
+}
+
 static void raw_close(struct block *block)
 {
 	struct raw_block *raw = (struct raw_block *)block;
@@ -46,6 +81,7 @@ static const struct block_ops raw_ops = {
 	.name = "raw",
 	.submit = raw_submit,
 	.close = raw_close,
+	.read_now = raw_read_now,
 };
 
 /* Does a read of @len bytes at the start into @buf work, as far as alignment goes? */
@@ -162,6 +198,7 @@ int raw_create(struct loop *loop, struct pool *pool, const struct block_raw_conf
 	}
 	block_init(&raw->block, &raw_ops, loop, config->size);
 	raw->pool = pool;
+	raw->no_read_now = config->direct || !raw->io.sys->read_now;
 	raw->block.readonly = config->readonly;
 	raw->block.can_discard = raw->io.discard;
 	raw->block.zero_after_discard = raw->io.promised_zero;

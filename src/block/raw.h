@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 struct block;
 struct loop;
@@ -15,12 +16,14 @@ struct pool;
 /*
  * The system calls that may wait, run on pool threads: a table so that tests can make them fail or
  * transfer less.  Results and errno as the calls of that name; @flags of pwrite as pwritev2.
+ * read_now, preadv2 with RWF_NOWAIT, is called on the loop, and may be NULL.
  */
 struct raw_sys {
 	ssize_t (*pread)(int fd, void *buf, size_t len, off_t off);
 	ssize_t (*pwrite)(int fd, const void *buf, size_t len, off_t off, int flags);
 	int (*fdatasync)(int fd);
 	int (*fallocate)(int fd, int mode, off_t off, off_t len);
+	ssize_t (*read_now)(int fd, const struct iovec *iov, int count, off_t off);
 };
 
 enum raw_detect_zeroes { RAW_DETECT_OFF, RAW_DETECT_ON, RAW_DETECT_UNMAP };

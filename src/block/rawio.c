@@ -24,11 +24,17 @@ static ssize_t sys_pwrite(int fd, const void *buf, size_t len, off_t off, int fl
 	return flags ? pwritev2(fd, &iov, 1, off, flags) : pwrite(fd, buf, len, off);
 }
 
+static ssize_t sys_read_now(int fd, const struct iovec *iov, int count, off_t off)
+{
+	return preadv2(fd, iov, count, off, RWF_NOWAIT);
+}
+
 const struct raw_sys raw_sys_libc = {
 	.pread = pread,
 	.pwrite = sys_pwrite,
 	.fdatasync = fdatasync,
 	.fallocate = fallocate,
+	.read_now = sys_read_now,
 };
 
 /* One pread that was not interrupted: bytes read, 0 at the end of the file, or -errno. */

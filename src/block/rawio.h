@@ -35,6 +35,9 @@ struct raw_block {
 	struct block block;
 	struct pool *pool;
 	struct rawio io;
+	bool no_read_now;		/* O_DIRECT, where it waits for the disk; or unsupported */
+	unsigned misses;		/* of read_now, in a row */
+	unsigned skip;			/* so many reads do not try it */
 };
 
 /* A pool_job's run(): carries out the block_req that holds @job.  Returns 0 or -errno. */

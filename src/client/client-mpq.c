@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include "client/client-priv.h"
 
@@ -20,6 +23,7 @@ static int mpq_init(struct client *c)
 		return -ENOMEM;
 	mpq_conn_init(c->mpq, c->fd, MPQ_FROM_REMOTE);
 	c->conn = &c->mpq->conn;
+	c->socket_ms = fcntl(c->fd, F_GETFL) & O_NONBLOCK ? -1 : 0;
 	ret = mpq_send_fds(c->mpq, MPQ_SYNC_SYSMEM, &sync, sizeof(sync), &c->mem_fd, 1);
 	return ret ? ret : mpq_send_fds(c->mpq, MPQ_SET_IRQFD, NULL, 0, irq, 2);
 }
@@ -31,8 +35,19 @@ static void mpq_finish(struct client *c)
 	c->conn = NULL;
 }
 
-/* Waits for RET with a payload of @size bytes. */
-static int wait_reply(struct client *c, uint32_t size, uint64_t *ret_val)
+/* The socket ends each wait itself, so that a round trip is two system calls and no more. */
+static int bound_waits(struct client *c)
+{
+	struct timeval tv = { c->timeout_ms / 1000, c->timeout_ms % 1000 * 1000 };
+
+	if (setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0)
+		return -errno;
+	c->socket_ms = c->timeout_ms;
+	return 0;
+}
+
+/* On a socket that does not block: it may have been inherited, and its flags are not ours. */
+static int poll_reply(struct client *c, uint32_t size, uint64_t *ret_val)
 {
 	int64_t deadline = client_deadline(c);
 	struct mpq_msg msg;
@@ -48,9 +63,23 @@ static int wait_reply(struct client *c, uint32_t size, uint64_t *ret_val)
 		return ret;
 	if (msg.size != size)
 		return conn_error(c->conn, "RET with %u bytes, expected %u", msg.size, size);
-	if (ret_val)
-		*ret_val = msg.u.ret;
+	*ret_val = msg.u.ret;
 	return 0;
+}
+
+/* Waits for RET with a payload of @size bytes. */
+static int wait_reply(struct client *c, uint32_t size, uint64_t *ret_val)
+{
+	uint64_t val = 0;
+	int ret = 0;
+
+	if (c->socket_ms >= 0 && c->socket_ms != c->timeout_ms)
+		ret = bound_waits(c);
+	if (!ret)
+		ret = c->socket_ms < 0 ? poll_reply(c, size, &val) : mpq_await(c->mpq, size, &val);
+	if (!ret && ret_val)
+		*ret_val = val;
+	return ret == -EAGAIN ? -ETIMEDOUT : ret;
 }
 
 static int call(struct client *c, enum mpq_cmd cmd, const void *payload, size_t size,
@@ -58,6 +87,7 @@ static int call(struct client *c, enum mpq_cmd cmd, const void *payload, size_t 
 {
 	int ret = mpq_send(c->mpq, cmd, payload, size);
 
+	c->messages++;
 	return ret ? ret : wait_reply(c, reply_size, ret_val);
 }
 

@@ -28,6 +28,7 @@ static int send_command(struct client *c, uint16_t id, const struct client_vfu_c
 	struct vfu_conn *vc = &c->vfu->conn;
 	int ret;
 
+	c->messages++;
 	if (!call->fd_count) {
 		ret = vfu_command(vc, id, call->cmd, call->payload, call->size);
 		return finish_sending(c, ret, deadline);

@@ -240,6 +240,7 @@ int client_reset(struct client *c)
 int client_eoi(struct client *c)
 {
 	c->why[0] = 0;
+	c->eois++;
 	return c->ops->eoi(c);
 }
 

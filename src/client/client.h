@@ -41,11 +41,15 @@ struct client {
 	int irqfd;			/* owned: INTx; read it, then client_eoi() */
 	int resamplefd;			/* owned */
 	int timeout_ms;			/* for one reply */
+	int socket_ms;			/* of it, what the socket knows; -1: it does not block */
 
 	bool bars_sized;
 	bool bars_found;		/* bar[].addr and command are what the device has */
 	struct client_bar bar[CLIENT_BARS];
 	uint16_t command;		/* PCI Local Bus 3.0, section 6.2.2 */
+
+	/* for who measures: commands that were sent, and interrupts that were dealt with */
+	uint64_t messages, eois;
 
 	/* vfio-user: what the server said of itself */
 	uint16_t minor;

@@ -15,9 +15,23 @@ struct watch {
 	uint32_t generation;	/* which use of this fd number it is */
 };
 
+/* Adaptive polling, see loop_set_poll(). */
+struct poll {
+	int64_t window;		/* ns; 0: off */
+	bool primed;		/* the last pass had an fd event: another one may follow soon */
+	unsigned score;		/* up to POLL_TRUST; 0: it does not pay */
+	unsigned skip, rest;	/* waits left without a try; those after the next failure */
+};
+
+#define POLL_LOOK_MAX 4000	/* ns */
+#define POLL_TRUST 8
+#define POLL_REST_MIN 16
+#define POLL_REST_MAX 4096
+
 struct loop {
 	int epoll_fd;
 	bool quit;
+	struct poll poll;
 	struct watch watch[LOOP_MAX_FDS];	/* by fd number */
 	struct loop_timer *timers;		/* sorted by deadline */
 	struct loop_timer *due;			/* left for the pass under way */
@@ -204,6 +218,81 @@ static int loop_wait_ms(const struct loop *loop, int limit_ms)
 	return limit_ms >= 0 && left > limit_ms ? limit_ms : (int)left;
 }
 
+void loop_set_poll(struct loop *loop, int64_t window)
+{
+	loop->poll = (struct poll){ .window = window, .rest = POLL_REST_MIN };
+}
+
+/* May the wait that comes begin with a look?  Where looking does not pay, seldom. */
+static bool poll_wanted(struct poll *poll)
+{
+	if (!poll->window || !poll->primed)
+		return false;
+	if (poll->score || !poll->skip)
+		return true;
+	poll->skip--;
+	return false;
+}
+
+/*
+ * A window in vain has cost what several good ones save, so trust goes faster than it comes.  Where
+ * there is none left the tries become rare: on a machine with one CPU for both ends none can
+ * succeed.
+ */
+static void poll_learn(struct poll *poll, bool good)
+{
+	if (good) {
+		poll->score += poll->score < POLL_TRUST;
+		poll->rest = POLL_REST_MIN;
+		return;
+	}
+	poll->score = poll->score > 2 ? poll->score - 2 : 0;
+	if (poll->score)
+		return;
+	poll->skip = poll->rest;
+	if (poll->rest < POLL_REST_MAX)
+		poll->rest *= 2;
+}
+
+/*
+ * Looks for events until the window is over, or the first timer is due.  As epoll_wait().  What
+ * the first look finds needed no other; and a look that took long was none: our CPU was the peer's
+ * meanwhile.
+ */
+static int poll_look(struct loop *loop, struct epoll_event *ev)
+{
+	int n = epoll_wait(loop->epoll_fd, ev, LOOP_BATCH, 0);
+	int64_t now = loop_now(), end = now + loop->poll.window, last;
+	bool alone = true;
+
+	if (n)
+		return n;
+	if (loop->timers && loop->timers->deadline < end)
+		end = loop->timers->deadline;
+	while (!n && alone && now < end) {
+		n = epoll_wait(loop->epoll_fd, ev, LOOP_BATCH, 0);
+		last = now;
+		now = loop_now();
+		alone = now - last < POLL_LOOK_MAX;
+	}
+	poll_learn(&loop->poll, n > 0 && alone);
+	return n;
+}
+
+static int loop_wait(struct loop *loop, struct epoll_event *ev, int limit_ms)
+{
+	int wait_ms = loop_wait_ms(loop, limit_ms), n = 0;
+
+	if (wait_ms && poll_wanted(&loop->poll)) {
+		n = poll_look(loop, ev);
+		wait_ms = loop_wait_ms(loop, limit_ms);
+	}
+	if (!n)
+		n = epoll_wait(loop->epoll_fd, ev, LOOP_BATCH, wait_ms);
+	loop->poll.primed = n > 0;
+	return n;
+}
+
 static void loop_run_fds(struct loop *loop, const struct epoll_event *ev, int n)
 {
 	for (int i = 0; i < n; i++) {
@@ -262,7 +351,7 @@ static void loop_run_work(struct loop *loop)
 int loop_step(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event ev[LOOP_BATCH];
-	int n = epoll_wait(loop->epoll_fd, ev, LOOP_BATCH, loop_wait_ms(loop, timeout_ms));
+	int n = loop_wait(loop, ev, timeout_ms);
 
 	if (n < 0 && errno != EINTR)
 		return -errno;

@@ -68,6 +68,13 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 void loop_work_queue(struct loop *loop, struct loop_work *work);
 void loop_work_cancel(struct loop *loop, struct loop_work *work);
 
+/*
+ * Before it sleeps, a pass that follows an fd event looks for the next one for up to @window ns, as
+ * long as that pays: to be woken from sleep on another CPU takes longer than a peer needs for its
+ * next message.  0, as at first: never.
+ */
+void loop_set_poll(struct loop *loop, int64_t window);
+
 /* Runs passes until loop_quit(); returns 0, or -errno when epoll itself fails. */
 int loop_run(struct loop *loop);
 /* One pass, waiting at most @timeout_ms (-1: for ever); for tests and clients that poll. */

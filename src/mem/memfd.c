@@ -21,6 +21,14 @@ int memfd_make(const char *name, uint64_t size)
 	return fd_steal(&fd);
 }
 
+/* Up to the last byte that is not zero: what is never written costs no memory. */
+static uint64_t used(const uint8_t *data, uint64_t size)
+{
+	while (size && !data[size - 1])
+		size--;
+	return size;
+}
+
 int memfd_make_sealed(const char *name, const void *data, uint64_t size)
 {
 	autofd fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -28,9 +36,11 @@ int memfd_make_sealed(const char *name, const void *data, uint64_t size)
 
 	if (fd < 0)
 		return -errno;
-	ret = fd_write_all(fd, data, size);
+	ret = fd_write_all(fd, data, used(data, size));
 	if (ret)
 		return ret;
+	if (ftruncate(fd, size) < 0)
+		return -errno;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
 		return -errno;
 	return fd_steal(&fd);

@@ -128,19 +128,33 @@ static bool bar_base(const struct pci_dev *dev, unsigned i, uint64_t *ret_base)
 	return true;
 }
 
+void pci_decode_update(struct pci_dev *dev)
+{
+	dev->decode = (struct pci_decode){
+		.master = pci_command(dev) & PCI_COMMAND_MASTER && !pci_caps_d3hot(dev),
+	};
+	for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
+		uint64_t base;
+
+		if (dev->cls->bar[i].kind == PCI_BAR_NONE || !bar_base(dev, i, &base))
+			continue;
+		dev->decode.bar[i].base = base;
+		dev->decode.bar[i].size = dev->cls->bar[i].size;
+	}
+}
+
 int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len,
 	       uint64_t *ret_off)
 {
 	enum pci_bar_kind kind = memory ? PCI_BAR_MEM : PCI_BAR_IO;
 
 	for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
-		uint64_t base;
+		uint64_t at = addr - dev->decode.bar[i].base;
 
-		if (dev->cls->bar[i].kind != kind || !bar_base(dev, i, &base))
+		/* below the base @at is beyond any size */
+		if (dev->cls->bar[i].kind != kind || !range_fits(at, len, dev->decode.bar[i].size))
 			continue;
-		if (addr < base || !range_fits(addr - base, len, dev->cls->bar[i].size))
-			continue;
-		*ret_off = addr - base;
+		*ret_off = at;
 		return i;
 	}
 	return -ENXIO;
@@ -151,11 +165,10 @@ uint64_t pci_bar_clip(const struct pci_dev *dev, bool memory, uint64_t addr, uin
 	enum pci_bar_kind kind = memory ? PCI_BAR_MEM : PCI_BAR_IO;
 
 	for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
-		uint64_t base, end;
+		uint64_t base = dev->decode.bar[i].base, end = base + dev->decode.bar[i].size;
 
-		if (dev->cls->bar[i].kind != kind || !bar_base(dev, i, &base))
+		if (dev->cls->bar[i].kind != kind || base == end)
 			continue;
-		end = base + dev->cls->bar[i].size;
 		if (addr < base)
 			len = min_u64(len, base - addr);
 		else if (addr < end)

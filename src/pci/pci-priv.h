@@ -18,6 +18,9 @@ void pci_bars_defaults(struct pci_dev *dev);
 /* The bits that a guest may write in config byte @off, which may be any; 0 outside BARs and ROM. */
 uint8_t pci_bars_wmask(const struct pci_dev *dev, unsigned off);
 
+/* After each change of config space: brings dev->decode up to date. */
+void pci_decode_update(struct pci_dev *dev);
+
 /* ---- caps.c ---- */
 
 /* Can a class be like this?  The part that is checked here. */

@@ -95,7 +95,7 @@ void pci_set_intx(struct pci_dev *dev, bool level)
 
 bool pci_bus_master(const struct pci_dev *dev)
 {
-	return pci_command(dev) & PCI_COMMAND_MASTER && !pci_caps_d3hot(dev);
+	return dev->decode.master;
 }
 
 /* Checked here once, so that no access has to: an access size of 0, for one, would never end. */
@@ -180,8 +180,10 @@ int pci_dev_init(struct pci_dev *dev, const struct pci_class *cls, struct pci_st
 		dev->rom_size = host->rom_size;
 	}
 	ret = state_begin(dev);
-	if (!ret)
+	if (!ret) {
+		pci_decode_update(dev);
 		ret = pci_dma_init(dev);
+	}
 	if (!ret && cls->realize)
 		ret = cls->realize(dev);
 	if (ret) {
@@ -204,6 +206,7 @@ void pci_dev_reset(struct pci_dev *dev)
 	/* The line goes down first: with the INTx disable bit gone, a hidden one would show. */
 	pci_set_intx(dev, false);
 	config_defaults(dev);
+	pci_decode_update(dev);
 	pci_msix_reset(dev);
 	pci_dma_forget(dev);
 	if (dev->cls->reset)
@@ -251,6 +254,7 @@ void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t l
 	if (!config_access_ok(dev, off, len) || off >= PCI_CONFIG_SIZE)
 		return;
 	flr = config_store(dev, off, val, len);
+	pci_decode_update(dev);
 	pin_update(dev, pin);
 	if (flr)
 		pci_dev_reset(dev);

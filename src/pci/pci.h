@@ -165,12 +165,24 @@ struct pci_host {
 	uint32_t rom_size;		/* bytes, a power of two, PCI_ROM_MIN to PCI_ROM_MAX */
 };
 
+/*
+ * What config space comes to: looked at for every access of a script and every bus cycle, so it is
+ * worked out when config space changes (pci_decode_update()).
+ */
+struct pci_decode {
+	bool master;			/* may the function start bus cycles? */
+	struct {
+		uint64_t base, size;	/* size 0: the BAR decodes nothing */
+	} bar[PCI_NUM_BARS];
+};
+
 struct pci_dev {
 	const struct pci_class *cls;
 	struct pci_state *state;	/* cls->state_size bytes, owned by the process */
 	struct pci_host host;
 	const uint8_t *rom;		/* as shown: NULL without PCI_SHOW_ROM */
 	uint32_t rom_size;
+	struct pci_decode decode;
 	bool taken_over;		/* the state is a predecessor's: realize goes on from it */
 	void *priv;			/* the model's runtime part */
 	struct pci_dma *dma;		/* dma.c; NULL without host.dma_request */

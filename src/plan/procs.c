@@ -32,6 +32,7 @@ void plan_process_destroy(struct plan_process *process)
 	g_array_unref(process->keep);
 	g_array_unref(process->drop);
 	g_free(process->serves);
+	g_free(process->limits.cpus);
 	g_free(process);
 }
 
@@ -87,6 +88,13 @@ void plan_process_listen(struct plan_process *process, int fd, unsigned pair, co
 	};
 
 	g_array_append_val(process->slots, slot);
+}
+
+void plan_process_limit(struct plan_process *process, const struct plan_limits *limits)
+{
+	g_free(process->limits.cpus);
+	process->limits = *limits;
+	process->limits.cpus = g_strdup(limits->cpus);
 }
 
 void plan_note(struct plan *plan, const char *fmt, ...)
@@ -204,6 +212,15 @@ static void add_listener(GString *out, const struct plan_slot *slot, const char 
 	g_string_append_printf(out, " listens on %s (%s)\n", slot->path, slot->device);
 }
 
+static void add_limits(GString *out, const struct plan_limits *limits, const char *name)
+{
+	if (limits->cpus)
+		g_string_append_printf(out, "#   %s: runs on the CPUs %s\n", name, limits->cpus);
+	if (limits->has_oom_score)
+		g_string_append_printf(out, "#   %s: oom_score_adj is %d\n", name,
+				       limits->oom_score);
+}
+
 static void add_slots(GString *out, const struct plan *plan, const struct plan_process *process,
 		      const char *name)
 {
@@ -228,6 +245,7 @@ static void add_slots(GString *out, const struct plan *plan, const struct plan_p
 	for (unsigned i = 0; i < process->keep->len; i++)
 		g_string_append_printf(out, "#   %s: fd %d is inherited\n", name,
 				       g_array_index(process->keep, int, i));
+	add_limits(out, &process->limits, name);
 }
 
 static void add_lines(GString *out, const GPtrArray *lines, const char *prefix)

@@ -12,6 +12,8 @@
 
 #include <glib.h>
 
+#include "plan/proclimits.h"
+
 /*
  * One end of a socketpair, at a number of the process that gets it: a device's, or of QMP.  Or a
  * remote's listening socket, which nobody else has a slot of: the VMM connects to its path.
@@ -37,6 +39,7 @@ struct plan_process {
 	bool is_qemu;		/* runs QEMU's own binary */
 	bool auto_shutdown;	/* its -machine says so: it ends after its first client */
 	int qmp_fd;		/* --qmp=fd=N of a remote's own command line, or 0 */
+	struct plan_limits limits;	/* what it and its children are held to */
 };
 
 struct plan {
@@ -61,6 +64,8 @@ void plan_process_slot(struct plan_process *process, int fd, unsigned pair, cons
 /* Appends a remote's slot for the device @id, whose socket listens on @path. */
 void plan_process_listen(struct plan_process *process, int fd, unsigned pair, const char *id,
 			 const char *path);
+/* Holds the process to these limits; copies them. */
+void plan_process_limit(struct plan_process *process, const struct plan_limits *limits);
 /* Appends one line to the plan's notes or warnings. */
 void plan_note(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void plan_warn(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -145,6 +145,7 @@ struct remote_plan {
 	bool debug;			/* -d: log more */
 	uint8_t sandbox;		/* --sandbox: the index of its word */
 	bool sandbox_report;
+	bool empty_server;		/* --empty-server: for bench-remote */
 	bool sample;			/* the one disk stands for a raw image: there is none */
 	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
 	char *qmp, *events;		/* --qmp, --events: "PATH" or "fd=N"; or NULL */

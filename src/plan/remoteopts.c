@@ -64,6 +64,9 @@ const struct option_def remote_options[] = {
 		    "print what it allows, try what it forbids"),
 	OWN_AT("qmp", qmp, "PATH|fd=N", "the VM's QMP socket, to stop the VM"),
 	OWN_AT("events", events, "PATH|fd=N", "where events are written, as QMP has them"),
+	/* for bench/bench-remote: the least that a device process can cost */
+	{ "empty-server", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
+	  offsetof(struct remote_plan, empty_server) },
 	/* the same under another name */
 	{ "h", OPTION_HIDDEN, remote_option_help, NULL, NULL, 0 },
 	{ "M", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_machine, NULL, NULL, 0 },

@@ -681,6 +681,7 @@ static bool write_plan(struct move *move, GError **error)
 		move_order_clients(move);
 	}
 	move_add_policy(move);
+	plan_process_limit(move->plan->qemu, &move->choice->qemu_limits);
 	keep_qemu_fds(move);
 	return move->vmm ? write_vmm(move, error) : write_qemu(move, error);
 }
@@ -722,8 +723,8 @@ static bool move_run(struct move *move, GError **error)
 	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
 	    !move_check_graph(move, error) || !drop_bootindexes(move, error))
 		return false;
-	return apply_globals(move, error) && move_check_policy(move, error) &&
-	       write_plan(move, error);
+	return apply_globals(move, error) && move_choose_each(move, error) &&
+	       move_check_policy(move, error) && write_plan(move, error);
 }
 
 /* @vmm: NULL, or Cloud Hypervisor's command line, and @line has the devices alone. */

@@ -31,6 +31,7 @@ struct move_remote {
 	GString *what;		/* "lsi53c895a; scsi-hd d0", for people */
 	unsigned disks;
 	GArray *keep;		/* int: inherited fds that its images are in */
+	struct rewrite_remote own;	/* what it has of its own or of the choice for all */
 };
 
 struct move {
@@ -56,6 +57,9 @@ static inline struct move_remote *move_remote(const struct move *move, unsigned 
  */
 bool move_disk_graph(struct move *move, struct qopt *disk, struct move_remote *remote,
 		     GError **error);
+
+/* Gives each remote what the choice says of it.  Refused where it names one that does not move. */
+bool move_choose_each(struct move *move, GError **error);
 
 /* --on-error and --events: refuses what cannot be, and keeps the fd that it names. */
 bool move_check_policy(struct move *move, GError **error);

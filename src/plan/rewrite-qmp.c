@@ -36,7 +36,7 @@ static bool needs_qmp(const struct move *move, const struct move_remote *remote)
 {
 	if (!remote->disks || rewrite_is_qemu(move->facts->remote_prefix[0]))
 		return false;
-	if (!g_strcmp0(move->choice->on_error, "stop"))
+	if (!g_strcmp0(remote->own.on_error, "stop"))
 		return true;
 	for_each_qopt(opt, move->cmd)
 		if (opt->owner == (int)remote->index && asks_for_stop(opt))
@@ -134,22 +134,20 @@ static void connect_remote(struct move *move, const struct move_remote *remote)
 	add_monitor(move->cmd, remote->id, qemu_fd);
 }
 
-/* "--events=fd=N" is an inherited fd, which all remotes get and QEMU does not. */
-static bool keep_events(struct move *move, GError **error)
+/* "--events=fd=N" is an inherited fd, which the remote gets and QEMU does not. */
+static bool keep_events(struct move *move, struct move_remote *remote, GError **error)
 {
-	const char *events = move->choice->events;
+	const char *events = remote->own.events;
 	guint64 fd = 0;
+	int number;
 
 	if (!events || !g_str_has_prefix(events, "fd="))
 		return true;
 	if (!g_ascii_string_to_unsigned(events + 3, 10, 3, INT_MAX, &fd, NULL) ||
 	    !rewrite_is_busy(move->facts, fd))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--events=%s: no such fd is open", events);
-	for (unsigned i = 0; i < move->remotes->len; i++) {
-		int number = fd;
-
-		g_array_append_val(move_remote(move, i)->keep, number);
-	}
+	number = fd;
+	g_array_append_val(remote->keep, number);
 	return true;
 }
 
@@ -165,34 +163,89 @@ static bool check_stops(struct move *move, GError **error)
 	return true;
 }
 
+/* The remote of the device @id, or NULL. */
+static struct move_remote *find_remote(const struct move *move, const char *id)
+{
+	for (unsigned i = 0; i < move->remotes->len; i++)
+		if (!strcmp(move_remote(move, i)->id, id))
+			return move_remote(move, i);
+	return NULL;
+}
+
+static void choose(struct move_remote *remote, const struct rewrite_remote *own)
+{
+	remote->own.on_error = own->on_error ?: remote->own.on_error;
+	remote->own.sandbox = own->sandbox ?: remote->own.sandbox;
+	remote->own.events = own->events ?: remote->own.events;
+	if (own->limits.cpus)
+		remote->own.limits.cpus = own->limits.cpus;
+	if (own->limits.has_oom_score) {
+		remote->own.limits.has_oom_score = true;
+		remote->own.limits.oom_score = own->limits.oom_score;
+	}
+}
+
+bool move_choose_each(struct move *move, GError **error)
+{
+	const struct rewrite_choice *choice = move->choice;
+
+	for (unsigned i = 0; i < move->remotes->len; i++)
+		move_remote(move, i)->own = (struct rewrite_remote){
+			.on_error = choice->on_error, .sandbox = choice->sandbox,
+			.events = choice->events, .limits = choice->limits,
+		};
+	for (unsigned i = 0; i < choice->each_count; i++) {
+		struct move_remote *remote = find_remote(move, choice->each[i].device);
+
+		if (!remote)
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "[remote %s]: no device of this "
+					"id moves", choice->each[i].device);
+		choose(remote, &choice->each[i]);
+	}
+	return true;
+}
+
 bool move_check_policy(struct move *move, GError **error)
 {
-	bool given = move->choice->on_error || move->choice->events || move->choice->sandbox;
+	for (unsigned i = 0; i < move->remotes->len; i++) {
+		struct move_remote *remote = move_remote(move, i);
+		const struct rewrite_remote *own = &remote->own;
 
-	if (given && rewrite_is_qemu(move->facts->remote_prefix[0]))
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --events and --sandbox are "
-				"mpqemu-remote's; QEMU's own x-remote has none of them");
-	return check_stops(move, error) && keep_events(move, error);
+		if ((own->on_error || own->events || own->sandbox) &&
+		    rewrite_is_qemu(move->facts->remote_prefix[0]))
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --events and "
+					"--sandbox are mpqemu-remote's; QEMU's own x-remote has "
+					"none of them");
+	}
+	if (!check_stops(move, error))
+		return false;
+	for (unsigned i = 0; i < move->remotes->len; i++)
+		if (!keep_events(move, move_remote(move, i), error))
+			return false;
+	return true;
+}
+
+/* "--NAME=VALUE", if there is a value. */
+static void add_own(struct plan_process *process, const char *name, const char *value)
+{
+	g_autofree char *option = value ? g_strdup_printf("--%s=%s", name, value) : NULL;
+
+	if (option)
+		plan_process_arg(process, option);
 }
 
 void move_add_policy(struct move *move)
 {
-	const struct rewrite_choice *choice = move->choice;
 	bool first = true;
 
 	for (unsigned i = 0; i < move->remotes->len; i++) {
 		struct move_remote *remote = move_remote(move, i);
 		struct plan_process *process = move->plan->remotes->pdata[i];
-		g_autofree char *on_error = g_strconcat("--on-error=", choice->on_error, NULL);
-		g_autofree char *events = g_strconcat("--events=", choice->events, NULL);
-		g_autofree char *sandbox = g_strconcat("--sandbox=", choice->sandbox, NULL);
 
-		if (choice->on_error)
-			plan_process_arg(process, on_error);
-		if (choice->events)
-			plan_process_arg(process, events);
-		if (choice->sandbox)
-			plan_process_arg(process, sandbox);
+		add_own(process, "on-error", remote->own.on_error);
+		add_own(process, "events", remote->own.events);
+		add_own(process, "sandbox", remote->own.sandbox);
+		plan_process_limit(process, &remote->own.limits);
 		if (!needs_qmp(move, remote))
 			continue;
 		if (first)

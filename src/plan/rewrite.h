@@ -43,6 +43,13 @@ enum rewrite_protocol {
 	REWRITE_PROTOCOL_VFIO_USER,
 };
 
+/* What one remote is to have of its own; NULL: as the choice for all says. */
+struct rewrite_remote {
+	const char *device;	/* the id of the device that it serves */
+	const char *on_error, *sandbox, *events;
+	struct plan_limits limits;
+};
+
 struct rewrite_choice {
 	enum rewrite_protocol protocol;
 	char **remote;		/* ids, NULL-terminated, or NULL: every device that can move */
@@ -50,6 +57,10 @@ struct rewrite_choice {
 	const char *on_error;	/* --on-error= of the remotes, or NULL */
 	const char *sandbox;	/* --sandbox= of the remotes, or NULL */
 	const char *events;	/* --events= of the remotes, or NULL */
+	struct plan_limits limits;	/* of the remotes */
+	struct plan_limits qemu_limits;
+	const struct rewrite_remote *each;	/* those that differ */
+	unsigned each_count;
 };
 
 /*

@@ -119,4 +119,15 @@ int conn_hang_up(struct conn *conn);
 int conn_send_fds(struct conn *conn, const void *header, const void *payload, size_t size,
 		  const int *fds, unsigned fd_count);
 
+/*
+ * For the client's side, where nothing but one reply without fds can be next: blocks for it and
+ * takes it, in one call when it has been sent in one.  Of a longer message than @most bytes, which
+ * are the header's at least, only so many are taken.  The socket must be a blocking one; its
+ * SO_RCVTIMEO bounds the wait for each piece.  Returns
+ *   0          conn->in holds a message of conn->msg_len bytes, or its first @most
+ *   -EAGAIN    not all of it came in time
+ *   -ENODATA, -EPIPE, -EPROTO, other: as conn_peek()
+ */
+int conn_await(struct conn *conn, size_t most);
+
 #endif

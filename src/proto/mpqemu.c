@@ -107,6 +107,22 @@ int mpq_consume(struct mpq_conn *mc, struct mpq_msg *msg)
 	return 0;
 }
 
+int mpq_await(struct mpq_conn *mc, uint32_t size, uint64_t *ret_val)
+{
+	const size_t head = sizeof(struct mpq_header);
+	int ret = conn_await(&mc->conn, head + size);
+
+	if (ret)
+		return ret;
+	/* The remote sends nothing else: message_length() has seen to that. */
+	if (mc->conn.msg_len != head + size)
+		return conn_error(&mc->conn, "RET with %zu bytes, expected %u",
+				  mc->conn.msg_len - head, size);
+	if (size)
+		memcpy(ret_val, mc->in + head, sizeof(*ret_val));
+	return 0;
+}
+
 int mpq_send(struct mpq_conn *mc, enum mpq_cmd cmd, const void *payload, size_t size)
 {
 	const struct mpq_header h = { .cmd = cmd, .size = size };

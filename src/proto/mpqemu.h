@@ -111,6 +111,12 @@ int mpq_peek(struct mpq_conn *mc, struct mpq_msg *msg);
  */
 int mpq_consume(struct mpq_conn *mc, struct mpq_msg *msg);
 
+/*
+ * As conn_await(), for the reply to a command, RET with @size bytes of payload: -EPROTO when it is
+ * anything else.
+ */
+int mpq_await(struct mpq_conn *mc, uint32_t size, uint64_t *ret_val);
+
 /* As conn_send() and conn_send_fds(). */
 int mpq_send(struct mpq_conn *mc, enum mpq_cmd cmd, const void *payload, size_t size);
 int mpq_send_fds(struct mpq_conn *mc, enum mpq_cmd cmd, const void *payload, size_t size,

@@ -2,9 +2,17 @@
 #include "sandbox/filter.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define INSTRUMENTED "built with a sanitizer"
@@ -182,19 +190,76 @@ static int make(const struct filter_table *table, const struct filter_env *env, 
 	return ret;
 }
 
+/* What seccomp_export_bpf() has written to @fd. */
+static int read_program(int fd, struct filter_program *ret_program)
+{
+	struct filter_program program;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size / sizeof(*program.code) > BPF_MAXINSNS)
+		return -E2BIG;
+	program.count = st.st_size / sizeof(*program.code);
+	program.code = malloc(st.st_size);
+	if (!program.code)
+		return -ENOMEM;
+	if (pread(fd, program.code, st.st_size, 0) != st.st_size) {
+		filter_program_finish(&program);
+		return -EIO;
+	}
+	*ret_program = program;
+	return 0;
+}
+
+int filter_compile(const struct filter_table *table, const struct filter_env *env,
+		   struct filter_program *ret_program)
+{
+	autofd fd = memfd_create("mpqemu-filter", MFD_CLOEXEC);
+	scmp_filter_ctx ctx;
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = make(table, env, SCMP_ACT_ALLOW, SCMP_ACT_TRAP, &ctx);
+	if (ret)
+		return ret;
+	ret = seccomp_export_bpf(ctx, fd);
+	seccomp_release(ctx);
+	return ret ? ret : read_program(fd, ret_program);
+}
+
+void filter_program_finish(struct filter_program *program)
+{
+	free(program->code);
+	*program = (struct filter_program){ 0 };
+}
+
+int filter_install(const struct filter_program *program)
+{
+	struct sock_fprog prog = { .len = program->count, .filter = program->code };
+	long ret;
+
+	if (filter_impossible())
+		return -ENOTSUP;
+	ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
+	/* A thread that has a filter which this one does not stand on: its id. */
+	return ret > 0 ? -ESRCH : ret < 0 ? -errno : 0;
+}
+
 int filter_load(const struct filter_table *table, const struct filter_env *env)
 {
-	scmp_filter_ctx ctx;
+	struct filter_program program;
 	int ret;
 
 	if (filter_impossible())
 		return -ENOTSUP;
-	ret = make(table, env, SCMP_ACT_ALLOW, SCMP_ACT_TRAP, &ctx);
+	ret = filter_compile(table, env, &program);
 	if (ret)
 		return ret;
-	ret = seccomp_load(ctx);
-	seccomp_release(ctx);
-	return ret > 0 ? -ESRCH : ret;
+	ret = filter_install(&program);
+	filter_program_finish(&program);
+	return ret;
 }
 
 int filter_write(const struct filter_table *table, const struct filter_env *env,

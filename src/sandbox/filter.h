@@ -110,11 +110,30 @@ bool filter_allows(const struct filter_table *table, const struct filter_env *en
 unsigned filter_names(const struct filter_table *table, const struct filter_env *env,
 		      unsigned *ret_limited);
 
+struct sock_filter;
+
+/* A filter as the kernel takes it; x_init is filter_compile(). */
+struct filter_program {
+	struct sock_filter *code;	/* owned */
+	unsigned short count;
+};
+
 /*
- * Loads the filter for all threads of the process; needs no_new_privs.  A forbidden call raises
- * SIGSYS (see trap.h), one of another architecture's table kills the process at once.  Returns 0 or
- * -errno.
+ * Makes the filter.  A forbidden call raises SIGSYS (see trap.h), one of another architecture's
+ * table kills the process at once.  Returns 0 or -errno.
  */
+int filter_compile(const struct filter_table *table, const struct filter_env *env,
+		   struct filter_program *ret_program);
+/* NULL-safe, and may be called twice. */
+void filter_program_finish(struct filter_program *program);
+
+/*
+ * Loads the filter for all threads of the process, and needs nothing but that call; needs
+ * no_new_privs.  Returns 0 or -errno.
+ */
+int filter_install(const struct filter_program *program);
+
+/* Both at once. */
 int filter_load(const struct filter_table *table, const struct filter_env *env);
 
 /* What the rows of a table stand for in a filter that filter_write() makes. */

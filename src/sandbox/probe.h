@@ -39,6 +39,7 @@ struct probe {
  */
 #define PROBE_NOTHING 1
 #define PROBE_FIRST 2
+#define PROBE_EMPTY_SERVER UINT32_MAX	/* no probe: see empty.h of the remote */
 #define PROBE_RETURNED 42
 
 /* Probe number @index of @table as @env has it; false when there is none. */

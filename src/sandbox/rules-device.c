@@ -61,6 +61,8 @@ static const struct filter_rule rules[] = {
 	  "log, irqfd, end of a stream: would it wait?" },
 	{ CALL(preadv2), 0, { FD(RECEIVED), EQ(5, "flags", RWF_NOWAIT) },
 	  "interrupts: resamplefd" },
+	{ CALL(preadv2), FILTER_RAW, { FD(IMAGE), EQ(5, "flags", RWF_NOWAIT) },
+	  "raw images: reads of what is cached" },
 	{ CALL(pread64), FILTER_RAW, { FD(IMAGE) }, "raw images: reads" },
 	{ CALL(pwrite64), FILTER_RAW, { FD(IMAGE) }, "raw images: writes" },
 	{ CALL(pwritev2), FILTER_RAW, { FD(IMAGE), EQ(5, "flags", RWF_DSYNC) },

@@ -2,10 +2,12 @@
 #include "scsi/bus.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
+#include "base/pages.h"
+
+#define PARAMS_SIZE ((size_t)SCSI_MAX_REQS * SCSI_PARAM_SIZE)
 
 /* The bus as its host adapter sees it: set-up, the intake of commands, windows, task management. */
 
@@ -93,10 +95,16 @@ static void bus_init_tasks(struct scsi_bus *bus)
 	}
 }
 
+static void bus_free(struct scsi_bus *bus)
+{
+	pages_free(bus->params, PARAMS_SIZE);
+	pages_free(bus, sizeof(*bus));
+}
+
 struct scsi_bus *scsi_bus_create(const struct scsi_bus_setup *setup, struct scsi_bus_state *state,
 				 const struct scsi_bus_ops *ops, void *opaque, struct loop *loop)
 {
-	struct scsi_bus *bus = calloc(1, sizeof(*bus));
+	struct scsi_bus *bus = pages_alloc(sizeof(*bus));
 	int ret = 0;
 
 	if (!bus)
@@ -108,7 +116,7 @@ struct scsi_bus *scsi_bus_create(const struct scsi_bus_setup *setup, struct scsi
 	bus->loop = loop;
 	bus->work = (struct loop_work){ .fn = bus_run, .opaque = bus };
 	bus->waiter.ready = bus_buffer_ready;
-	bus->params = calloc(SCSI_MAX_REQS, SCSI_PARAM_SIZE);
+	bus->params = pages_alloc(PARAMS_SIZE);
 	if (!bus->params)
 		ret = -ENOMEM;
 	if (setup->count > SCSI_MAX_UNITS)
@@ -116,13 +124,11 @@ struct scsi_bus *scsi_bus_create(const struct scsi_bus_setup *setup, struct scsi
 	for (unsigned i = 0; !ret && i < setup->count; i++)
 		ret = bus_add_unit(bus, &setup->units[i]);
 	if (ret) {
-		free(bus->params);
-		free(bus);
+		bus_free(bus);
 		errno = -ret;
 		return NULL;
 	}
 	bus_init_tasks(bus);
-	io_init(bus);
 	return bus;
 }
 
@@ -136,8 +142,7 @@ void scsi_bus_destroy(struct scsi_bus *bus)
 		loop_timer_cancel(bus->loop, &bus->unit[i].retry);
 	loop_work_cancel(bus->loop, &bus->work);
 	buffers_cancel(bus->setup->buffers, &bus->waiter);
-	free(bus->params);
-	free(bus);
+	bus_free(bus);
 }
 
 /* ---- intake ---- */
@@ -293,6 +298,15 @@ void scsi_advance(struct scsi_bus *bus, unsigned req, size_t len)
 	else
 		task_good(t);
 	bus->sync = NULL;
+}
+
+uint64_t scsi_read_now(struct scsi_bus *bus, unsigned *ret_count)
+{
+	uint64_t bytes = bus->now_bytes;
+
+	*ret_count = bus->now_count;
+	bus->now_bytes = bus->now_count = 0;
+	return bytes;
 }
 
 uint8_t scsi_status(const struct scsi_bus *bus, unsigned req)

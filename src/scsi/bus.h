@@ -85,10 +85,14 @@ struct scsi_bus {
 	struct loop_work work;
 	struct buffers_waiter waiter;
 	unsigned active;
+	unsigned slots_end;		/* no slot from this index on is in use */
 	unsigned unit_count;
 	struct task *first, *last;
 	struct task *sync;		/* the adapter is inside a call about this task */
-	struct io *free_ios;
+	struct io *free_ios;		/* that have been used */
+	unsigned used_ios;		/* the first ones; those behind were never touched */
+	uint64_t now_bytes;		/* for scsi_read_now() */
+	unsigned now_count;
 	uint8_t map[SCSI_MAX_TARGETS][SCSI_MAX_LUNS];	/* unit index + 1 */
 	struct unit unit[SCSI_MAX_UNITS];
 	struct task task[SCSI_MAX_REQS];
@@ -117,6 +121,11 @@ void task_data_out(struct task *t, uint32_t base, uint32_t len);
 /* A block request; data at @buf_off of the buffer. */
 void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uint64_t len,
 	     uint32_t buf_off);
+/*
+ * Reads @len bytes at @off of the medium to the start of the buffer, if that can be done at once;
+ * false: it takes a task_io().
+ */
+bool task_read_now(struct task *t, uint64_t off, uint64_t len);
 
 /* ---- inside the core: bus.c, task.c, io.c ---- */
 
@@ -134,8 +143,6 @@ void task_enter_wait(struct task *t, enum task_wait wait);
 /* Calls ready() if it is due. */
 void task_notify(struct task *t);
 
-/* Makes the table of block requests. */
-void io_init(struct scsi_bus *bus);
 /* Tries again what task_io() left in WAIT(SUBMIT). */
 void io_submit(struct task *t);
 /* What task_io() asked for has failed with errno @err for good: done(), or CHECK CONDITION. */

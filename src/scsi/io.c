@@ -9,14 +9,17 @@
  * before it, it keeps the buffer, and its end is nobody's news.
  */
 
-void io_init(struct scsi_bus *bus)
+/* The next one to use; NULL: all are in use. */
+static struct io *io_free_one(struct scsi_bus *bus)
 {
-	bus->free_ios = NULL;
-	for (unsigned i = SCSI_MAX_IOS; i-- > 0;) {
-		bus->io[i].bus = bus;
-		bus->io[i].next = bus->free_ios;
-		bus->free_ios = &bus->io[i];
-	}
+	struct io *io = bus->free_ios;
+
+	if (io || bus->used_ios == SCSI_MAX_IOS)
+		return io;
+	io = &bus->io[bus->used_ios++];
+	io->bus = bus;
+	bus->free_ios = io;
+	return io;
 }
 
 bool task_get_buffer(struct task *t)
@@ -165,7 +168,7 @@ void io_submit(struct task *t)
 {
 	struct scsi_bus *bus = t->bus;
 	struct scsi_req_state *s = t->s;
-	struct io *io = bus->free_ios;
+	struct io *io = io_free_one(bus);
 	bool data = s->io_op == BLOCK_READ || s->io_op == BLOCK_WRITE;
 
 	io_write_through(t);
@@ -203,4 +206,18 @@ void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uin
 	t->s->io_len = len;
 	t->s->io_buf = buf_off;
 	io_submit(t);
+}
+
+/* Nothing that is held back is overtaken, and what fails is asked for again the other way. */
+bool task_read_now(struct task *t, uint64_t off, uint64_t len)
+{
+	struct iovec iov = { .iov_base = t->buf, .iov_len = len };
+	struct unit *unit = t->unit;
+
+	if (unit->state->held || !io_allowed(t) ||
+	    block_read_now(unit->block, off, &iov, 1, len) != (ssize_t)len)
+		return false;
+	t->bus->now_count++;
+	t->bus->now_bytes += len;
+	return true;
 }

@@ -176,6 +176,12 @@ void *scsi_window(struct scsi_bus *bus, unsigned req, size_t *ret_len);
 /* @len bytes of the window were moved.  At its end the phase changes. */
 void scsi_advance(struct scsi_bus *bus, unsigned req, size_t len);
 
+/*
+ * What commands have read from their disks inside the adapter's calls, because the host had it at
+ * hand, since this was last asked: bytes, and *ret_count reads.  No ready() tells of them.
+ */
+uint64_t scsi_read_now(struct scsi_bus *bus, unsigned *ret_count);
+
 /* In phase STATUS. */
 uint8_t scsi_status(const struct scsi_bus *bus, unsigned req);
 /* The status was delivered: the index is free again. */

@@ -262,7 +262,7 @@ void bus_run(void *opaque)
 		t->unit->seen = true;
 		t->unit->seen_ordered |= t->s->attr == SCSI_TASK_ORDERED;
 	}
-	for (unsigned i = 0; i < SCSI_MAX_REQS; i++)
+	for (unsigned i = 0; i < bus->slots_end; i++)
 		task_notify(&bus->task[i]);
 }
 
@@ -288,6 +288,8 @@ static void task_link(struct task *t)
 		bus->first = t;
 	bus->last = t;
 	bus->active++;
+	if (t - bus->task >= (ptrdiff_t)bus->slots_end)
+		bus->slots_end = t - bus->task + 1;
 }
 
 static void task_unlink(struct task *t)
@@ -339,6 +341,7 @@ struct task *task_new(struct scsi_bus *bus, const struct scsi_command *cmd)
 
 void task_free(struct task *t)
 {
+	struct scsi_bus *bus = t->bus;
 	struct unit *unit = t->unit;
 
 	if (unit && t->s->phase == SCSI_PHASE_STATUS && t->s->status == SCSI_CHECK_CONDITION)
@@ -350,5 +353,7 @@ void task_free(struct task *t)
 	unit_count(unit, t, -1);
 	task_unlink(t);
 	memset(t->s, 0, sizeof(*t->s));
-	bus_kick(t->bus);
+	while (bus->slots_end && bus->task[bus->slots_end - 1].s->phase == SCSI_PHASE_FREE)
+		bus->slots_end--;
+	bus_kick(bus);
 }

@@ -7,6 +7,7 @@
 #include <glib.h>
 
 #include "plan/rewrite.h"
+#include "plan/vm.h"
 
 #define LSI "-device lsi53c895a,id=lsi0"
 #define DISK "-drive if=none,id=d,file=x.raw,format=raw -device scsi-hd,drive=d,id=disk"
@@ -665,11 +666,12 @@ static char **words(const char *text)
 	return argv;
 }
 
-static struct plan *plan_row(const struct row *row, GError **error)
+static struct rewrite_facts facts_of(const struct row *row)
 {
-	const char *const ours[] = { "mpqemu-remote", NULL };
-	const char *const qemus[] = { "/usr/bin/qemu-system-x86_64", NULL };
-	struct rewrite_facts facts = {
+	static const char *const ours[] = { "mpqemu-remote", NULL };
+	static const char *const qemus[] = { "/usr/bin/qemu-system-x86_64", NULL };
+
+	return (struct rewrite_facts){
 		.qemu_major = row->major ? row->major : 7,
 		.has_proxy = !row->no_proxy,
 		.has_vfio_user = row->vfio_user,
@@ -679,9 +681,20 @@ static struct plan *plan_row(const struct row *row, GError **error)
 		.busy_fds = &row->busy,
 		.busy_count = row->busy ? 1 : 0,
 	};
+}
+
+static char **line_of(const struct row *row)
+{
 	g_autofree char *line = g_strdup_printf("qemu-system-x86_64 %s%s", row->tcg ? "" : KVM,
 						row->line);
-	g_auto(GStrv) argv = words(line);
+
+	return words(line);
+}
+
+static struct plan *plan_row(const struct row *row, GError **error)
+{
+	struct rewrite_facts facts = facts_of(row);
+	g_auto(GStrv) argv = line_of(row);
 	g_auto(GStrv) remote = row->remote ? g_strsplit(row->remote, ",", -1) : NULL;
 	g_auto(GStrv) local = row->local ? g_strsplit(row->local, ",", -1) : NULL;
 	struct rewrite_choice choice = {
@@ -690,6 +703,48 @@ static struct plan *plan_row(const struct row *row, GError **error)
 	};
 
 	return rewrite_move(argv, &choice, &facts, error);
+}
+
+/* The same by way of the file that import makes of it. */
+static struct plan *plan_imported(const struct row *row, GError **error)
+{
+	struct rewrite_facts facts = facts_of(row);
+	g_auto(GStrv) argv = line_of(row);
+	const struct vm_settings settings = {
+		.remote = row->remote, .local = row->local, .on_error = row->on_error,
+		.events = row->events, .sandbox = row->sandbox,
+	};
+	g_autofree char *file = vm_import(argv, &settings, error);
+	auto_vm vm = file ? vm_parse("file", file, error) : NULL;
+	g_auto(GStrv) remote = vm && vm->remote ? g_strsplit(vm->remote, ",", -1) : NULL;
+	g_auto(GStrv) local = vm && vm->local ? g_strsplit(vm->local, ",", -1) : NULL;
+	struct rewrite_choice choice = { .remote = remote, .local = local,
+					 .protocol = row->protocol };
+
+	if (!vm)
+		return NULL;
+	choice.on_error = vm->all.on_error;
+	choice.events = vm->all.events;
+	choice.sandbox = vm->all.sandbox;
+	return rewrite_move((char **)vm->qemu->pdata, &choice, &facts, error);
+}
+
+static void test_imported(const void *data)
+{
+	g_autoptr(GError) error = NULL, other = NULL;
+	struct plan *plan = plan_row(data, &error), *imported = plan_imported(data, &other);
+
+	g_assert_cmpint(!plan, ==, !imported);
+	if (plan) {
+		g_autofree char *text = plan_to_shell(plan, "x");
+		g_autofree char *text2 = plan_to_shell(imported, "x");
+
+		g_assert_cmpstr(text, ==, text2);
+	} else {
+		g_assert_cmpstr(error->message, ==, other->message);
+	}
+	plan_destroy(plan);
+	plan_destroy(imported);
 }
 
 static void test_refused(const void *data)
@@ -1031,6 +1086,8 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	add_rows("refused:", refused, G_N_ELEMENTS(refused), test_refused);
 	add_rows("moved:", moved, G_N_ELEMENTS(moved), test_moved);
+	add_rows("imported, refused:", refused, G_N_ELEMENTS(refused), test_imported);
+	add_rows("imported:", moved, G_N_ELEMENTS(moved), test_imported);
 	for (unsigned i = 0; i < G_N_ELEMENTS(joined); i++) {
 		g_autofree char *path = g_strdup_printf("/joined: %s", joined[i].name);
 

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -19,12 +21,14 @@ struct failure {
 	int err;
 };
 
-enum step { STEP_FDS, STEP_STDIO, STEP_PARENT, STEP_EXEC };
+enum step { STEP_FDS, STEP_STDIO, STEP_PARENT, STEP_CPUS, STEP_OOM_SCORE, STEP_EXEC };
 
 static const char *const step_name[] = {
 	[STEP_FDS] = "fds",
 	[STEP_STDIO] = "stdin and stdout",
 	[STEP_PARENT] = "parent-death signal",
+	[STEP_CPUS] = "cpus",
+	[STEP_OOM_SCORE] = "oom-score",
 	[STEP_EXEC] = "exec",
 };
 
@@ -121,6 +125,43 @@ static void reset_signals(const struct child_setup *setup)
 		sigprocmask(SIG_SETMASK, setup->sigmask, NULL);
 }
 
+/* The kernel leaves CPUs out that are not there; then this is not what was asked for. */
+static int limit_cpus(const char *text)
+{
+	cpu_set_t wanted, got;
+
+	if (!text)
+		return 0;
+	if (!plan_cpus_parse(text, &wanted))
+		return -EINVAL;
+	if (sched_setaffinity(0, sizeof(wanted), &wanted) < 0)
+		return errno == EINVAL ? -ENXIO : -errno;
+	if (sched_getaffinity(0, sizeof(got), &got) < 0)
+		return -errno;
+	return CPU_EQUAL(&wanted, &got) ? 0 : -ENXIO;
+}
+
+static int limit_oom_score(int score)
+{
+	autofd fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", score);
+
+	return fd < 0 ? -errno : fd_write_all(fd, text, len);
+}
+
+static int place_limits(const struct plan_limits *limits, int *ret_step)
+{
+	int ret;
+
+	*ret_step = STEP_CPUS;
+	ret = limit_cpus(limits->cpus);
+	if (ret)
+		return ret;
+	*ret_step = STEP_OOM_SCORE;
+	return limits->has_oom_score ? limit_oom_score(limits->oom_score) : 0;
+}
+
 static int run_child(const struct child_setup *setup, pid_t parent, int *report, int *ret_step)
 {
 	int ret;
@@ -131,6 +172,9 @@ static int run_child(const struct child_setup *setup, pid_t parent, int *report,
 		return ret;
 	*ret_step = STEP_STDIO;
 	ret = place_stdio(setup);
+	if (ret)
+		return ret;
+	ret = setup->limits ? place_limits(setup->limits, ret_step) : 0;
 	if (ret)
 		return ret;
 	*ret_step = STEP_FDS;
@@ -202,6 +246,42 @@ int child_start(struct child *child, const struct child_setup *setup, const char
 	}
 	fd_close(&ends[0]);
 	return ret;
+}
+
+static void __attribute__((noreturn)) try_main(const struct plan_limits *limits, int report)
+{
+	struct failure failure = { 0 };
+
+	failure.err = place_limits(limits, &failure.step);
+	fd_write_all(report, &failure, sizeof(failure));
+	_exit(0);
+}
+
+int child_try_limits(const struct plan_limits *limits, const char **ret_which)
+{
+	struct failure failure = { 0 };
+	autofd in = -1, out = -1;
+	int ends[2], ret;
+	pid_t pid;
+
+	if (!limits->cpus && !limits->has_oom_score)
+		return 0;
+	*ret_which = "pipe";
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	in = ends[0];
+	out = ends[1];
+	*ret_which = "fork";
+	pid = fork();
+	if (pid == 0)
+		try_main(limits, out);
+	if (pid < 0)
+		return -errno;
+	fd_close(&out);
+	ret = fd_read_all(in, &failure, sizeof(failure));
+	waitpid(pid, NULL, 0);
+	*ret_which = ret ? "limits" : step_name[failure.step];
+	return ret ? ret : failure.err;
 }
 
 bool child_reap(struct child *child)

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "plan/proclimits.h"
+
 /* An fd of ours that the child gets under the number @slot. */
 struct child_fd {
 	int fd;
@@ -37,6 +39,7 @@ struct child_setup {
 	enum child_stdio stdio;
 	const sigset_t *sigmask;	/* the signal mask that it starts with */
 	const struct sigaction *sigpipe;	/* what SIGPIPE does in it */
+	const struct plan_limits *limits;	/* what it is held to, or NULL */
 };
 
 struct child {
@@ -61,6 +64,12 @@ bool child_reap(struct child *child);
 
 /* Waits up to @timeout_ms for the end (-1: for ever) and reaps.  Returns false on time-out. */
 bool child_wait(struct child *child, int timeout_ms);
+
+/*
+ * Would a child be held to these limits?  0, or -errno and in *ret_which (static text) the limit;
+ * -ENXIO: a CPU is not there, or not for us.
+ */
+int child_try_limits(const struct plan_limits *limits, const char **ret_which);
 
 /* Sends a signal; nothing when the child is not running. */
 void child_kill(struct child *child, int sig);

@@ -2,7 +2,8 @@
 
 /*
  * mpqemu-orchestrate: plans the processes of one VM, checks the plan, starts them and sees them
- * through to their end.  Options here; the plan in src/plan/rewrite.h, the processes in run.h.
+ * through to their end.  Options and verbs here; the plan in src/plan/rewrite.h, a VM's file in
+ * src/plan/vm.h, the processes in run.h.
  */
 
 #include <errno.h>
@@ -15,39 +16,14 @@
 #include <glib.h>
 
 #include "applets/applet.h"
+#include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
-#include "applets/orchestrate/run.h"
-#include "base/error.h"
 #include "base/log.h"
 #include "plan/remote.h"
-#include "plan/rewrite.h"
-
-#define NAME "mpqemu-orchestrate"
-#define START_TIMEOUT_S 30
 
 /* Between the commands of the explicit form. */
 #define SEPARATOR "---"
-
-struct orchestrate {
-	/* options */
-	char **remote, **local;		/* each may hold "ID,ID" */
-	char **remote_commands;		/* shell text */
-	char *remote_program;
-	char *on_remote_exit;
-	char *on_error, *events, *sandbox;	/* of the remotes */
-	char *protocol_word;
-	enum rewrite_protocol protocol;
-	char **device, **drive, **blockdev, **object, **add_fd;	/* of Cloud Hypervisor */
-	int start_timeout;
-	gboolean dry_run, version;
-	char *help;			/* the text, when --help asks for it */
-	/* what follows from them and the rest of the command line */
-	GPtrArray *remotes;		/* char **: argv of each explicit remote */
-	char **qemu;
-	struct run_options run;
-	int status;			/* exit status that goes with the error, or 0 */
-};
 
 static const char summary[] =
 	"Starts QEMU with its SCSI controllers and disks in processes of their own.\n"
@@ -58,7 +34,13 @@ static const char summary[] =
 	"      joins command lines that name x-remote-object and x-pci-proxy-dev, or\n"
 	"      x-vfio-user-server and vfio-user-pci, themselves\n"
 	"  " NAME " [OPTION...] --device DEV... -- cloud-hypervisor ARGS...\n"
-	"      gives Cloud Hypervisor these devices, each in a process of its own";
+	"      gives Cloud Hypervisor these devices, each in a process of its own\n"
+	"  " NAME " start FILE\n"
+	"      runs the VM that the file describes\n"
+	"  " NAME " check FILE\n"
+	"      makes all checks and prints the commands, as --dry-run does\n"
+	"  " NAME " import [OPTION...] -- QEMU QEMU-ARGS...\n"
+	"      prints a file that says the same as this command line";
 
 static const char epilogue[] =
 	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
@@ -175,7 +157,7 @@ static bool check_word(const char *option, const char *word, const char *list, G
 	return mpq_fail(error, MPQ_ERROR_USAGE, "--%s=%s: it is one of %s", option, word, list);
 }
 
-static bool check_values(struct orchestrate *self, GError **error)
+bool orchestrate_check(struct orchestrate *self, GError **error)
 {
 	const char *policy = self->on_remote_exit ?: "report";
 
@@ -308,15 +290,41 @@ static char **device_line(const struct orchestrate *self)
 	return g_strv_builder_end(builder);
 }
 
+/* What the file says of single remotes; its texts are the file's.  unref. */
+static GArray *each_remote(const struct vm *vm)
+{
+	GArray *each = g_array_new(false, false, sizeof(struct rewrite_remote));
+
+	for (unsigned i = 0; i < vm->remotes->len; i++) {
+		const struct vm_remote *remote = &g_array_index(vm->remotes, struct vm_remote, i);
+		const struct rewrite_remote own = {
+			.device = remote->device, .on_error = remote->on_error,
+			.sandbox = remote->sandbox, .events = remote->events,
+			.limits = remote->limits,
+		};
+
+		g_array_append_val(each, own);
+	}
+	return each;
+}
+
 static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GError **error)
 {
 	const bool cloud = rewrite_is_cloud(self->qemu[0]);
 	g_auto(GStrv) devices = device_line(self);
+	g_autoptr(GArray) each = self->vm ? each_remote(self->vm) : NULL;
 	struct rewrite_choice choice = {
 		.protocol = self->protocol,
 		.remote = self->remote, .local = self->local, .on_error = self->on_error,
 		.events = self->events, .sandbox = self->sandbox,
 	};
+
+	if (self->vm) {
+		choice.limits = self->vm->all.limits;
+		choice.qemu_limits = self->vm->limits;
+		choice.each = (const struct rewrite_remote *)each->data;
+		choice.each_count = each->len;
+	}
 
 	probe_init(probe, self->remote_program);
 	if (!cloud && !probe_qemu(probe, self->qemu[0], error)) {
@@ -338,15 +346,19 @@ static void log_lines(const GPtrArray *lines, enum log_level level)
 		log_line(level, "%s", (char *)lines->pdata[i]);
 }
 
-static bool plan_and_run(struct orchestrate *self, GError **error)
+bool orchestrate_run(struct orchestrate *self, GError **error)
 {
 	struct probe probe;
 	auto_plan plan = make_plan(self, &probe, error);
 	g_autofree char *text = NULL;
 
 	probe_finish(&probe);
-	if (!plan || !precheck_remotes(plan, self->dry_run, error))
+	if (!plan || !precheck_remotes(plan, self->dry_run, error) ||
+	    !precheck_limits(plan, error)) {
+		if (self->vm)
+			vm_locate_error(self->vm, error);
 		return false;
+	}
 	if (self->dry_run) {
 		text = plan_to_shell(plan, NAME);
 		fputs(text, stdout);
@@ -370,11 +382,99 @@ static bool pass_question(struct orchestrate *self, GError **error)
 			log_errname(errno));
 }
 
-static bool orchestrate(struct orchestrate *self, char ***own, char **words, GError **error)
+/* ---- Verbs ---- */
+
+/* "FILE" alone behind the verb. */
+static bool take_file(struct orchestrate *self, char **words, const char *verb, GError **error)
+{
+	if (!words[0] || words[1])
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: it takes one FILE", verb);
+	if (!orchestrate_read_vm(self, words[0], error) || !orchestrate_check(self, error))
+		return false;
+	if (rewrite_is_question(self->qemu, error))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: its QEMU is only asked something",
+				words[0]);
+	if (error && *error) {
+		vm_locate_error(self->vm, error);
+		return false;
+	}
+	return orchestrate_run(self, error);
+}
+
+static bool run_start(struct orchestrate *self, char **words, GError **error)
+{
+	return take_file(self, words, "start", error);
+}
+
+static bool run_check(struct orchestrate *self, char **words, GError **error)
+{
+	self->dry_run = true;
+	return take_file(self, words, "check", error);
+}
+
+static bool run_import(struct orchestrate *self, char **words, GError **error)
+{
+	if (!split_commands(self, words, error) || !check_form(self, error))
+		return false;
+	if (rewrite_is_question(self->qemu, error))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "import: this only asks QEMU something");
+	return !(error && *error) && orchestrate_import(self, error);
+}
+
+/* The command line without a verb. */
+static bool run_line(struct orchestrate *self, char **words, GError **error)
 {
 	GError *question = NULL;
 
-	if (!parse_options(self, own, error) || !check_values(self, error))
+	if (!split_commands(self, words, error))
+		return false;
+	if (!self->remotes->len && rewrite_is_question(self->qemu, &question))
+		return pass_question(self, error);
+	if (question) {
+		g_propagate_error(error, question);
+		return false;
+	}
+	return check_form(self, error) && orchestrate_run(self, error);
+}
+
+static const struct verb {
+	const char *name;	/* NULL: none is given */
+	bool options;		/* ours stand behind it, and QEMU's command line behind "--" */
+	bool (*run)(struct orchestrate *self, char **words, GError **error);
+} verbs[] = {
+	{ "start", false, run_start },
+	{ "check", false, run_check },
+	{ "import", true, run_import },
+	{ NULL, true, run_line },
+};
+
+static const struct verb *find_verb(const char *word)
+{
+	const struct verb *verb = verbs;
+
+	while (verb->name && g_strcmp0(verb->name, word))
+		verb++;
+	return verb;
+}
+
+/* What the options would say stands in the file: one place, for every start. */
+static bool check_own(const struct verb *verb, char *const *own, GError **error)
+{
+	static const char *const allowed[] = { "--help", "-h", "--version", NULL };
+
+	for (own++; !verb->options && *own; own++)
+		if (!g_strv_contains(allowed, *own))
+			return mpq_fail(error, MPQ_ERROR_USAGE, "%s: what %s and the like say "
+					"stands in the file", verb->name, *own);
+	return true;
+}
+
+/* @own: our name and options; @words: what stands behind "--", or the verb without options. */
+static bool orchestrate(struct orchestrate *self, const struct verb *verb, char ***own,
+			char **words, GError **error)
+{
+	if (!check_own(verb, *own, error) || !parse_options(self, own, error) ||
+	    !orchestrate_check(self, error))
 		return false;
 	if (self->help) {
 		printf("%s", self->help);
@@ -387,17 +487,7 @@ static bool orchestrate(struct orchestrate *self, char ***own, char **words, GEr
 	if (!words)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "QEMU's command line is missing: " NAME
 				" [OPTION...] -- QEMU QEMU-ARGS... (--help says more)");
-	if (!split_commands(self, words, error))
-		return false;
-	if (!self->remotes->len && rewrite_is_question(self->qemu, &question))
-		return pass_question(self, error);
-	if (question) {
-		g_propagate_error(error, question);
-		return false;
-	}
-	if (!check_form(self, error))
-		return false;
-	return plan_and_run(self, error);
+	return verb->run(self, words, error);
 }
 
 /* Sockets must not end up as stdin, stdout or stderr of anybody. */
@@ -440,6 +530,7 @@ static void orchestrate_finish(struct orchestrate *self)
 	g_strfreev(self->add_fd);
 	g_ptr_array_unref(self->remotes);
 	g_strfreev(self->qemu);
+	vm_destroy(self->vm);
 }
 
 static void free_argv(void *argv)
@@ -447,15 +538,32 @@ static void free_argv(void *argv)
 	g_strfreev(argv);
 }
 
+/*
+ * Our own words of the command line, which end at "--", or where a verb without options has only
+ * --help or --version; *ret_words: what is behind them, or NULL.  g_strfreev() them.
+ */
+static char **split_own(const struct verb *verb, int argc, char **argv, char ***ret_words)
+{
+	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+	int i = verb->name ? 2 : 1;
+
+	g_strv_builder_add(builder, NAME);
+	while (i < argc && strcmp(argv[i], "--") && (verb->options || argv[i][0] == '-'))
+		g_strv_builder_add(builder, own_word(argv[i++]));
+	*ret_words = i < argc || !verb->options ? argv + i : NULL;
+	if (i < argc && !strcmp(argv[i], "--"))
+		(*ret_words)++;
+	return g_strv_builder_end(builder);
+}
+
 int orchestrate_main(int argc, char **argv)
 {
-	struct orchestrate self = { .start_timeout = START_TIMEOUT_S };
+	struct orchestrate self = { .start_timeout = RUN_START_TIMEOUT };
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
-	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+	const struct verb *verb = find_verb(argc > 1 ? argv[1] : NULL);
 	g_autoptr(GError) error = NULL;
-	g_auto(GStrv) own = NULL;
-	bool ok;
-	int i;
+	char **words;
+	g_auto(GStrv) own = split_own(verb, argc, argv, &words);
 
 	log_init(STDERR_FILENO, NAME);
 	/* Where it was ignored, children would vanish without a status. */
@@ -467,11 +575,7 @@ int orchestrate_main(int argc, char **argv)
 		return RUN_STATUS_FAILED;
 	}
 	self.remotes = g_ptr_array_new_with_free_func(free_argv);
-	for (i = 0; i < argc && (i == 0 || strcmp(argv[i], "--")); i++)
-		g_strv_builder_add(builder, i ? own_word(argv[i]) : NAME);
-	own = g_strv_builder_end(builder);
-	ok = orchestrate(&self, &own, i < argc ? argv + i + 1 : NULL, &error);
-	if (!ok) {
+	if (!orchestrate(&self, verb, &own, words, &error)) {
 		log_error("%s", error->message);
 		if (!self.status)
 			self.status = RUN_STATUS_FAILED;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "applets/orchestrate/precheck.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/child.h"
 #include "applets/remote/storage.h"
+#include "base/log.h"
 #include "block/image.h"
 #include "plan/remote.h"
 
@@ -109,4 +112,25 @@ bool precheck_remotes(struct plan *plan, bool note_daemons, GError **error)
 	for (unsigned i = 0; i < fds->len; i++)
 		close(g_array_index(fds, int, i));
 	return ok;
+}
+
+static bool check_limits(const struct plan_process *process, GError **error)
+{
+	const struct plan_limits *limits = &process->limits;
+	const char *who = process->serves ?: "QEMU", *which = NULL;
+	int ret = child_try_limits(limits, &which);
+
+	if (ret == -ENXIO)
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: cpus=%s: we may not run on all of "
+				"these CPUs, or they are not there", who, limits->cpus);
+	return !ret || mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s: %s", who, which,
+				log_errname(ret));
+}
+
+bool precheck_limits(const struct plan *plan, GError **error)
+{
+	for (unsigned i = 0; i < plan->remotes->len; i++)
+		if (!check_limits(plan->remotes->pdata[i], error))
+			return false;
+	return check_limits(plan->qemu, error);
 }

@@ -18,4 +18,7 @@
  */
 bool precheck_remotes(struct plan *plan, bool note_daemons, GError **error);
 
+/* Can each process be held to its limits?  A child that does nothing else tries. */
+bool precheck_limits(const struct plan *plan, GError **error);
+
 #endif

@@ -291,6 +291,7 @@ static int start_process(struct run *run, const struct plan_process *process, st
 		.stdio = is_vmm ? CHILD_STDIO_OURS : CHILD_STDIO_SERVICE,
 		.sigmask = &run->old_mask,
 		.sigpipe = &run->options->sigpipe,
+		.limits = &process->limits,
 	};
 	const char *where;
 	int ret = child_start(child, &setup, &where);

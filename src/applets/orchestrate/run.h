@@ -29,6 +29,9 @@ enum run_status {
 	RUN_STATUS_NOT_FOUND = 127,	/* a program is not there */
 };
 
+/* Seconds that a remote has to answer, if nothing else is said. */
+#define RUN_START_TIMEOUT 30
+
 struct run_options {
 	bool stop_on_remote_exit;	/* else: report it, and let QEMU go on */
 	unsigned start_timeout;		/* seconds that a remote has to answer */

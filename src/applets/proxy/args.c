@@ -4,7 +4,8 @@
 #include <string.h>
 
 static const struct proxy_verb *const verbs[] = {
-	&verb_info, &verb_read, &verb_write, &verb_cfg,
+	&verb_info, &verb_read, &verb_write, &verb_cfg, &verb_disk,
+	&verb_bench,
 };
 
 /* ---- options ---- */

@@ -54,7 +54,7 @@ struct proxy_verb {
 	int (*run)(const struct proxy_args *args, GError **error);
 };
 
-extern const struct proxy_verb verb_info, verb_read, verb_write, verb_cfg;
+extern const struct proxy_verb verb_info, verb_read, verb_write, verb_cfg, verb_disk, verb_bench;
 
 /* For the --json, --force and so on of verbs: a row for a value in its own word, and behind "=". */
 #define PROXY_OPTION(name, handler, args, help)                                                \

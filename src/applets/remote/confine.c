@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "control/launch.h"
+#include "mem/trim.h"
 #include "sandbox/landlock.h"
 #include "sandbox/trap.h"
 
@@ -144,13 +145,27 @@ static void say_level(const struct confine *c)
 		 no_filter ? ")" : "");
 }
 
-/* A forbidden call is told, and ends the process. */
-static int load_filter(struct confine *c)
+static int compile(struct confine *c, struct filter_program *program)
+{
+	return filter_impossible() ? 0 : filter_compile(&filter_device, &c->env, program);
+}
+
+/*
+ * A forbidden call is told, and ends the process.  What made the filter is garbage by now, and
+ * what the set-up needed: no later moment has the call to give it back.
+ */
+static int install(struct confine *c, const struct filter_program *program)
 {
 	int ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
 
-	if (!ret && !filter_impossible())
-		ret = filter_load(&filter_device, &c->env);
+	if (!c->trimmed)
+		mem_trim();
+	c->trimmed = true;
+	return ret || filter_impossible() ? ret : filter_install(program);
+}
+
+static int tell_filter(const struct confine *c, int ret)
+{
 	if (ret)
 		log_error("--sandbox=%s: system-call filter: %s",
 			  sandbox_level_name(c->spec->sandbox), log_errname(ret));
@@ -164,11 +179,20 @@ static int load_filter(struct confine *c)
  */
 int confine_handshake(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 {
+	struct filter_program first = { 0 };
+	int ret;
+
 	confine_env(c->spec, arena_base, arena_size, &c->env);
 	if (c->spec->sandbox == SANDBOX_OFF || !(c->env.features & FILTER_NBD))
 		return 0;
+	ret = compile(c, &c->last);
 	c->env.features |= FILTER_SETUP;
-	return load_filter(c);
+	if (!ret)
+		ret = compile(c, &first);
+	if (!ret)
+		ret = install(c, &first);
+	filter_program_finish(&first);
+	return tell_filter(c, ret);
 }
 
 int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
@@ -181,15 +205,21 @@ int confine_late(struct confine *c, uint64_t arena_base, uint64_t arena_size)
 		say_level(c);
 		return 0;
 	}
+	confine_env(c->spec, arena_base, arena_size, &c->env);
+	/* It goes through a file, of which there may be none later. */
+	ret = c->last.code ? 0 : compile(c, &c->last);
+	if (ret)
+		return tell_filter(c, ret);
 	limits.file_size = file_size(c->spec);
 	limits.address_space = address_space(c);
 	ret = sandbox_limit(&limits, why);
 	if (ret)
 		return refuse(c->spec, ret, why);
-	confine_env(c->spec, arena_base, arena_size, &c->env);
 	c->status.names = filter_names(&filter_device, &c->env, &c->status.limited);
 	say_level(c);
-	return load_filter(c);
+	ret = install(c, &c->last);
+	filter_program_finish(&c->last);
+	return tell_filter(c, ret);
 }
 
 /* A copy of @fd at one of the @count numbers from @first on.  Or -errno. */
@@ -308,6 +338,7 @@ void confine_keeper_env(const struct confine_duties *duties, struct filter_env *
 int confine_keeper(const struct confine_duties *duties)
 {
 	const struct launch_spec *spec = duties->spec;
+	struct filter_program program = { 0 };
 	struct filter_env env;
 	char why[SANDBOX_WHY] = "";
 	int ret;
@@ -325,7 +356,11 @@ int confine_keeper(const struct confine_duties *duties)
 	if (!ret)
 		ret = sandbox_trap_install(DEVICE_EXIT_FORBIDDEN);
 	if (!ret && !filter_impossible())
-		ret = filter_load(&filter_keeper, &env);
+		ret = filter_compile(&filter_keeper, &env, &program);
+	mem_trim();
+	if (!ret && !filter_impossible())
+		ret = filter_install(&program);
+	filter_program_finish(&program);
 	if (ret)
 		log_error("keeper: system-call filter: %s", log_errname(ret));
 	return ret;

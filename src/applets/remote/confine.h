@@ -18,6 +18,8 @@ struct confine {
 	struct sandbox_status status;
 	int statm;		/* our size in /proc, opened while there is a /proc; owned */
 	struct filter_env env;
+	struct filter_program last;	/* made before the first of two filters; owned */
+	bool trimmed;			/* what the set-up has used is given back */
 };
 
 /*

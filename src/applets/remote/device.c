@@ -17,6 +17,7 @@
 #include "applets/remote/classes.h"
 #include "applets/remote/confine.h"
 #include "applets/remote/disks.h"
+#include "applets/remote/empty.h"
 #include "applets/remote/serve.h"
 #include "applets/remote/speccheck.h"
 #include "base/fd.h"
@@ -31,6 +32,8 @@
 #include "plan/spec.h"
 #include "proto/vfu.h"
 #include "sandbox/probe.h"
+
+#define POLL_WINDOW (LOOP_MS / 1000 * 40)	/* ns; see the page on speed */
 
 struct device_process {
 	const struct launch_spec *spec;
@@ -317,6 +320,7 @@ static int make_all(struct device_process *p)
 	if (!p->loop)
 		return fail("event loop", -errno);
 	loop_set_hooks(p->loop, before_event, after_event, p);
+	loop_set_poll(p->loop, POLL_WINDOW);
 	p->arena = guestmem_arena_create();
 	if (!p->arena)
 		return fail("address range for guest RAM (ulimit -v has to allow 64 GiB)", -errno);
@@ -411,6 +415,8 @@ int device_main(void)
 	p->serve_ops = (struct serve_ops){ .closed = on_session_closed, .opaque = p };
 	if (set_up(p))
 		p->exit_status = DEVICE_EXIT_START;
+	else if (p->spec->probe == PROBE_EMPTY_SERVER)
+		empty_serve(p->loop);
 	else if (p->spec->probe)
 		be_hostile(p);
 	else if (serve_all(p))

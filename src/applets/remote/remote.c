@@ -22,6 +22,7 @@
 #include "control/launch.h"
 #include "plan/remote.h"
 #include "sandbox/filter.h"
+#include "sandbox/probe.h"
 
 /* What lasts as long as the keeper. */
 struct remote {
@@ -155,6 +156,7 @@ static void fill_spec(struct remote *r)
 	spec->sandbox = plan->sandbox;
 	spec->log_level = plan->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 	spec->log_timestamp = plan->msg_timestamp;
+	spec->probe = plan->empty_server ? PROBE_EMPTY_SERVER : 0;
 	g_strlcpy(spec->log_prog, log_prog(), sizeof(spec->log_prog));
 	g_strlcpy(spec->comm, plan->process ? plan->process : r->prog, sizeof(spec->comm));
 }

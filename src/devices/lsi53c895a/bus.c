@@ -191,6 +191,8 @@ void bus_command(struct lsi *l)
 		return;
 	}
 	bus_sweep(l);
+	if ((unsigned)req >= l->nexus_end)
+		l->nexus_end = req + 1;
 	n = &l->s->nexus[req];
 	*n = (struct lsi_nexus){
 		.generation = scsi_generation(l->scsi, req), .used = 1,
@@ -205,9 +207,11 @@ void bus_sweep(struct lsi *l)
 {
 	struct lsi_bus *bus = &l->s->bus;
 
-	for (unsigned i = 0; i < SCSI_MAX_REQS; i++)
+	for (unsigned i = 0; i < l->nexus_end; i++)
 		if (l->s->nexus[i].used && !nexus_alive(l, i))
 			memset(&l->s->nexus[i], 0, sizeof(l->s->nexus[i]));
+	while (l->nexus_end && !l->s->nexus[l->nexus_end - 1].used)
+		l->nexus_end--;
 	if (bus->has_req && !l->s->nexus[bus->req].used)
 		bus->has_req = 0;
 }
@@ -237,7 +241,7 @@ static int next_ready(struct lsi *l)
 {
 	int best = -1;
 
-	for (unsigned i = 0; i < SCSI_MAX_REQS; i++) {
+	for (unsigned i = 0; i < l->nexus_end; i++) {
 		const struct lsi_nexus *n = &l->s->nexus[i];
 
 		if (!n->used || !n->ready || !n->disconnected || !nexus_alive(l, i))

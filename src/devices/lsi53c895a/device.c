@@ -212,6 +212,7 @@ static int lsi_realize(struct pci_dev *dev)
 		return -err;
 	}
 	dev->priv = l;
+	l->nexus_end = SCSI_MAX_REQS;	/* a predecessor's state may have any */
 	if (l->s->initialized) {
 		resume(l);
 		return 0;

@@ -163,8 +163,10 @@ struct lsi {
 	struct scsi_bus_setup no_units;
 	struct loop_work work;
 	struct loop_timer gen, hth, pace;
+	unsigned nexus_end;		/* no nexus from this index on is used */
 	bool in_slice;
 	int insns, bytes;		/* left in this slice */
+	unsigned reads;			/* that a disk did at once in this slice */
 	/* for tests */
 	unsigned slices, max_slice_insns, max_slice_bytes;
 	uint8_t chunk[LSI_CHUNK];

@@ -143,6 +143,15 @@ static void fetch(struct lsi *l)
 	l->s->begun = 0;
 }
 
+/* Bytes that a disk had at hand, and that the instruction has waited for. */
+static void charge_reads(struct lsi *l)
+{
+	unsigned count;
+
+	l->bytes -= scsi_read_now(l->scsi, &count);
+	l->reads += count;
+}
+
 /* One instruction, or a part of one. */
 static void step(struct lsi *l)
 {
@@ -163,6 +172,7 @@ static void step(struct lsi *l)
 	}
 	if (l->s->pend)
 		lsi_settle(l);
+	charge_reads(l);
 }
 
 static void count_slice(struct lsi *l)
@@ -170,6 +180,8 @@ static void count_slice(struct lsi *l)
 	unsigned insns = LSI_SLICE_INSNS - l->insns, bytes = LSI_SLICE_BYTES - l->bytes;
 
 	pace_charge(l, insns, bytes);
+	for (; l->reads; l->reads--)
+		pace_io(l);
 	l->slices++;
 	if (insns > l->max_slice_insns)
 		l->max_slice_insns = insns;

@@ -98,6 +98,8 @@ static struct {
 	unsigned calls;			/* of any kind */
 	unsigned fail_at;		/* that one fails, once; 0: none */
 	int fail_with;
+	int now_errno, now_short;	/* of read_now; 0: as it is */
+	unsigned nows;
 	bool no_sync;			/* fdatasync and RWF_DSYNC are quick */
 } host;
 
@@ -160,9 +162,23 @@ static int host_fallocate(int fd, int mode, off_t off, off_t len)
 	return errno ? -1 : fallocate(fd, mode, off, len);
 }
 
+static ssize_t host_read_now(int fd, const struct iovec *iov, int count, off_t off)
+{
+	struct iovec first = iov[0];
+
+	host.nows++;
+	errno = host.now_errno;
+	if (errno)
+		return -1;
+	if (!host.now_short)
+		return preadv(fd, iov, count, off);
+	first.iov_len = host.now_short;
+	return preadv(fd, &first, 1, off);
+}
+
 static const struct raw_sys host_sys = {
 	.pread = host_pread, .pwrite = host_pwrite, .fdatasync = host_fdatasync,
-	.fallocate = host_fallocate,
+	.fallocate = host_fallocate, .read_now = host_read_now,
 };
 
 static void setup_host(struct fixture *f, const struct block_raw_config *config, int oflags)
@@ -577,6 +593,77 @@ static void test_direct_bad_size(void)
 	teardown(&f);
 }
 
+static ssize_t read_now(struct fixture *f, uint64_t off, uint64_t len)
+{
+	struct iovec iov = { .iov_base = f->buf, .iov_len = len };
+
+	return block_read_now(f->block, off, &iov, 1, len);
+}
+
+/* What was just written is cached, and comes at once; behind the end of the file nothing does. */
+static void test_read_now(void)
+{
+	struct fixture f;
+	g_autofree char *want = g_malloc(100000);
+
+	setup(&f, &plain, 0);
+	fill(want, 100000, 3);
+	g_assert_cmpint(pwrite(f.fd, want, 100000, 12345), ==, 100000);
+	if (read_now(&f, 12345, 100000) < 0) {
+		g_test_skip("the file system of the folder for temporary files has no RWF_NOWAIT");
+	} else {
+		g_assert_cmpint(read_now(&f, 12345, 100000), ==, 100000);
+		g_assert_cmpmem(f.buf, 100000, want, 100000);
+		g_assert_cmpint(ftruncate(f.fd, 50000), ==, 0);
+		g_assert_cmpint(read_now(&f, 12345, 100000), ==, 50000 - 12345);
+		g_assert_cmpint(read_now(&f, 60000, 512), ==, -EAGAIN);
+	}
+	teardown(&f);
+}
+
+/* A host without it is asked once; one that reads through O_DIRECT would wait, and never is. */
+static void test_read_now_unsupported(void)
+{
+	static const int errors[] = { EOPNOTSUPP, ENOSYS, EINVAL };
+	const struct block_raw_config direct = { .size = SIZE, .direct = true };
+	struct fixture f;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(errors); i++) {
+		setup_host(&f, &plain, 0);
+		host.now_errno = errors[i];
+		g_assert_cmpint(read_now(&f, 0, 512), ==, -EAGAIN);
+		g_assert_cmpint(read_now(&f, 0, 512), ==, -EAGAIN);
+		g_assert_cmpuint(host.nows, ==, 1);
+		teardown(&f);
+	}
+	setup_host(&f, &direct, 0);	/* the flag is what counts: any file system will do */
+	g_assert_cmpint(read_now(&f, 0, 4096), ==, -EAGAIN);
+	g_assert_cmpuint(host.nows, ==, 0);
+	teardown(&f);
+}
+
+/* What is not cached is asked for ever more seldom; one hit, and each read tries again. */
+static void test_read_now_misses(void)
+{
+	struct fixture f;
+	unsigned seen;
+
+	setup_host(&f, &plain, 0);
+	host.now_errno = EAGAIN;
+	for (unsigned i = 0; i < 1000; i++)
+		g_assert_cmpint(read_now(&f, 0, 512), ==, -EAGAIN);
+	g_assert_cmpuint(host.nows, >=, 1000 / 32);
+	g_assert_cmpuint(host.nows, <, 1000 / 32 + 20);
+	host.now_errno = 0;
+	host.now_short = 100;
+	for (seen = 0; seen < 32 && read_now(&f, 0, 512) < 0; seen++)
+		;
+	g_assert_cmpuint(seen, <, 32);
+	for (unsigned i = 0; i < 10; i++)
+		g_assert_cmpint(read_now(&f, 0, 512), ==, 100);
+	teardown(&f);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -593,5 +680,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/raw/discard-frees", test_discard_frees);
 	g_test_add_func("/raw/detect-zeroes", test_detect_zeroes);
 	g_test_add_func("/raw/null", test_null);
+	g_test_add_func("/raw/read-now", test_read_now);
+	g_test_add_func("/raw/read-now-unsupported", test_read_now_unsupported);
+	g_test_add_func("/raw/read-now-misses", test_read_now_misses);
 	return g_test_run();
 }

@@ -19,16 +19,21 @@ struct remote {
 	struct client client;
 };
 
-static void start(struct remote *r, int timeout_ms)
+static void start_flags(struct remote *r, int timeout_ms, int flags)
 {
 	static uint8_t drop[1024];
 	int pair[2];
 
-	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, pair), ==, 0);
 	r->fd = pair[1];
 	g_assert_cmpint(client_init(&r->client, CLIENT_MPQEMU, pair[0], RAM, timeout_ms), ==, 0);
 	while (recv(r->fd, drop, sizeof(drop), MSG_DONTWAIT) > 0)
 		continue;
+}
+
+static void start(struct remote *r, int timeout_ms)
+{
+	start_flags(r, timeout_ms, 0);
 }
 
 static void finish(struct remote *r)
@@ -74,15 +79,15 @@ static const struct row {
 	{ "end-in-the-middle", MPQ_RET, 8, 20, true, -EPIPE, "the remote closed the connection" },
 };
 
-static void test_hostile(const void *data)
+/* @flags: of the client's socket; one that was inherited may be O_NONBLOCK. */
+static void hostile(const struct row *row, int flags)
 {
-	const struct row *row = data;
 	unsigned before = open_fds();
 	uint64_t val = 77;
 	struct remote r;
 	int ret;
 
-	start(&r, row->ret == -ETIMEDOUT ? SHORT_MS : LONG_MS);
+	start_flags(&r, row->ret == -ETIMEDOUT ? SHORT_MS : LONG_MS, flags);
 	say(&r, row->cmd, row->size, 0, row->len);
 	if (row->eof)
 		g_assert_cmpint(shutdown(r.fd, SHUT_WR), ==, 0);
@@ -93,6 +98,69 @@ static void test_hostile(const void *data)
 	g_assert_cmpuint(val, ==, 77);
 	finish(&r);
 	g_assert_cmpuint(open_fds(), ==, before);
+}
+
+static void test_hostile(const void *data)
+{
+	hostile(data, 0);
+	hostile(data, SOCK_NONBLOCK);
+}
+
+/* An fd that nobody asked for is closed, and ends the session. */
+static void test_fd(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned before = open_fds();
+		uint64_t val = 77;
+		struct remote r;
+		struct mpq_conn mc;
+
+		start_flags(&r, LONG_MS, i ? SOCK_NONBLOCK : 0);
+		mpq_conn_init(&mc, r.fd, MPQ_FROM_PROXY);
+		g_assert_cmpint(mpq_send_fds(&mc, MPQ_RET, &val, sizeof(val), &r.fd, 1), ==, 0);
+		g_assert_cmpint(client_cfg_read(&r.client, 0, 4, &val), ==, -EPROTO);
+		g_assert_cmpuint(val, ==, 77);
+		finish(&r);
+		g_assert_cmpuint(open_fds(), ==, before);
+	}
+}
+
+/* A reply in single bytes, all there before the question. */
+static void test_pieces(void)
+{
+	struct {
+		struct mpq_header h;
+		uint64_t val;
+	} m = { { .cmd = MPQ_RET, .size = 8 }, 0x1122334455667788 };
+	uint64_t val = 0;
+
+	for (unsigned j = 0; j < 2; j++) {
+		struct remote r;
+
+		start_flags(&r, LONG_MS, j ? SOCK_NONBLOCK : 0);
+		for (unsigned i = 0; i < sizeof(m); i++)
+			g_assert_cmpint(send(r.fd, (char *)&m + i, 1, 0), ==, 1);
+		say_ret(&r, 5);
+		g_assert_cmpint(client_cfg_read(&r.client, 0, 4, &val), ==, 0);
+		g_assert_cmphex(val, ==, m.val);
+		g_assert_cmpint(client_cfg_read(&r.client, 0, 4, &val), ==, 0);
+		g_assert_cmphex(val, ==, 5);
+		finish(&r);
+	}
+}
+
+/* RET of a reset has no payload. */
+static void test_reset(void)
+{
+	struct remote r;
+
+	start(&r, LONG_MS);
+	say(&r, MPQ_RET, 0, 0, -1);
+	g_assert_cmpint(client_reset(&r.client), ==, 0);
+	say_ret(&r, 0);
+	g_assert_cmpint(client_reset(&r.client), ==, -EPROTO);
+	g_assert_cmpstr(client_why(&r.client, -EPROTO), ==, "RET with 8 bytes, expected 0");
+	finish(&r);
 }
 
 /* What stood in a register, and which of its bits stick. */
@@ -224,6 +292,9 @@ int main(int argc, char **argv)
 
 		g_test_add_data_func(path, &rows[i], test_hostile);
 	}
+	g_test_add_func("/mpq/fd", test_fd);
+	g_test_add_func("/mpq/pieces", test_pieces);
+	g_test_add_func("/mpq/reset", test_reset);
 	g_test_add_func("/mpq/bars", test_bars);
 	g_test_add_func("/mpq/place", test_place);
 	g_test_add_func("/mpq/place/fails", test_place_fails);

@@ -270,7 +270,7 @@ static void endless_reads(struct prog *p)
 }
 
 /* A command that the disk got further gives credit, but only so many since the last access. */
-static void test_reads_without_anybody(void)
+static void reads_without_anybody(bool now)
 {
 	struct rig rig;
 	struct prog p;
@@ -278,6 +278,7 @@ static void test_reads_without_anybody(void)
 
 	hostile_up(&rig, &p);
 	endless_reads(&p);
+	rig.disk[0].now = now;
 	wr32(&rig, R_DSP, AT);
 	rig.state->credit = 0;
 	rig.state->io_left = 300;
@@ -297,6 +298,12 @@ static void test_reads_without_anybody(void)
 	g_assert_cmpuint(rig.state->io_left, ==, LSI_IO_MAX);
 	g_assert_cmpint(rig.state->pace_deadline, ==, 0);
 	hostile_down(&rig);
+}
+
+static void test_reads_without_anybody(void)
+{
+	reads_without_anybody(false);
+	reads_without_anybody(true);
 }
 
 /* A long transfer of one command has no use for credit, and waits for nothing but the disk. */

@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -63,7 +64,21 @@ static void disk_submit(struct block *block, struct block_req *req)
 	d->pending[d->count++] = req;
 }
 
-static const struct block_ops disk_ops = { .name = "test", .submit = disk_submit };
+static ssize_t disk_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count)
+{
+	struct rig_disk *d = (struct rig_disk *)block;
+	ssize_t n = 0;
+
+	if (!d->now || d->fail)
+		return -EAGAIN;
+	for (int i = 0; i < count; n += iov[i++].iov_len)
+		memcpy(iov[i].iov_base, d->data + off + n, iov[i].iov_len);
+	return n;
+}
+
+static const struct block_ops disk_ops = {
+	.name = "test", .submit = disk_submit, .read_now = disk_read_now,
+};
 
 void rig_end_with(struct rig *rig, unsigned disk, unsigned index, int ret)
 {

@@ -34,6 +34,7 @@ struct rig_disk {
 	struct block block;
 	uint8_t *data;
 	bool hold;			/* requests wait for rig_end() */
+	bool now;			/* reads end at once, without a request */
 	int fail;			/* errno of every request; 0: none */
 	struct block_req *pending[DISK_PENDING];
 	unsigned count;

@@ -366,6 +366,31 @@ static void test_no_disconnect_privilege(void)
 	rig_down(&rig);
 }
 
+/* A read that the disk has at hand ends in the slice that began it; another one does not. */
+static void test_read_at_once(void)
+{
+	struct cmd c = cmd_rw(0, 3, false, 5, 8), all = cmd_rw(0, 3, false, 1, 600);
+	struct rig rig;
+	struct prog p;
+
+	up(&rig, &p);
+	rig.disk[0].now = rig.disk[0].hold = true;
+	rig.l->slices = rig.l->max_slice_bytes = 0;
+	g_assert_cmpint(cmd_start(&rig, 1, &c), ==, INT_DONE);
+	g_assert_true(rig.remote.on || rig.l->slices == 1);
+	g_assert_cmphex(cmd_status(&rig, 1), ==, SCSI_GOOD);
+	g_assert_cmpmem(rig.ram + CMD_DATA(1), 4096, rig.disk[0].data + 5 * 512, 4096);
+	g_assert_true(rig.remote.on || rig.l->max_slice_bytes >= 2 * 4096);	/* both copies */
+	g_assert_cmpint(cmd_start(&rig, 1, &all), ==, INT_DONE);
+	g_assert_cmpmem(rig.ram + CMD_DATA(1), 600 * 512, rig.disk[0].data + 512, 600 * 512);
+	rig.disk[0].now = false;
+	g_assert_cmpint(cmd_start(&rig, 1, &c), ==, INT_DISCONNECTED);
+	rig.disk[0].hold = false;
+	rig_end(&rig, 0, 0);
+	assert_recovers(&rig);
+	rig_down(&rig);
+}
+
 /* Bus free without a right to it: UDC when the script has not said that it expects it. */
 static void test_unexpected_disconnect(void)
 {
@@ -762,6 +787,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/lsi/scsi/reselect-interrupt", test_reselect_interrupt);
 	g_test_add_func("/lsi/scsi/reselect-without-com", test_reselect_without_com);
 	g_test_add_func("/lsi/scsi/no-disconnect-privilege", test_no_disconnect_privilege);
+	g_test_add_func("/lsi/scsi/read-at-once", test_read_at_once);
 	g_test_add_func("/lsi/scsi/unexpected-disconnect", test_unexpected_disconnect);
 	g_test_add_func("/lsi/scsi/kill-messages", test_kill_messages);
 	g_test_add_func("/lsi/scsi/kill-on-reselection", test_kill_on_reselection);

@@ -60,6 +60,27 @@ static void test_make_sealed(void)
 	must(munmap((void *)(uintptr_t)p, sizeof(text)));
 }
 
+/* What ends in zeroes is as long as it was, and costs no memory for them. */
+static void test_sparse(void)
+{
+	g_autofree char *data = g_malloc0(65536);
+	struct stat st;
+
+	for (unsigned i = 0; i < 2; i++) {
+		autofd fd = must(memfd_make_sealed("test", data, 65536));
+		const char *p = memfd_map(fd, 65536, false);
+
+		g_assert_cmpuint(size_of(fd), ==, 65536);
+		must(fstat(fd, &st));
+		g_assert_cmpint(st.st_blocks, ==, i * 8);
+		g_assert_cmpmem(p, 65536, data, 65536);
+		must(munmap((void *)(uintptr_t)p, 65536));
+		data[i + 99] = 1;
+	}
+	autofd none = must(memfd_make_sealed("test", data, 0));
+	g_assert_cmpuint(size_of(none), ==, 0);
+}
+
 static void test_seal_size(void)
 {
 	static const struct {
@@ -119,6 +140,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/memfd/seal-wrong-files", test_seal_wrong_files);
 	g_test_add_func("/memfd/map-refused", test_map_refused);
+	g_test_add_func("/memfd/sparse", test_sparse);
 	g_test_add_func("/memfd/seal-size", test_seal_size);
 	g_test_add_func("/memfd/make", test_make);
 	g_test_add_func("/memfd/make-sealed", test_make_sealed);

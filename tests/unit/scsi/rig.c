@@ -78,8 +78,20 @@ static void memdisk_close(struct block *block)
 {
 }
 
+static ssize_t memdisk_read_now(struct block *block, uint64_t off, const struct iovec *iov,
+				int count)
+{
+	struct memdisk *disk = (struct memdisk *)block;
+	size_t n = MIN(iov->iov_len, disk->now);
+
+	disk->nows++;
+	memcpy(iov->iov_base, disk->data + off, n);
+	return n ? (ssize_t)n : -EAGAIN;
+}
+
 static const struct block_ops memdisk_ops = {
 	.name = "memdisk", .submit = memdisk_submit, .close = memdisk_close,
+	.read_now = memdisk_read_now,
 };
 
 /* ---- the bus ---- */

@@ -22,6 +22,8 @@ struct memdisk {
 	struct block_req **pending;	/* MEMDISK_MAX */
 	unsigned count;			/* of pending */
 	bool hold;			/* requests wait for memdisk_end() */
+	size_t now;			/* bytes that a read has at once, 0: none */
+	unsigned nows;			/* reads that were tried so */
 	int fail[BLOCK_STATUS + 1];	/* errno by operation, for fail_count requests */
 	unsigned fail_count;
 	unsigned ops[BLOCK_STATUS + 1];	/* submitted so far */

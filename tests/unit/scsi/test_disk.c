@@ -528,6 +528,104 @@ static void test_write_protected(void)
 	rig_down(&rig);
 }
 
+/* A whole READ(10) of @blocks from @lba, whose data is the medium's. */
+static void read_good(struct rig *rig, unsigned lba, unsigned blocks)
+{
+	g_autofree char *cdb = g_strdup_printf("28 00 00 00 %02x %02x 00 %02x %02x 00", lba >> 8,
+					       lba & 255, blocks >> 8, blocks & 255);
+	g_autofree uint8_t *data = g_malloc0(blocks * BS);
+
+	rig_good(rig, cdb, data, blocks * BS, blocks * BS);
+	g_assert_cmpmem(data, blocks * BS, rig->disk[0].data + lba * BS, blocks * BS);
+}
+
+/* What a disk has at hand takes no request, window by window, and is told of. */
+static void test_read_now(void)
+{
+	struct rig rig;
+	struct memdisk *disk = &rig.disk[0];
+	unsigned count;
+
+	rig_up(&rig);
+	disk->now = RIG_BLOCKS * BS;
+	scsi_read_now(rig.bus, &count);
+	read_good(&rig, 5, 8);
+	g_assert_cmpuint(scsi_read_now(rig.bus, &count), ==, 8 * BS);
+	g_assert_cmpuint(count, ==, 1);
+	read_good(&rig, 1, 1024);
+	g_assert_cmpuint(scsi_read_now(rig.bus, &count), ==, 1024 * BS);
+	g_assert_cmpuint(count, >, 1);
+	g_assert_cmpuint(scsi_read_now(rig.bus, &count), ==, 0);
+	g_assert_cmpuint(count, ==, 0);
+	g_assert_cmpuint(disk->ops[BLOCK_READ], ==, 0);
+	/* a part of what was asked for is none */
+	disk->now = 8 * BS - 1;
+	read_good(&rig, 5, 8);
+	g_assert_cmpuint(disk->ops[BLOCK_READ], ==, 1);
+	/* VERIFY and the like do as they did */
+	disk->now = RIG_BLOCKS * BS;
+	rig_good(&rig, "2f 00 00 00 00 00 00 00 01 00", NULL, 0, 0);
+	g_assert_cmpuint(disk->ops[BLOCK_READ], ==, 2);
+	rig_down(&rig);
+}
+
+/* The newest write that was acknowledged, or is on its way, is what a read sees. */
+static void test_read_now_behind_write(void)
+{
+	struct rig rig;
+	struct memdisk *disk = &rig.disk[0];
+	struct scsi_command write = rig_cdb("2a 00 00 00 00 05 00 00 01 00");
+	struct scsi_command read = rig_cdb("28 00 00 00 00 05 00 00 01 00");
+	uint8_t data[BS];
+	int w, r;
+
+	rig_up(&rig);
+	disk->now = RIG_BLOCKS * BS;
+	disk->hold = true;
+	write.attr = read.attr = SCSI_TASK_SIMPLE;
+	read.tag = 1;
+	memset(data, 0x5a, BS);
+	w = rig_command(&rig, &write);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, w, data, BS, BS));
+	r = rig_command(&rig, &read);
+	memset(data, 0, BS);
+	rig.moved = 0;
+	g_assert_false(rig_pump(&rig, r, data, BS, BS));
+	g_assert_cmpuint(disk->nows, ==, 0);
+	disk->hold = false;
+	memdisk_end(disk, 0, 0);
+	rig_settle(&rig);
+	g_assert_true(rig_pump(&rig, w, NULL, 0, BS));
+	g_assert_true(rig_pump(&rig, r, data, BS, BS));
+	for (unsigned i = 0; i < BS; i++)
+		g_assert_cmphex(data[i], ==, 0x5a);
+	scsi_release(rig.bus, w);
+	scsi_release(rig.bus, r);
+	rig_down(&rig);
+}
+
+/* What is out of range is not read at all, and an error is the request's to tell. */
+static void test_read_now_fails(void)
+{
+	struct rig rig;
+	struct memdisk *disk = &rig.disk[0];
+	uint8_t data[BS];
+
+	rig_up(&rig);
+	disk->now = RIG_BLOCKS * BS;
+	rig_fails(&rig, "28 00 00 00 08 00 00 00 01 00", data, BS, 0x052100);
+	g_assert_cmpuint(disk->nows, ==, 0);
+	disk->now = 0;
+	disk->fail[BLOCK_READ] = EIO;
+	disk->fail_count = 1;
+	g_assert_cmpuint(rig_do(&rig, "28 00 00 00 00 00 00 00 01 00", data, BS), ==,
+			 SCSI_CHECK_CONDITION);
+	g_assert_cmpuint(disk->nows, ==, 1);
+	g_assert_cmpuint(disk->ops[BLOCK_READ], ==, 1);
+	rig_down(&rig);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -546,6 +644,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/scsi/disk/dpofua", test_dpofua);
 	g_test_add_func("/scsi/disk/start-stop", test_start_stop);
 	g_test_add_func("/scsi/disk/4k", test_4k);
+	g_test_add_func("/scsi/disk/read-now", test_read_now);
+	g_test_add_func("/scsi/disk/read-now-behind-write", test_read_now_behind_write);
+	g_test_add_func("/scsi/disk/read-now-fails", test_read_now_fails);
 	g_test_add_func("/scsi/disk/small-commands", test_small_commands);
 	return g_test_run();
 }

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_ORCHESTRATE_ORCHESTRATE_H
+#define APPLETS_ORCHESTRATE_ORCHESTRATE_H
+
+/*
+ * One run of mpqemu-orchestrate: what the command line, or a VM's file, asks for.  Both fill this,
+ * and go the same way from there.
+ */
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "applets/orchestrate/run.h"
+#include "base/error.h"
+#include "plan/rewrite.h"
+#include "plan/vm.h"
+
+#define NAME "mpqemu-orchestrate"
+
+struct orchestrate {
+	/* options */
+	char **remote, **local;		/* each may hold "ID,ID" */
+	char **remote_commands;		/* shell text */
+	char *remote_program;
+	char *on_remote_exit;
+	char *on_error, *events, *sandbox;	/* of the remotes */
+	char *protocol_word;
+	enum rewrite_protocol protocol;
+	char **device, **drive, **blockdev, **object, **add_fd;	/* of Cloud Hypervisor */
+	int start_timeout;
+	gboolean dry_run, version;
+	char *help;			/* the text, when --help asks for it */
+	/* what follows from them and the rest of the command line */
+	GPtrArray *remotes;		/* char **: argv of each explicit remote */
+	char **qemu;
+	struct run_options run;
+	int status;			/* exit status that goes with the error, or 0 */
+	struct vm *vm;			/* the file that all this comes from, or NULL */
+};
+
+/* Checks what the options say, and keeps what follows from it. */
+bool orchestrate_check(struct orchestrate *self, GError **error);
+
+/* Plans, checks the plan, and runs it or, with dry_run, prints it. */
+bool orchestrate_run(struct orchestrate *self, GError **error);
+
+/* start and check: takes all from the file. */
+bool orchestrate_read_vm(struct orchestrate *self, const char *path, GError **error);
+
+/* import: the file that says the same, on stdout. */
+bool orchestrate_import(struct orchestrate *self, GError **error);
+
+#endif
