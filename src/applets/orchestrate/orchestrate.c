@@ -16,6 +16,7 @@
 #include <glib.h>
 
 #include "applets/applet.h"
+#include "applets/completion.h"
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
@@ -57,9 +58,9 @@ static char *help_text(GOptionContext *context)
 	return g_strjoinv("...", parts);
 }
 
-static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
+/* The caller frees; what they set is @self's and @help. */
+static GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 {
-	gboolean help = false;
 	/* A file's name need not be text: FILENAME takes the bytes. */
 	const GOptionEntry entries[] = {
 		{ "remote", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote,
@@ -95,9 +96,17 @@ static bool parse_options(struct orchestrate *self, char ***argv, GError **error
 		{ "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
 		  "print the commands and fd slots, start nothing", NULL },
 		{ "version", 0, 0, G_OPTION_ARG_NONE, &self->version, "print the version", NULL },
-		{ "help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this", NULL },
+		{ "help", 'h', 0, G_OPTION_ARG_NONE, help, "print this", NULL },
 		{ NULL }
 	};
+
+	return g_memdup2(entries, sizeof(entries));
+}
+
+static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
+{
+	gboolean help = false;
+	g_autofree GOptionEntry *entries = options_new(self, &help);
 	GOptionContext *context = g_option_context_new("-- QEMU QEMU-ARGS...");
 	g_autoptr(GError) local = NULL;
 	bool ok;
@@ -447,6 +456,21 @@ static const struct verb {
 	{ "import", true, run_import },
 	{ NULL, true, run_line },
 };
+
+void orchestrate_complete(completion_fn *row, void *opaque)
+{
+	struct orchestrate none = { 0 };
+	gboolean help;
+	g_autofree GOptionEntry *entries = options_new(&none, &help);
+
+	for (const struct verb *verb = verbs; verb->name; verb++)
+		row(opaque, &(struct completion_row){ .word = verb->name });
+	for (const GOptionEntry *e = entries; e->long_name; e++)
+		row(opaque, &(struct completion_row){
+			.word = e->long_name, .args = e->arg_description, .help = e->description,
+			.kind = e->arg == G_OPTION_ARG_NONE ? COMPLETION_OWN : COMPLETION_BOTH,
+		});
+}
 
 static const struct verb *find_verb(const char *word)
 {
