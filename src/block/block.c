@@ -5,6 +5,9 @@
 #include <errno.h>
 
 #include "base/num.h"
+#include "metrics/page.h"
+
+_Static_assert(BLOCK_STATUS + 1 == METRICS_IO_OPS, "each operation is counted");
 
 /* Does the op change data? */
 static bool op_writes(enum block_op op)
@@ -123,6 +126,7 @@ void block_submit(struct block *block, struct block_req *req)
 	req->next = req->ended_next = NULL;
 	req->lo = req->hi = 0;
 	req->blockers = 0;
+	req->since = loop_now();
 	req->started = req->lost = false;
 	ret = req_check(block, req);
 	if (!ret)
@@ -130,6 +134,7 @@ void block_submit(struct block *block, struct block_req *req)
 			req->blockers += reqs_conflict(block, r, req);
 	*block->inflight_tail = req;
 	block->inflight_tail = &req->next;
+	metrics_io_started(req->op, ++block->depth);
 	if (ret) {
 		req->started = true;
 		block->starting++;
@@ -152,13 +157,19 @@ static bool is_written(const struct block *block, uint64_t off, uint64_t len)
 ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
 		       uint64_t len)
 {
+	int64_t since;
 	ssize_t n;
 
 	if (!block->ops->read_now || !len || !range_fits(off, len, block->size) ||
 	    is_written(block, off, len))
 		return -EAGAIN;
+	since = loop_now();
 	n = block->ops->read_now(block, off, iov, count);
-	return n > 0 ? n : -EAGAIN;
+	if (n <= 0)
+		return -EAGAIN;
+	metrics_io_started(BLOCK_READ, block->depth + 1);
+	metrics_io_ended(BLOCK_READ, loop_now() - since, 0, n);
+	return n;
 }
 
 static void inflight_remove(struct block *block, struct block_req *req)
@@ -183,6 +194,12 @@ static void release_waiters(struct block *block, const struct block_req *req)
 	}
 }
 
+/* What the request was for; an allocation status moves nothing. */
+static uint64_t req_bytes(const struct block_req *req)
+{
+	return req->op == BLOCK_FLUSH || req->op == BLOCK_STATUS ? 0 : req->len;
+}
+
 static void req_end(struct block *block, struct block_req *req)
 {
 	int ret = req->ret;
@@ -194,6 +211,8 @@ static void req_end(struct block *block, struct block_req *req)
 		ret = block->flush_error;
 	release_waiters(block, req);
 	inflight_remove(block, req);
+	block->depth--;
+	metrics_io_ended(req->op, loop_now() - req->since, ret, req_bytes(req));
 	req->done(req, ret);	/* may free @req, and close an idle @block */
 }
 

@@ -62,6 +62,7 @@ struct block_req {
 	/* private to src/block */
 	bool started;
 	bool lost;			/* backend: acknowledged data may be gone; sets the latch */
+	int64_t since;			/* of loop_now(): its start */
 	unsigned blockers;		/* older requests that this one waits for */
 	int ret;
 	struct block *block;
@@ -107,6 +108,7 @@ struct block {
 	bool serial_sync;		/* flushes and FUA writes one after the other */
 	/* private to block.c */
 	struct block_req *inflight;	/* oldest first */
+	unsigned depth;			/* how many */
 	struct block_req **inflight_tail;
 	struct block_req *ended;	/* to be reported by the next pass of the loop */
 	struct block_req **ended_tail;

@@ -37,12 +37,6 @@ struct pool {
 	char *scratch;			/* one for each thread, and one for pool_destroy() */
 };
 
-/* What a thread gets; on its creator's stack until it has started. */
-struct pool_start {
-	struct pool *pool;
-	void *scratch;
-};
-
 static void list_init(struct pool_list *list)
 {
 	list->head = NULL;
@@ -79,14 +73,13 @@ static void pool_wake_loop(struct pool *pool)
 
 static void *pool_thread(void *opaque)
 {
-	struct pool_start *start = opaque;
-	struct pool *pool = start->pool;
-	void *scratch = start->scratch;
+	struct pool *pool = opaque;
 	struct pool_job *job;
+	void *scratch;
 
 	pthread_mutex_lock(&pool->lock);
-	pool->running++;
-	pthread_cond_signal(&pool->started);	/* from here on *start is gone */
+	scratch = pool->scratch + pool->running++ * POOL_SCRATCH_SIZE;
+	pthread_cond_signal(&pool->started);
 	for (;;) {
 		bool first;
 
@@ -135,20 +128,13 @@ static void pool_ready(void *opaque, uint32_t events)
 	pool_report(pool);
 }
 
-/* Starts one thread and waits until it runs.  Returns 0 or -errno. */
-static int pool_start_thread(struct pool *pool, const pthread_attr_t *attr)
+/* A new thread makes calls of its own, which a filter may forbid later. */
+static void pool_await_threads(struct pool *pool)
 {
-	struct pool_start start = { pool, pool->scratch + pool->count * POOL_SCRATCH_SIZE };
-	int err = pthread_create(&pool->threads[pool->count], attr, pool_thread, &start);
-
-	if (err)
-		return -err;
-	pool->count++;
 	pthread_mutex_lock(&pool->lock);
 	while (pool->running < pool->count)
 		pthread_cond_wait(&pool->started, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
-	return 0;
 }
 
 /*
@@ -175,8 +161,11 @@ static int pool_start_threads(struct pool *pool, unsigned threads)
 	pthread_attr_setstacksize(&attr, least > POOL_STACK_SIZE ? least : POOL_STACK_SIZE);
 	pool_signal_mask(&mask);
 	pthread_sigmask(SIG_SETMASK, &mask, &old);
-	while (!ret && pool->count < threads)
-		ret = pool_start_thread(pool, &attr);
+	while (!ret && pool->count < threads) {
+		ret = -pthread_create(&pool->threads[pool->count], &attr, pool_thread, pool);
+		pool->count += !ret;
+	}
+	pool_await_threads(pool);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return ret;

@@ -21,7 +21,7 @@ enum launch_slot {
 	LAUNCH_SLOT_CONTROL,		/* seqpacket pair with the keeper */
 	LAUNCH_SLOT_SPEC,		/* struct launch_spec, sealed memfd */
 	LAUNCH_SLOT_STATE,		/* memfd: PCI_STATE_MAX bytes a device */
-	LAUNCH_SLOT_METRICS,		/* memfd: counters, one page */
+	LAUNCH_SLOT_METRICS,		/* memfd: struct metrics_page */
 	LAUNCH_SLOT_EPOLL,		/* made by the device process itself */
 	LAUNCH_SLOT_POOL,		/* eventfd of the block pool, made by the device process */
 	LAUNCH_SLOT_PEER = 16,		/* 16..23: the peer of each device, there or to come */

@@ -78,6 +78,7 @@ struct ram_vars {
 	uint32_t start_pos, done_pos;	/* the next link of each queue */
 	uint32_t dsa;			/* DSA, while it is used for something else */
 	uint32_t tags, nobody;		/* RAM_TAGS, RAM_NOBODY */
+	uint32_t moved, drain, drained;	/* scripts of these names */
 	uint8_t msg_in[4], trash[4];
 };
 
@@ -114,7 +115,8 @@ struct script_entries {
 	uint32_t start;			/* takes from the start queue */
 	uint32_t select, idle, resume, bad_tag;		/* ram_slot.go and .resume */
 	uint32_t data_in, data_out;	/* ram_slot.in_go and .out_go, of a command with data */
-	uint32_t no_in, no_out;		/* the same of one without */
+	uint32_t drain;			/* the same of one without, or whose data is all there */
+	uint32_t drained;
 	uint32_t wrong;			/* the same when the data goes the other way */
 	uint32_t moved;			/* the phase has changed in a block move: PMJAD1, PMJAD2 */
 };

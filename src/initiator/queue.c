@@ -35,8 +35,7 @@ static struct ram_slot *slot_init(struct initiator *i, uint32_t addr)
 	memset(ram, 0, RAM_SLOT_SIZE);
 	ram->go = htole32(i->entry.select);
 	ram->resume = htole32(i->entry.resume);
-	ram->in_go = htole32(i->entry.no_in);
-	ram->out_go = htole32(i->entry.no_out);
+	ram->in_go = ram->out_go = htole32(i->entry.drain);
 	put_le32(&ram->msg_out.addr, addr + offsetof(struct ram_slot, msg_out_bytes));
 	put_le32(&ram->msg_out.count, 3);
 	put_le32(&ram->cdb.addr, addr + offsetof(struct ram_slot, cdb_bytes));
@@ -58,6 +57,8 @@ void queue_init(struct initiator *i)
 	*v = (struct ram_vars){
 		.start_pos = htole32(RAM_START), .done_pos = htole32(RAM_DONE),
 		.tags = htole32(RAM_TAGS), .nobody = htole32(RAM_NOBODY),
+		.moved = htole32(i->entry.moved), .drain = htole32(i->entry.drain),
+		.drained = htole32(i->entry.drained),
 	};
 	slot_init(i, RAM_IDLE)->go = htole32(i->entry.idle);
 	slot_init(i, RAM_NOBODY)->resume = htole32(i->entry.bad_tag);
@@ -91,8 +92,8 @@ void queue_describe(struct initiator *i, unsigned slot, const struct initiator_c
 	bool data = cmd->dir != INITIATOR_NO_DATA && cmd->len, in = cmd->dir == INITIATOR_IN;
 	const struct script_entries *e = &i->entry;
 
-	put_le32(&ram->in_go, !data ? e->no_in : in ? e->data_in : e->wrong);
-	put_le32(&ram->out_go, !data ? e->no_out : in ? e->wrong : e->data_out);
+	put_le32(&ram->in_go, !data ? e->drain : in ? e->data_in : e->wrong);
+	put_le32(&ram->out_go, !data ? e->drain : in ? e->wrong : e->data_out);
 	put_le32(&ram->data.count, cmd->len);
 	put_le32(&ram->data.addr, cmd->addr);
 }

@@ -234,17 +234,21 @@ static int capacity(struct scsi_host *h, struct scsi_lu *lu)
 	return check_capacity(h, lu, get_be32(data), get_be32(data + 4));
 }
 
-/* The mode parameter header's WP (SBC-3 6.4.1).  A unit without mode pages can be written. */
-static void write_protection(struct scsi_host *h, struct scsi_lu *lu)
+/*
+ * WP and DPOFUA of the mode parameter header (SBC-3 6.4.1).  A unit without mode pages can be
+ * written.
+ */
+static void mode_header(struct scsi_host *h, struct scsi_lu *lu)
 {
 	struct initiator_cmd cmd = command(lu->target, lu->lun, OP_MODE_SENSE_6, 6);
 	uint8_t data[192];
 
-	lu->read_only = lu->type == SCSI_CDROM;
 	cmd.cdb[2] = 0x3f;
 	cmd.cdb[4] = sizeof(data);
-	if (!lu->read_only && ask(h, &cmd, data, sizeof(data)) == 0)
-		lu->read_only = data[2] & 0x80;
+	if (lu->type != SCSI_DISK || ask(h, &cmd, data, sizeof(data)))
+		return;
+	lu->read_only = data[2] & 0x80;
+	lu->can_fua = data[2] & 0x10;
 }
 
 int scsi_probe(struct scsi_host *h, unsigned target, unsigned lun, struct scsi_lu *ret_lu)
@@ -261,7 +265,7 @@ int scsi_probe(struct scsi_host *h, unsigned target, unsigned lun, struct scsi_l
 	vital_pages(h, &lu);
 	if (!ret && (lu.type == SCSI_DISK || lu.type == SCSI_CDROM)) {
 		ret = capacity(h, &lu);
-		write_protection(h, &lu);
+		mode_header(h, &lu);
 	}
 	if (ret && ret != -ENOMEDIUM)
 		return ret;

@@ -41,6 +41,7 @@ struct scsi_lu {
 	uint32_t block_size;		/* bytes, a power of 2; 0: no blocks, or no medium */
 	uint64_t blocks;
 	bool read_only;
+	bool can_fua;			/* of WRITE; one that cannot refuses it */
 	bool can_unmap;			/* UNMAP */
 	bool can_write_same;		/* WRITE SAME(16) with UNMAP */
 	bool unmapped_zero;		/* what was unmapped reads as zeroes */

@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "mem/arena.h"
 #include "mem/memfd.h"
+#include "metrics/page.h"
 
 #define PAGE 4096u
 #define HUGE_PAGE_MAX (1u << 30)
@@ -38,6 +39,7 @@ struct guestmem {
 	uint64_t lost_gpa;
 	guestmem_hook *hook;
 	void *hook_opaque;
+	unsigned recent;	/* the region of the last access, or any number */
 	struct region region[];	/* sorted by gpa */
 };
 
@@ -415,48 +417,101 @@ static int range_check(struct guestmem *mem, uint64_t gpa, size_t len, bool writ
 	return remote ? -EREMOTE : 0;
 }
 
-int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
+/* The host's address of a range that lies in the region of the last access; NULL: it does not. */
+static uint8_t *recent_host(struct guestmem *mem, uint64_t gpa, size_t len, struct region **ret_r)
 {
-	size_t done = 0;
+	struct region *r = &mem->region[mem->recent];
+
+	if (mem->recent >= mem->count || gpa < r->gpa || !range_fits(gpa - r->gpa, len, r->size) ||
+	    r->place == NOT_SHARED || r->readonly || r->writeonly || !region_there(mem, r))
+		return NULL;
+	*ret_r = r;
+	return region_host(mem, r) + (gpa - r->gpa);
+}
+
+static int read_parts(struct guestmem *mem, uint64_t gpa, uint8_t *buf, size_t len)
+{
 	unsigned at;
 	int ret = range_check(mem, gpa, len, false, &at);
 
 	if (ret)
 		return ret;
-	for (; done < len; at++) {
+	mem->recent = at;
+	for (; len; at++) {
 		struct region *r = &mem->region[at];
-		size_t part = part_of(mem, at, gpa + done, len - done);
+		size_t part = part_of(mem, at, gpa, len);
 
-		memcpy((uint8_t *)buf + done, region_host(mem, r) + (gpa + done - r->gpa), part);
+		memcpy(buf, region_host(mem, r) + (gpa - r->gpa), part);
 		if (!region_there(mem, r))
 			return -EFAULT;
-		done += part;
+		buf += part;
+		gpa += part;
+		len -= part;
 	}
-	if (mem->hook)
-		mem->hook(mem->hook_opaque, GUESTMEM_READ, gpa, buf, len);
 	return 0;
 }
 
-int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len)
+static int write_parts(struct guestmem *mem, uint64_t gpa, const uint8_t *buf, size_t len)
 {
-	size_t done = 0;
 	unsigned at;
 	int ret = range_check(mem, gpa, len, true, &at);
 
 	if (ret)
 		return ret;
-	for (; done < len; at++) {
+	mem->recent = at;
+	for (; len; at++) {
 		struct region *r = &mem->region[at];
-		size_t part = part_of(mem, at, gpa + done, len - done);
+		size_t part = part_of(mem, at, gpa, len);
 
-		memcpy(region_host(mem, r) + (gpa + done - r->gpa), (const uint8_t *)buf + done,
-		       part);
+		memcpy(region_host(mem, r) + (gpa - r->gpa), buf, part);
 		if (!region_there(mem, r))
 			return -EFAULT;
-		done += part;
+		buf += part;
+		gpa += part;
+		len -= part;
 	}
+	return 0;
+}
+
+int guestmem_read(struct guestmem *mem, uint64_t gpa, void *buf, size_t len)
+{
+	struct region *r;
+	const uint8_t *host = recent_host(mem, gpa, len, &r);
+	int ret;
+
+	if (host) {
+		memcpy(buf, host, len);
+		ret = region_there(mem, r) ? 0 : -EFAULT;
+	} else {
+		ret = read_parts(mem, gpa, buf, len);
+	}
+	if (ret)
+		return ret;
+	if (mem->hook)
+		mem->hook(mem->hook_opaque, GUESTMEM_READ, gpa, buf, len);
+	metrics_count(METRIC_DMA_READS);
+	metrics_add(METRIC_DMA_READ_BYTES, len);
+	return 0;
+}
+
+int guestmem_write(struct guestmem *mem, uint64_t gpa, const void *buf, size_t len)
+{
+	struct region *r;
+	uint8_t *host = recent_host(mem, gpa, len, &r);
+	int ret;
+
+	if (host) {
+		memcpy(host, buf, len);
+		ret = region_there(mem, r) ? 0 : -EFAULT;
+	} else {
+		ret = write_parts(mem, gpa, buf, len);
+	}
+	if (ret)
+		return ret;
 	if (mem->hook)
 		mem->hook(mem->hook_opaque, GUESTMEM_WRITE, gpa, buf, len);
+	metrics_count(METRIC_DMA_WRITES);
+	metrics_add(METRIC_DMA_WRITE_BYTES, len);
 	return 0;
 }
 
@@ -480,6 +535,22 @@ int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *i
 		len -= part;
 	}
 	return n;
+}
+
+void guestmem_moved(struct guestmem *mem, enum guestmem_dir dir, uint64_t gpa, size_t len)
+{
+	unsigned at;
+
+	if (!mem->hook || range_check(mem, gpa, len, dir == GUESTMEM_WRITE, &at))
+		return;
+	for (; len; at++) {
+		struct region *r = &mem->region[at];
+		size_t part = part_of(mem, at, gpa, len);
+
+		mem->hook(mem->hook_opaque, dir, gpa, region_host(mem, r) + (gpa - r->gpa), part);
+		gpa += part;
+		len -= part;
+	}
 }
 
 size_t guestmem_part(const struct guestmem *mem, uint64_t gpa, size_t len, bool *ret_shared)

@@ -113,7 +113,14 @@ bool guestmem_lost(struct guestmem *mem, uint64_t *ret_gpa);
  */
 int guestmem_iov(struct guestmem *mem, uint64_t gpa, size_t len, struct iovec *iov, unsigned max);
 
-/* @hook NULL: none. */
+/*
+ * Tells the hook of a transfer that went through guestmem_iov() and has been made: what it moved is
+ * looked at in the mapped memory.  Each such transfer has to be told, in the direction of the
+ * device's view, before the caller returns to the loop.  Costs nothing without a hook.
+ */
+void guestmem_moved(struct guestmem *mem, enum guestmem_dir dir, uint64_t gpa, size_t len);
+
+/* @hook NULL: none.  It may be called with parts of a transfer, one after the other. */
 void guestmem_set_hook(struct guestmem *mem, guestmem_hook *hook, void *opaque);
 
 #endif

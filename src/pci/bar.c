@@ -128,6 +128,12 @@ static bool bar_base(const struct pci_dev *dev, unsigned i, uint64_t *ret_base)
 	return true;
 }
 
+static void decode_span(struct pci_decode *decode, uint64_t base, uint64_t end)
+{
+	decode->mem_low = decode->mem_high ? min_u64(decode->mem_low, base) : base;
+	decode->mem_high = max_u64(decode->mem_high, end);
+}
+
 void pci_decode_update(struct pci_dev *dev)
 {
 	dev->decode = (struct pci_decode){
@@ -140,6 +146,8 @@ void pci_decode_update(struct pci_dev *dev)
 			continue;
 		dev->decode.bar[i].base = base;
 		dev->decode.bar[i].size = dev->cls->bar[i].size;
+		if (dev->cls->bar[i].kind == PCI_BAR_MEM)
+			decode_span(&dev->decode, base, base + dev->cls->bar[i].size);
 	}
 }
 

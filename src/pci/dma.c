@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mem/guestmem.h"
+#include "metrics/page.h"
 #include "pci/pci.h"
 
 /*
@@ -110,6 +111,10 @@ void pci_dma_answered(struct pci_dev *dev, int err, const void *data, size_t len
 		err = -EFAULT;
 	a->answered = true;
 	a->ret = err ? -EFAULT : 0;
+	if (!err) {
+		metrics_count(a->write ? METRIC_DMA_WRITES : METRIC_DMA_READS);
+		metrics_add(a->write ? METRIC_DMA_WRITE_BYTES : METRIC_DMA_READ_BYTES, a->len);
+	}
 	if (!a->ret && !a->write)
 		memcpy(a->data, data, len);
 	if (!dev->dma->asking && dev->cls->dma_ready)
@@ -156,6 +161,21 @@ int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len
 		return again(dev, true, gpa, NULL, buf, len);
 	ret = guestmem_write(dev->host.mem, gpa, buf, len);
 	return ret == -EREMOTE ? ask(dev, true, gpa, NULL, buf, len) : ret;
+}
+
+/* A step that has asked before goes on by accesses that the log knows. */
+int pci_dma_iov(struct pci_dev *dev, uint64_t gpa, size_t len, struct iovec *iov, unsigned max)
+{
+	if (!pci_bus_master(dev))
+		return -EPERM;
+	if (dev->dma_logged)
+		return -EREMOTE;
+	return guestmem_iov(dev->host.mem, gpa, len, iov, max);
+}
+
+void pci_dma_moved(struct pci_dev *dev, uint64_t gpa, size_t len)
+{
+	guestmem_moved(dev->host.mem, GUESTMEM_WRITE, gpa, len);
 }
 
 /* What is short is asked for as a whole, also if a part of it is shared. */

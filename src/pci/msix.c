@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "metrics/page.h"
 #include "pci/pci-priv.h"
 
 /*
@@ -167,6 +168,8 @@ static enum pci_message send(struct pci_dev *dev, unsigned vector)
 
 	if (dev->host.message)
 		how = dev->host.message(dev->host.opaque, vector);
+	if (how == PCI_MESSAGE_SENT)
+		metrics_count(METRIC_IRQ_MESSAGES);
 	if (how != PCI_MESSAGE_OFF)
 		set_pending(dev, vector, how == PCI_MESSAGE_MASKED);
 	return how;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "metrics/page.h"
 #include "pci/pci-priv.h"
 
 /* Bits of config space that a guest may write in every function (PCI Local Bus 3.0, 6.2). */
@@ -75,6 +76,8 @@ static void pin_update(struct pci_dev *dev, bool before)
 	bool now = pci_intx_pin(dev);
 
 	status_update(dev);
+	if (now && !before)
+		metrics_count(METRIC_INTX);
 	if (now != before && dev->host.intx)
 		dev->host.intx(dev->host.opaque, now);
 }
@@ -266,6 +269,7 @@ void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t l
 
 void pci_guest_error(struct pci_dev *dev, const char *what)
 {
+	metrics_count(METRIC_GUEST_ERRORS);
 	if (dev->host.guest_error)
 		dev->host.guest_error(dev->host.opaque, what);
 }

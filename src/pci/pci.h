@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct loop;
 struct reg_file;
@@ -174,6 +175,7 @@ struct pci_decode {
 	struct {
 		uint64_t base, size;	/* size 0: the BAR decodes nothing */
 	} bar[PCI_NUM_BARS];
+	uint64_t mem_low, mem_high;	/* all memory BARs lie in [low, high); none: both are 0 */
 };
 
 struct pci_dev {
@@ -254,6 +256,16 @@ int pci_bar_at(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t l
  */
 uint64_t pci_bar_clip(const struct pci_dev *dev, bool memory, uint64_t addr, uint64_t len);
 
+/*
+ * false: no enabled memory BAR of this function is in [addr, addr + len), which is most of memory;
+ * true: ask the two above.
+ */
+static inline bool pci_bars_near(const struct pci_dev *dev, uint64_t addr, uint64_t len)
+{
+	return addr < dev->decode.mem_high &&
+	       (addr >= dev->decode.mem_low || len > dev->decode.mem_low - addr);
+}
+
 /* The device's interrupt condition; the pin follows unless INTx is disabled. */
 void pci_set_intx(struct pci_dev *dev, bool level);
 bool pci_intx_pin(const struct pci_dev *dev);
@@ -291,6 +303,13 @@ bool pci_bus_master(const struct pci_dev *dev);
  */
 int pci_dma_read(struct pci_dev *dev, uint64_t gpa, void *buf, size_t len);
 int pci_dma_write(struct pci_dev *dev, uint64_t gpa, const void *buf, size_t len);
+/*
+ * For a system call that moves @len bytes to guest memory by itself, at once: guestmem_iov(), under
+ * the rules above, so -EPERM without bus mastering and -EREMOTE for memory that is not shared.
+ * What it moved is then told of by pci_dma_moved().
+ */
+int pci_dma_iov(struct pci_dev *dev, uint64_t gpa, size_t len, struct iovec *iov, unsigned max);
+void pci_dma_moved(struct pci_dev *dev, uint64_t gpa, size_t len);
 /* @len, or less: as many bytes from @gpa on as one access may take. */
 size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len);
 /*

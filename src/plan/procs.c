@@ -212,6 +212,18 @@ static void add_listener(GString *out, const struct plan_slot *slot, const char 
 	g_string_append_printf(out, " listens on %s (%s)\n", slot->path, slot->device);
 }
 
+static bool has_limits(const struct plan *plan)
+{
+	bool has = plan->qemu->limits.cpus || plan->qemu->limits.has_oom_score;
+
+	for (unsigned i = 0; i < plan->remotes->len; i++) {
+		const struct plan_process *process = plan->remotes->pdata[i];
+
+		has = has || process->limits.cpus || process->limits.has_oom_score;
+	}
+	return has;
+}
+
 static void add_limits(GString *out, const struct plan_limits *limits, const char *name)
 {
 	if (limits->cpus)
@@ -269,6 +281,8 @@ char *plan_to_shell(const struct plan *plan, const char *self)
 	add_slots(out, plan, plan->qemu, "QEMU");
 	g_string_append(out, "# the commands, as one that runs (--- stands between the "
 			"processes):\n");
+	if (has_limits(plan))
+		g_string_append(out, "# (CPUs and oom_score_adj are not in it)\n");
 	add_word(out, self);
 	g_string_append(out, " -- \\\n");
 	for (unsigned i = 0; i < plan->remotes->len; i++) {

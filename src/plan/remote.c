@@ -570,6 +570,8 @@ bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **
 	parse_init(&p, ret);
 	good = option_run(remote_options, argc, argv, &p, stray, error) &&
 	       print_some(&p, error) && add_sample(&p, error);
+	if (good && ret->print_metrics && ret->action == PLAN_RUN)
+		ret->action = PLAN_PRINT_METRICS;
 	if (good && ret->action == PLAN_RUN) {
 		good = read_backends(&p, p.nodes, true, error) &&
 		       read_backends(&p, p.drives, false, error) &&
@@ -604,6 +606,8 @@ void remote_plan_finish(struct remote_plan *plan)
 	g_free(plan->uuid);
 	g_free(plan->qmp);
 	g_free(plan->events);
+	g_free(plan->metrics);
+	g_free(plan->print_metrics);
 	if (plan->object)
 		g_ptr_array_unref(plan->object);
 	if (plan->warnings)

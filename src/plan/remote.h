@@ -112,6 +112,7 @@ enum plan_on_error { PLAN_ON_ERROR_REPORT, PLAN_ON_ERROR_HOLD, PLAN_ON_ERROR_ENO
 
 enum plan_action {
 	PLAN_RUN,
+	PLAN_PRINT_METRICS,	/* --print-metrics: of the file @print_metrics, and exit 0 */
 	PLAN_PRINT,	/* -help, -version, "-device help": write @output to stdout and exit 0 */
 };
 
@@ -148,7 +149,9 @@ struct remote_plan {
 	bool empty_server;		/* --empty-server: for bench-remote */
 	bool sample;			/* the one disk stands for a raw image: there is none */
 	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
-	char *qmp, *events;		/* --qmp, --events: "PATH" or "fd=N"; or NULL */
+	char *qmp, *events, *metrics;	/* of these options: "PATH" or "fd=N"; or NULL */
+	char *print_metrics;		/* PLAN_PRINT_METRICS: the file */
+	bool json;			/* and how */
 
 	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
 };

@@ -64,6 +64,12 @@ const struct option_def remote_options[] = {
 		    "print what it allows, try what it forbids"),
 	OWN_AT("qmp", qmp, "PATH|fd=N", "the VM's QMP socket, to stop the VM"),
 	OWN_AT("events", events, "PATH|fd=N", "where events are written, as QMP has them"),
+	OWN_AT("metrics", metrics, "PATH|fd=N",
+	       "counters; --print-metrics=PATH [--json] shows them"),
+	{ "print-metrics", OPTION_HAS_ARG | OPTION_OWN | OPTION_HIDDEN, remote_option_string,
+	  "PATH", NULL, offsetof(struct remote_plan, print_metrics) },
+	{ "json", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
+	  offsetof(struct remote_plan, json) },
 	/* for bench/bench-remote: the least that a device process can cost */
 	{ "empty-server", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
 	  offsetof(struct remote_plan, empty_server) },

@@ -92,7 +92,7 @@ static bool check_names(struct move *move, const char *option, char **ids, GErro
 			return mpq_fail(error, MPQ_ERROR_USAGE, "%s %s: no -device has this id",
 					option,
 					*ids);
-		if (movable_row(qopt_type(opt)) < 0)
+		if (movable_row(qopt_type(opt)) < 0 && !move_by_qemu(move, *ids))
 			return mpq_fail(error, MPQ_ERROR_REFUSED, "%s %s: mpqemu-remote does not "
 					"emulate %s", option, *ids, qopt_type(opt));
 	}
@@ -103,7 +103,8 @@ static bool is_chosen(const struct move *move, const struct qopt *opt)
 {
 	const char *id = opt_get(opt->set, "id");
 
-	if (movable_row(qopt_type(opt)) < 0 || is_named(move->choice->local, id))
+	if ((movable_row(qopt_type(opt)) < 0 && !move_by_qemu(move, id)) ||
+	    is_named(move->choice->local, id))
 		return false;
 	return !move->choice->remote || is_named(move->choice->remote, id);
 }
@@ -198,15 +199,26 @@ static bool check_rom(const struct move *move, const struct qopt *opt, GError **
 	return true;
 }
 
+/* QEMU's name for it, not an alias.  It stays when the option becomes the proxy. */
+static const char *driver_name(const struct qopt *opt)
+{
+	int row = movable_row(qopt_type(opt));
+
+	return row < 0 ? g_intern_string(qopt_type(opt)) : movable[row].name;
+}
+
 static bool add_remote(struct move *move, struct qopt *opt, GError **error)
 {
 	struct move_remote remote = { .opt = opt, .index = move->remotes->len };
 	const char *id = opt_get(opt->set, "id");
+	bool by_qemu = move_by_qemu(move, id);
 
 	if (remote.index >= MOVE_MAX_REMOTES)
 		return qopt_refuse(opt, error, "more than %d devices cannot move",
 				   MOVE_MAX_REMOTES);
-	if (!check_rom(move, opt, error))
+	if (!check_rom(move, opt, error) ||
+	    (by_qemu && (!move_check_engine(opt, id, error) ||
+			 !move_take_netdev(move, opt, remote.index, error))))
 		return false;
 	remote.id = id ? g_strdup(id) : rewrite_new_id(move->cmd, "device", "remote");
 	if (!id) {
@@ -214,7 +226,8 @@ static bool add_remote(struct move *move, struct qopt *opt, GError **error)
 		plan_note(move->plan, "%s got the id '%s'", qopt_where(opt), remote.id);
 	}
 	remote.keep = g_array_new(false, false, sizeof(int));
-	remote.driver = movable[movable_row(qopt_type(opt))].name;
+	remote.driver = driver_name(opt);
+	remote.qemu = by_qemu || rewrite_is_qemu(move->facts->remote_prefix[0]);
 	remote.what = g_string_new(remote.driver);
 	remote.device = opt_set_copy(opt->set);
 	remote.was_json = opt->set->json;
@@ -255,7 +268,7 @@ static bool take_unit(struct move *move, struct qopt *opt, struct move_host *hos
 	g_autofree char *bus = NULL;
 	const char *name;
 
-	if (strcmp(type, "scsi-hd") && strcmp(type, "scsi-cd"))
+	if (strcmp(type, "scsi-hd") && strcmp(type, "scsi-cd") && !remote->qemu)
 		return qopt_refuse(opt, error, "mpqemu-remote has scsi-hd and scsi-cd, not %s; "
 				   "--local %s leaves the controller in QEMU", type, remote->id);
 	bus = g_strdup_printf("%s.0", remote->id);
@@ -598,16 +611,26 @@ static bool write_remote(struct move *move, struct move_remote *remote, GError *
 	static const char *const qemu_words[] = {
 		"-nodefaults", "-no-user-config", "-display", "none", NULL
 	};
+	/* As far as x-remote bears it: it was started so with each device of rewrite-engine.c. */
+	static const char *const sandbox_words[] = {
+		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,"
+		"resourcecontrol=deny", NULL
+	};
+	const char *const qemu[] = { move->cmd->prefix->pdata[0], NULL };
+	bool by_qemu = move_by_qemu(move, remote->id);
+	const char *const *prefix = by_qemu ? qemu : move->facts->remote_prefix;
 	struct plan_process *process = plan_process_create();
 	int fd = 3;
 
 	g_ptr_array_add(move->plan->remotes, process);
-	for (const char *const *word = move->facts->remote_prefix; *word; word++)
+	for (const char *const *word = prefix; *word; word++)
 		plan_process_arg(process, *word);
-	process->is_qemu = rewrite_is_qemu(move->facts->remote_prefix[0]);
+	process->is_qemu = remote->qemu;
 	plan_process_arg(process, "-machine");
 	plan_process_arg(process, move->vfio_user ? "x-remote,vfio-user=on" : "x-remote");
 	for (const char *const *word = qemu_words; process->is_qemu && *word; word++)
+		plan_process_arg(process, *word);
+	for (const char *const *word = sandbox_words; by_qemu && *word; word++)
 		plan_process_arg(process, *word);
 	g_array_append_vals(process->keep, remote->keep->data, remote->keep->len);
 	while (has_int(process->keep, fd))
@@ -635,7 +658,7 @@ static bool write_qemu(struct move *move, GError **error)
 {
 	const struct rewrite_uses uses = {
 		.mpqemu = !move->vfio_user, .vfio_user = move->vfio_user,
-		.qemu_remote = rewrite_is_qemu(move->facts->remote_prefix[0]),
+		.qemu_remote = rewrite_has_qemu_remote(move->choice, move->facts),
 	};
 
 	if (!rewrite_memory(move->cmd, move->plan, &uses, true, error) ||
@@ -755,7 +778,7 @@ struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice
 {
 	bool vfio_user = false;
 
-	if (!rewrite_pick(choice->protocol, facts, &vfio_user, error))
+	if (!rewrite_pick(choice, facts, &vfio_user, error))
 		return NULL;
 	return move_plan(qemu, NULL, vfio_user, choice, facts, error);
 }

@@ -27,6 +27,7 @@ struct move_remote {
 	char *id;
 	const char *driver;
 	bool was_json;
+	bool qemu;		/* QEMU's own x-remote serves it */
 	struct opt_set *device;	/* the -device of the remote's command line */
 	GString *what;		/* "lsi53c895a; scsi-hd d0", for people */
 	unsigned disks;
@@ -57,6 +58,15 @@ static inline struct move_remote *move_remote(const struct move *move, unsigned 
  */
 bool move_disk_graph(struct move *move, struct qopt *disk, struct move_remote *remote,
 		     GError **error);
+
+/* Is the device of this id (or NULL) to be served by QEMU's own x-remote, by its [remote ID]? */
+bool move_by_qemu(const struct move *move, const char *id);
+
+/* Refuses a device with which that does not work. */
+bool move_check_engine(const struct qopt *opt, const char *id, GError **error);
+
+/* Gives the -netdev of such a device to the remote @index. */
+bool move_take_netdev(struct move *move, struct qopt *device, unsigned index, GError **error);
 
 /* Gives each remote what the choice says of it.  Refused where it names one that does not move. */
 bool move_choose_each(struct move *move, GError **error);

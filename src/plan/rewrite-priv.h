@@ -27,8 +27,12 @@ bool rewrite_memory(struct qcmd *cmd, struct plan *plan, const struct rewrite_us
 bool rewrite_check(const struct qcmd *cmd, struct plan *plan, const struct rewrite_facts *facts,
 		   const struct rewrite_uses *uses, GError **error);
 
+/* Is QEMU's own x-remote among the remotes? */
+bool rewrite_has_qemu_remote(const struct rewrite_choice *choice,
+			     const struct rewrite_facts *facts);
+
 /* Chooses the protocol.  False: QEMU has not what is wanted, or neither. */
-bool rewrite_pick(enum rewrite_protocol wanted, const struct rewrite_facts *facts,
+bool rewrite_pick(const struct rewrite_choice *choice, const struct rewrite_facts *facts,
 		  bool *ret_vfio_user, GError **error);
 
 /* Has QEMU the protocol's client?  @what stands before the error. */

@@ -64,10 +64,11 @@ static bool pick_auto(const struct rewrite_facts *facts, bool qemu_remote, bool 
 	return true;
 }
 
-bool rewrite_pick(enum rewrite_protocol wanted, const struct rewrite_facts *facts,
+bool rewrite_pick(const struct rewrite_choice *choice, const struct rewrite_facts *facts,
 		  bool *ret_vfio_user, GError **error)
 {
-	bool qemu_remote = rewrite_is_qemu(facts->remote_prefix[0]);
+	bool qemu_remote = rewrite_has_qemu_remote(choice, facts);
+	enum rewrite_protocol wanted = choice->protocol;
 
 	if (wanted == REWRITE_PROTOCOL_AUTO)
 		return pick_auto(facts, qemu_remote, ret_vfio_user, error);

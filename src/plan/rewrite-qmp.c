@@ -34,7 +34,7 @@ static bool asks_for_stop(const struct qopt *opt)
 
 static bool needs_qmp(const struct move *move, const struct move_remote *remote)
 {
-	if (!remote->disks || rewrite_is_qemu(move->facts->remote_prefix[0]))
+	if (!remote->disks || remote->qemu)
 		return false;
 	if (!g_strcmp0(remote->own.on_error, "stop"))
 		return true;
@@ -189,11 +189,17 @@ bool move_choose_each(struct move *move, GError **error)
 {
 	const struct rewrite_choice *choice = move->choice;
 
-	for (unsigned i = 0; i < move->remotes->len; i++)
-		move_remote(move, i)->own = (struct rewrite_remote){
-			.on_error = choice->on_error, .sandbox = choice->sandbox,
-			.events = choice->events, .limits = choice->limits,
-		};
+	for (unsigned i = 0; i < move->remotes->len; i++) {
+		struct move_remote *remote = move_remote(move, i);
+
+		remote->own = (struct rewrite_remote){ .limits = choice->limits };
+		/* What is said for all is not meant for one that is another program. */
+		if (move_by_qemu(move, remote->id))
+			continue;
+		remote->own.on_error = choice->on_error;
+		remote->own.sandbox = choice->sandbox;
+		remote->own.events = choice->events;
+	}
 	for (unsigned i = 0; i < choice->each_count; i++) {
 		struct move_remote *remote = find_remote(move, choice->each[i].device);
 
@@ -211,8 +217,7 @@ bool move_check_policy(struct move *move, GError **error)
 		struct move_remote *remote = move_remote(move, i);
 		const struct rewrite_remote *own = &remote->own;
 
-		if ((own->on_error || own->events || own->sandbox) &&
-		    rewrite_is_qemu(move->facts->remote_prefix[0]))
+		if ((own->on_error || own->events || own->sandbox) && remote->qemu)
 			return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --events and "
 					"--sandbox are mpqemu-remote's; QEMU's own x-remote has "
 					"none of them");

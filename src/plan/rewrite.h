@@ -46,6 +46,7 @@ enum rewrite_protocol {
 /* What one remote is to have of its own; NULL: as the choice for all says. */
 struct rewrite_remote {
 	const char *device;	/* the id of the device that it serves */
+	bool qemu;		/* by QEMU's own x-remote, the QEMU of the command line */
 	const char *on_error, *sandbox, *events;
 	struct plan_limits limits;
 };

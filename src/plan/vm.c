@@ -30,17 +30,19 @@ static void remote_clear(void *p)
 
 	g_free(remote->device);
 	g_free(remote->program);
+	g_free(remote->engine);
 	g_free(remote->sandbox);
 	g_free(remote->on_error);
 	g_free(remote->events);
 	g_free(remote->limits.cpus);
 }
 
-static struct vm *vm_create(const char *path)
+/* Takes over @file. */
+static struct vm *vm_create(struct vmfile *file)
 {
 	struct vm *vm = g_new0(struct vm, 1);
 
-	vm->path = g_strdup(path);
+	vm->file = file;
 	vm->qemu = g_ptr_array_new_null_terminated(16, g_free, true);
 	vm->remotes = g_array_new(false, false, sizeof(struct vm_remote));
 	g_array_set_clear_func(vm->remotes, remote_clear);
@@ -53,7 +55,7 @@ void vm_destroy(struct vm *vm)
 {
 	if (!vm)
 		return;
-	g_free(vm->path);
+	vmfile_destroy(vm->file);
 	g_free(vm->name);
 	g_free(vm->program);
 	g_free(vm->protocol);
@@ -112,7 +114,9 @@ static bool take_remote(struct reading *reading, const struct vmfile_group *grou
 	if (!group->name) {
 		take_values(group, &reading->vm->all);
 		reading->vm->all.line = group->line;
-		return true;
+		return !reading->vm->all.engine ||
+		       vmfile_fail(reading->file, group->line, error, "[remote]: engine= is for "
+				   "one device: it stands in [remote ID]");
 	}
 	take_values(group, &remote);
 	g_array_append_val(reading->vm->remotes, remote);
@@ -275,7 +279,7 @@ static bool take_vm(struct reading *reading, const struct vmfile_group *group, G
 
 	if (!group)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: it has no group [vm], which says "
-				"qemu=", vm->path);
+				"qemu=", vm->file->path);
 	take_values(group, vm);
 	if (!vm->program)
 		return vmfile_fail(reading->file, group->line, error, "[vm]: qemu= is missing: it "
@@ -313,12 +317,13 @@ static bool take_group(struct reading *reading, const struct vmfile_group *group
 	return true;
 }
 
-static struct vm *convert(const struct vmfile *file, GError **error)
+/* Takes over @file, which may be NULL with @error set. */
+static struct vm *convert(struct vmfile *file, GError **error)
 {
-	auto_vm vm = vm_create(file->path);
+	auto_vm vm = file ? vm_create(file) : NULL;
 	struct reading reading = { file, vm };
 
-	if (!vm_check_file(file, error) || !take_vm(&reading, find_vm(file), error))
+	if (!vm || !vm_check_file(file, error) || !take_vm(&reading, find_vm(file), error))
 		return NULL;
 	for (unsigned i = 0; i < file->groups->len; i++)
 		if (!take_group(&reading, file->groups->pdata[i], error))
@@ -328,16 +333,12 @@ static struct vm *convert(const struct vmfile *file, GError **error)
 
 struct vm *vm_read(const char *path, GError **error)
 {
-	auto_vmfile file = vmfile_read(path, error);
-
-	return file ? convert(file, error) : NULL;
+	return convert(vmfile_read(path, error), error);
 }
 
 struct vm *vm_parse(const char *path, const char *text, GError **error)
 {
-	auto_vmfile file = vmfile_parse(path, text, strlen(text), error);
-
-	return file ? convert(file, error) : NULL;
+	return convert(vmfile_parse(path, text, strlen(text), error), error);
 }
 
 /* ---- Errors of what comes later ---- */
@@ -383,7 +384,8 @@ void vm_locate_error(const struct vm *vm, GError **error)
 	const char *message = error && *error ? (*error)->message : NULL;
 	const struct vm_source *source = NULL;
 
-	if (!message)
+	if (!message || (g_str_has_prefix(message, vm->file->path) &&
+			 message[strlen(vm->file->path)] == ':'))
 		return;
 	source = find_source(vm, message, starts_with) ?: find_source(vm, message, names_id);
 	for (unsigned i = 0; !source && i < vm->remotes->len; i++) {
@@ -391,12 +393,12 @@ void vm_locate_error(const struct vm *vm, GError **error)
 		g_autofree char *start = g_strdup_printf("[remote %s]: ", remote->device);
 
 		if (g_str_has_prefix(message, start)) {
-			g_prefix_error(error, "%s:%u: ", vm->path, remote->line);
+			g_prefix_error(error, "%s:%u: ", vm->file->path, remote->line);
 			return;
 		}
 	}
 	if (source)
-		g_prefix_error(error, "%s:%u: ", vm->path, source->line);
+		g_prefix_error(error, "%s:%u: ", vm->file->path, source->line);
 	else
-		g_prefix_error(error, "%s: ", vm->path);
+		g_prefix_error(error, "%s: ", vm->file->path);
 }

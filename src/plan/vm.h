@@ -14,12 +14,14 @@
 #include "base/error.h"
 #include "plan/proclimits.h"
 #include "plan/rewrite.h"
+#include "plan/vmfile.h"
 
 /* [remote NAME] */
 struct vm_remote {
 	char *device;			/* NULL: for all that have no group of their own */
 	unsigned line;
-	char *program;
+	char *program;			/* of all; an engine is one device's */
+	char *engine;			/* "builtin", "qemu", or NULL */
 	char *sandbox, *on_error, *events;
 	struct plan_limits limits;
 };
@@ -32,7 +34,7 @@ struct vm_source {
 };
 
 struct vm {
-	char *path;
+	struct vmfile *file;
 	char *name;
 	char *program;			/* QEMU */
 	GPtrArray *qemu;		/* char *: its whole argv, NULL-terminated */
@@ -55,8 +57,19 @@ struct vm *vm_parse(const char *path, const char *text, GError **error);
 void vm_destroy(struct vm *vm);
 
 /*
+ * What QEMU answers to "-OPTION TYPE,help"; g_free() it.  NULL with @error: it could not be asked.
+ */
+typedef char *(*vm_ask)(void *opaque, const char *option, const char *type, GError **error);
+
+/*
+ * Refuses keys that QEMU's devices and objects do not have, and types that it does not have: those
+ * that no table here knows.
+ */
+bool vm_check_qemu(const struct vm *vm, vm_ask ask, void *opaque, GError **error);
+
+/*
  * Puts "PATH:LINE: " before an error of the rewriting, which starts with an option of the command
- * line; "PATH: " where no line can be told.
+ * line; "PATH: " where no line can be told.  Not before one that has it.
  */
 void vm_locate_error(const struct vm *vm, GError **error);
 

@@ -36,6 +36,10 @@ const struct vm_key vm_keys[] = {
 	  "QEMU's *oom_score_adj* (*proc*(5)); a lower one than ours needs CAP_SYS_RESOURCE" },
 	{ "remote", "program", VM_TEXT, IN_REMOTE(program), "PROGRAM", "remote-program",
 	  "run this in place of *mpqemu-remote*; in *[remote]* only" },
+	{ "remote", "engine", VM_CHOICE, IN_REMOTE(engine), "builtin|qemu", NULL,
+	  "*builtin* is *mpqemu-remote*; *qemu* is the VM's QEMU as _-machine x-remote_, over "
+	  "mpqemu, for _e1000_ and other devices that *mpqemu-remote* has not; in "
+	  "*[remote ID]* only" },
 	{ "remote", "sandbox", VM_CHOICE, IN_REMOTE(sandbox), PLAN_SANDBOX_WORDS, "sandbox",
 	  "how far the remote is shut in" },
 	{ "remote", "on-error", VM_CHOICE, IN_REMOTE(on_error), PLAN_ON_ERROR_WORDS, "on-error",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "scsi/disk.h"
 #include "base/pages.h"
 
 #define PARAMS_SIZE ((size_t)SCSI_MAX_REQS * SCSI_PARAM_SIZE)
@@ -278,7 +279,7 @@ void *scsi_window(struct scsi_bus *bus, unsigned req, size_t *ret_len)
 {
 	struct scsi_req_state *s = &bus->state->req[req];
 
-	*ret_len = s->win_len - s->win_off;
+	*ret_len = s->direct ? 0 : s->win_len - s->win_off;
 	return bus->task[req].buf + s->win_base + s->win_off;
 }
 
@@ -287,7 +288,7 @@ void scsi_advance(struct scsi_bus *bus, unsigned req, size_t len)
 	struct task *t = &bus->task[req];
 	struct scsi_req_state *s = t->s;
 
-	if (s->phase != SCSI_PHASE_DATA_IN && s->phase != SCSI_PHASE_DATA_OUT)
+	if ((s->phase != SCSI_PHASE_DATA_IN && s->phase != SCSI_PHASE_DATA_OUT) || s->direct)
 		return;
 	s->win_off += len < s->win_len - s->win_off ? len : s->win_len - s->win_off;
 	if (s->win_off < s->win_len)
@@ -298,6 +299,33 @@ void scsi_advance(struct scsi_bus *bus, unsigned req, size_t len)
 	else
 		task_good(t);
 	bus->sync = NULL;
+}
+
+size_t scsi_direct(const struct scsi_bus *bus, unsigned req)
+{
+	const struct scsi_req_state *s = &bus->state->req[req];
+
+	return s->direct && s->phase == SCSI_PHASE_DATA_IN ? s->win_len - s->win_off : 0;
+}
+
+size_t scsi_read_direct(struct scsi_bus *bus, unsigned req, const struct iovec *iov, int count,
+			size_t len)
+{
+	struct task *t = &bus->task[req];
+	struct scsi_req_state *s = t->s;
+	size_t n = 0;
+
+	if (!scsi_direct(bus, req))
+		return 0;
+	bus->sync = t;
+	if (count > 0)
+		n = disk_read_direct(t, iov, count, min_u64(len, s->win_len - s->win_off));
+	if (!n)
+		disk_direct_end(t);
+	else if (s->win_off == s->win_len)
+		t->row->moved(t);
+	bus->sync = NULL;
+	return n;
 }
 
 uint64_t scsi_read_now(struct scsi_bus *bus, unsigned *ret_count)

@@ -126,6 +126,8 @@ void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uin
  * false: it takes a task_io().
  */
 bool task_read_now(struct task *t, uint64_t off, uint64_t len);
+/* Reads up to @len bytes elsewhere, in the same way.  Bytes; 0: none can be had at once. */
+size_t task_read_into(struct task *t, uint64_t off, const struct iovec *iov, int count, size_t len);
 
 /* ---- inside the core: bus.c, task.c, io.c ---- */
 

@@ -37,4 +37,11 @@ void disk_advance(struct task *t, uint64_t bytes);
 /* BLOCK_REQ_FUA as the CDB and the caching mode page say. */
 uint32_t disk_write_flags(const struct task *t);
 
+/*
+ * Of a window that is not in the buffer: reads whole blocks, and returns the bytes that came, 0 for
+ * none; its rest comes the ordinary way.
+ */
+size_t disk_read_direct(struct task *t, const struct iovec *iov, int count, size_t len);
+void disk_direct_end(struct task *t);
+
 #endif

@@ -99,6 +99,20 @@ uint32_t disk_write_flags(const struct task *t)
 	return fua || !t->unit->state->write_cache ? BLOCK_REQ_FUA : 0;
 }
 
+/*
+ * A long transfer's first part tells whether the host has the data cached; then the rest need not
+ * pass through the buffer.
+ */
+#define DIRECT_FIRST 16384u	/* bytes, a multiple of any block */
+#define DIRECT_MIN 65536u	/* of a transfer that is read so */
+#define DIRECT_WINDOW (1u << 30)
+
+static bool may_direct(const struct task *t, uint64_t least)
+{
+	return t->bus->ops->direct && t->s->blocks * t->s->block_size >= least &&
+	       t->s->block_size <= DIRECT_FIRST;
+}
+
 /* What the host has cached comes at once, and no thread is asked for it. */
 static void read_window(struct task *t)
 {
@@ -112,10 +126,47 @@ static void read_window(struct task *t)
 	task_data_in(t, bytes);
 }
 
+static void direct_window(struct task *t)
+{
+	t->s->direct = 1;
+	task_data_in(t, min_u64(t->s->blocks * t->s->block_size, DIRECT_WINDOW));
+}
+
+size_t disk_read_direct(struct task *t, const struct iovec *iov, int count, size_t len)
+{
+	struct scsi_req_state *s = t->s;
+	size_t n = task_read_into(t, s->lba * s->block_size, iov, count, len);
+
+	n -= n % s->block_size;	/* what is over is read again */
+	disk_advance(t, n);
+	s->win_off += n;
+	if (s->win_off == s->win_len)
+		s->direct = 0;
+	return n;
+}
+
+void disk_direct_end(struct task *t)
+{
+	t->s->direct = 0;
+	task_enter_wait(t, TASK_WAIT_IO);
+	read_window(t);
+}
+
 void cmd_read(struct task *t)
 {
-	if (disk_start(t))
+	uint32_t bytes;
+
+	if (!disk_start(t))
+		return;
+	bytes = min_u64(disk_window(t), DIRECT_FIRST);
+	if (may_direct(t, DIRECT_MIN) &&
+	    task_read_now(t, t->s->lba * t->s->block_size, bytes)) {
+		disk_advance(t, bytes);
+		t->s->arg[0] = 1;	/* cached, as it seems */
+		task_data_in(t, bytes);
+	} else {
 		read_window(t);
+	}
 }
 
 void read_done(struct task *t)
@@ -126,10 +177,12 @@ void read_done(struct task *t)
 
 void read_moved(struct task *t)
 {
-	if (t->s->blocks)
-		read_window(t);
-	else
+	if (!t->s->blocks)
 		task_good(t);
+	else if (t->s->arg[0] && may_direct(t, DIRECT_FIRST))
+		direct_window(t);
+	else
+		read_window(t);
 }
 
 void cmd_write(struct task *t)

@@ -209,15 +209,26 @@ void task_io(struct task *t, enum block_op op, uint32_t flags, uint64_t off, uin
 }
 
 /* Nothing that is held back is overtaken, and what fails is asked for again the other way. */
+size_t task_read_into(struct task *t, uint64_t off, const struct iovec *iov, int count, size_t len)
+{
+	struct unit *unit = t->unit;
+	ssize_t n;
+
+	if (unit->state->held || !unit->block || !io_allowed(t))
+		return 0;
+	n = block_read_now(unit->block, off, iov, count, len);
+	if (n <= 0)
+		return 0;
+	t->bus->now_count++;
+	return n;
+}
+
 bool task_read_now(struct task *t, uint64_t off, uint64_t len)
 {
 	struct iovec iov = { .iov_base = t->buf, .iov_len = len };
-	struct unit *unit = t->unit;
 
-	if (unit->state->held || !io_allowed(t) ||
-	    block_read_now(unit->block, off, &iov, 1, len) != (ssize_t)len)
+	if (task_read_into(t, off, &iov, 1, len) != len)
 		return false;
-	t->bus->now_count++;
 	t->bus->now_bytes += len;
 	return true;
 }

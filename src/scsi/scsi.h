@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "scsi/config.h"
 
@@ -76,7 +77,8 @@ struct scsi_req_state {
 	uint32_t arg[2];
 	uint32_t block_size;			/* the unit's when it started, bytes */
 	uint8_t was_held;		/* once, after an error of the host */
-	uint8_t pad[3];
+	uint8_t direct;			/* the window is not in the buffer: scsi_read_direct() */
+	uint8_t pad[2];
 	struct scsi_sense sense;	/* of its CHECK CONDITION */
 };
 
@@ -111,6 +113,8 @@ struct scsi_bus;
 struct scsi_bus_ops {
 	/* A command that was in WAIT has another phase now.  From the loop. */
 	void (*ready)(void *opaque, unsigned req);
+	/* The adapter knows windows that it has to read by itself. */
+	bool direct;
 };
 
 /* One logical unit and the block device under it (NULL: no medium). */
@@ -173,6 +177,18 @@ uint32_t scsi_generation(const struct scsi_bus *bus, unsigned req);
  * call on this bus.  *ret_len > 0.
  */
 void *scsi_window(struct scsi_bus *bus, unsigned req, size_t *ret_len);
+/*
+ * With ops->direct: the length of a window in DATA_IN that scsi_window() does not have, and that
+ * scsi_read_direct() reads; 0: it is an ordinary one.
+ */
+size_t scsi_direct(const struct scsi_bus *bus, unsigned req);
+/*
+ * Reads up to @len bytes of such a window into @count segments, which may be guest memory, without
+ * a wait.  Returns how many bytes were moved, as by scsi_advance().  0: none; the rest of the
+ * transfer comes the ordinary way, so that the phase is WAIT now, or the window an ordinary one.
+ */
+size_t scsi_read_direct(struct scsi_bus *bus, unsigned req, const struct iovec *iov, int count,
+			size_t len);
 /* @len bytes of the window were moved.  At its end the phase changes. */
 void scsi_advance(struct scsi_bus *bus, unsigned req, size_t len);
 

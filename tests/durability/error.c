@@ -121,6 +121,11 @@ static const struct row {
 	{ "read-EINVAL", "pread64:error=EINVAL", READ, 0x052400 },
 	{ "read-EINTR", "pread64:error=EINTR:when=1..3", READ, 0 },
 	{ "read-nothing", "pread64:retval=0", READ, 0x031100 },
+	/* what reads at once has no say: the read comes the ordinary way */
+	{ "read-now-EIO", "preadv2:error=EIO", READ, 0 },
+	{ "read-now-EFAULT", "preadv2:error=EFAULT", READ, 0 },
+	{ "read-now-EINTR", "preadv2:error=EINTR", READ, 0 },
+	{ "read-now-nothing", "preadv2:retval=0", READ, 0 },
 	{ "write-EIO", "pwrite64:error=EIO", WRITE, 0x0b0006 },
 	{ "write-EAGAIN", "pwrite64:error=EAGAIN", WRITE, 0x0b0006 },
 	{ "write-ENOSPC", "pwrite64:error=ENOSPC", WRITE, 0x072707 },
@@ -188,7 +193,10 @@ static void test_call(const void *data)
 	const struct row *row = data;
 	g_autofree char *image = in_dir("image");
 	g_autofree char *name = g_strndup(row->inject, strcspn(row->inject, ":"));
-	g_autofree char *inject = g_strdup_printf("-e trace=%s -e inject=%s", name, row->inject);
+	/* a call that is to fail has to be made: nothing is cached */
+	g_autofree char *inject = g_strdup_printf("-e trace=%s,preadv2 %s -e inject=%s", name,
+		g_str_has_prefix(name, "pread64") ? "-e inject=preadv2:error=EAGAIN" : "",
+		row->inject);
 	struct host h;
 
 	if (without_strace())

@@ -5,9 +5,10 @@
 ; It says "!" once it runs. A command is two words, least significant byte first: a step in bytes
 ; and a number of blocks. It reads that many blocks of 4 KiB at pseudo-random places of the first
 ; 64 MiB of its own drive, each with one INT 13h, and adds up a dword every step bytes of each. It
-; says "<" before the first read and ">" after the last, and then the sum, a dword. The places go on
-; from command to command: state = state * 1664525 + 1013904223, from 1; the block is its upper 14
-; bits. "E" and the BIOS's status, and nothing more, if a read fails.
+; says "<" when it is ready, begins when another byte comes, for which it does not sleep, and says
+; ">" after the last read, and then the sum, a dword. The places go on from command to command:
+; state = state * 1664525 + 1013904223, from 1; the block is its upper 14 bits. "E" and the BIOS's
+; status, and nothing more, if a read fails.
 
 	bits	16
 	org	0x7c00
@@ -37,6 +38,12 @@ next:
 	mov	[count], ax
 	mov	al, '<'
 	call	putc
+	mov	dx, LSR
+.go:
+	in	al, dx
+	test	al, 1
+	jz	.go
+	call	getc
 	xor	ebp, ebp
 read:
 	imul	eax, [state], 1664525

@@ -146,6 +146,8 @@ if __name__ == "__main__":
         if os.environ.get("FAKE_NO_PROXY"):
             sys.exit("Device 'x-pci-proxy-dev' not found")
         print("x-pci-proxy-dev options:\n  fd=<str>")
+    elif sys.argv[1:] == ["-device", "e1000,help"]:
+        print("e1000 options:\n  mac=<str>              - MAC\n  netdev=<str>\n  addr=<int32>")
     elif sys.argv[1:] == ["-device", "vfio-user-pci,help"]:
         if not os.environ.get("FAKE_VFIO"):
             print("Device 'vfio-user-pci' not found", file=sys.stderr)

@@ -219,6 +219,7 @@ class Fake(File):
         self.assertNotIn("--sandbox=off", second)
         for n in (0, 1):
             self.assertIn(f"#   remote {n}: oom_score_adj is 100\n", result.stdout)
+        self.assertIn("# (CPUs and oom_score_adj are not in it)\n", result.stdout)
 
     def test_on_remote_exit(self):
         """The policy of the file: QEMU gets SIGTERM when its remote dies."""
@@ -249,15 +250,162 @@ class Real(File):
         self.assertEqual(run.wait(), 0, run.text())
         self.nothing_left(run)
 
+    def test_keys_of_qemu_s_own(self):
+        """QEMU is asked for the keys of what it alone knows."""
+        vm = ("[vm]\nqemu = {qemu}\narguments = -nodefaults -display none\n[accel]\n"
+              "accel = tcg\n[device e]\ndriver = edu\n")
+        for more, line, why in (
+                ("[device n]\ndriver=e1000\nmca=1\n", 10, "mca: QEMU's e1000 has no such key; "
+                 "did you mean 'mac'?"),
+                ("[device n]\ndriver=e10000\n", 8, "[device]: this QEMU has no device 'e10000'"),
+                ("[object o]\nqom-type=iothread\npoll-max=1\n", 10, "poll-max: QEMU's iothread "
+                 "has no such key"),
+                ("[object o]\nqom-type=iothreads\n", 8,
+                 "[object]: this QEMU has no object 'iothreads'"),
+                ("[disk o]\ndriver=virtio-blk-pci\nfile=x\nnumqueues=1\n", 11,
+                 "numqueues: QEMU's virtio-blk-pci has no such key; did you mean 'num-queues'?")):
+            path = self.write(vm + more)
+            self.refused(self.call("check", path), f"{path}:{line}: {why}")
+        path = self.write(vm + "[device n]\ndriver=e1000\nbus=pci.0\nmac=52:54:00:00:00:01\n"
+                          "bootindex=1\n[object o]\nqom-type=iothread\npoll-max-ns=1\n"
+                          "[disk o]\ndriver=virtio-blk-pci\nfile=x\niothread=o\nwerror=stop\n")
+        result = self.call("check", path)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
     def test_a_key_that_qemu_has_not(self):
-        """Of a device that only QEMU knows, QEMU says so."""
-        path = self.write("[vm]\nqemu = {qemu}\narguments = -nodefaults -display none -S\n"
-                          "[accel]\naccel = tcg\n[device e]\ndriver = edu\n"
-                          "[device n]\ndriver = e1000\nnosuch = 1\n")
+        """What is no group QEMU reads itself."""
+        path = self.write("[vm]\nqemu = {qemu}\narguments = -nodefaults -display none -S "
+                          "-device e1000,nosuch=1\n[accel]\naccel = tcg\n[device e]\n"
+                          "driver = edu\n")
         run = self.start(["start", path])
         self.assertEqual(run.wait(), 1, run.text())
         self.assertIn("nosuch", run.text())
         self.nothing_left(run)
+
+
+class Engine(File):
+    """engine=qemu: devices that mpqemu-remote has not, in QEMU's own remote."""
+
+    DEVICES = ("am53c974", "dc390", "e1000", "i82551", "i82557b", "lsi53c810", "lsi53c895a",
+               "mptsas1068", "ne2k_pci", "pcnet", "rtl8139", "tulip")
+    FIRST_SLOT = 4
+    QTEST = ["-nodefaults", "-display", "none", "-S", "-qtest", "stdio"]
+
+    def vm_of(self, device, more="", remote="engine = qemu\n", vm=""):
+        return self.write("[vm]\nqemu = {qemu}\n" + vm + "arguments = " + " ".join(self.QTEST) +
+                          "\n[accel]\naccel = tcg\n[memory]\nsize = 64M\n[remote]\n"
+                          "sandbox = strict\n[remote x]\n" + remote + "[device x]\ndriver = " +
+                          device + "\n" + more)
+
+    def ask(self, process, line):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        while not (answer := process.stdout.readline()).startswith("OK"):
+            self.assertTrue(answer, "the end of QEMU's answers")
+        return int(answer.split()[1], 0) if " " in answer else None
+
+    def config(self, process, slot, offset, value=None):
+        self.ask(process, f"outl 0xcf8 {0x80000000 | slot << 11 | offset:#x}")
+        if value is None:
+            return self.ask(process, "inl 0xcfc")
+        return self.ask(process, f"outl 0xcfc {value:#x}")
+
+    def read_device(self, process, slot):
+        """Ids, class, subsystem, pin; and the BARs' sizes."""
+        words = [self.config(process, slot, offset) for offset in (0, 8, 0x2c, 0x3c)]
+        for offset in range(0x10, 0x28, 4):
+            self.config(process, slot, offset, 0xffffffff)
+            words.append(self.config(process, slot, offset))
+            self.config(process, slot, offset, 0)
+        return [f"{word:08x}" for word in words]
+
+    def capabilities(self, process, slot):
+        """Their ids (PCI 3.0, 6.7)."""
+        found, at = [], self.config(process, slot, 0x34) & 0xfc
+        while at and len(found) < 48:
+            word = self.config(process, slot, at)
+            found.append(word & 0xff)
+            at = word >> 8 & 0xfc
+        return found
+
+    def test_devices(self):
+        """Each that is taken is the same behind the proxy as in plain QEMU."""
+        text = ("[vm]\nqemu = {qemu}\nstart-timeout = 300\narguments = " +
+                " ".join(self.QTEST) + "\n[accel]\naccel = tcg\n[memory]\nsize = 64M\n")
+        line = [qemu.QEMU, *self.QTEST, "-accel", "tcg", "-m", "64M"]
+        for slot, name in enumerate(self.DEVICES, self.FIRST_SLOT):
+            text += f"[remote d{slot}]\nengine = qemu\n[device d{slot}]\ndriver = {name}\n"
+            text += f"addr = {slot:#x}\n"
+            line += ["-device", f"{name},id=d{slot},addr={slot:#x}"]
+        run = self.start(["start", self.write(text)])
+        plain = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                 stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (plain.kill(), plain.communicate()))
+        for slot, name in enumerate(self.DEVICES, self.FIRST_SLOT):
+            with self.subTest(device=name):
+                self.assertEqual(self.read_device(run.process, slot),
+                                 self.read_device(plain, slot))
+                # MSI and MSI-X: nobody would deliver them.
+                self.assertFalse({5, 0x11} & set(self.capabilities(run.process, slot)))
+        self.assertEqual(len(run.remote_pids()), len(self.DEVICES))
+        run.process.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(), 0, run.text())
+        self.nothing_left(run)
+
+    def test_network_card(self):
+        """With its back end, and its registers in the guest's memory."""
+        run = self.start(["start", self.vm_of("e1000", "netdev = n\nmac = 52:54:00:12:34:56\n"
+                                              "addr = 5\n[netdev n]\ntype = user\n")])
+        process = run.process
+        self.config(process, 5, 0x10, 0xe0000000)
+        self.config(process, 5, 4, 6)
+        # RAL and RAH: the receive address (82540 manual, 13.4.2).
+        self.assertEqual(self.ask(process, "readl 0xe0005400"), 0x12005452)
+        self.assertEqual(self.ask(process, "readl 0xe0005404") & 0xffff, 0x5634)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(), 0, run.text())
+        self.nothing_left(run)
+
+    def test_plan(self):
+        disk = "[disk d]\nbus = x.0\nfile = {image}\nformat = raw\n"
+        result = self.call("check", self.vm_of("am53c974", disk))
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        remote, vmm = result.stdout.split("--- \\\n")
+        for word in ("-machine x-remote", "-sandbox on,", "scsi-hd,id=d", "am53c974,id=x"):
+            self.assertIn(word, remote)
+            self.assertNotIn(word, vmm)
+        self.assertNotIn("--sandbox", remote)       # [remote] means mpqemu-remote's
+        self.assertIn("x-pci-proxy-dev,id=x", vmm)
+
+    def test_refused(self):
+        net = "netdev = n\n[netdev n]\ntype = "
+        for device, more, why in (
+                ("virtio-net-pci", "", "[remote x]: engine=qemu: virtio-net-pci is none of the "
+                 "devices for which 32-bit BARs and INTx are enough (am53c974, dc390, e1000, "),
+                ("nvme", "serial = 1\n", "nvme is none of the devices"),
+                ("e1000", "bootindex = 1\n", "bootindex=: QEMU's proxy has none"),
+                ("e1000", "romfile = x.rom\n", "romfile=: QEMU's proxy shows the guest no"),
+                ("e1000", "netdev = m\n", "no -netdev is called 'm'"),
+                ("e1000", net + "tap\nfd = 7\n", "fd=: QEMU's own remote does not get this file"),
+                ("e1000", net + "user\n[device y]\ndriver = e1000\nnetdev = n\n",
+                 "it stays in QEMU, and 'n', which it uses, moves"),
+                ("e1000", net + "user\n[object f]\nqom-type = filter-dump\nnetdev = n\n"
+                 "file = x\n", "it stays in QEMU, and 'n', which it uses, moves"),
+                ("e1000", net + "user\n[remote y]\nengine = qemu\n[device y]\ndriver = e1000\n"
+                 "netdev = n\n", "netdev 'n' has moved with another device")):
+            path = self.vm_of(device, more)
+            result = self.call("check", path)
+            self.refused(result, why)
+            self.assertRegex(result.stderr, f"^mpqemu-orchestrate: {path}:[0-9]+: ")
+        for key in ("sandbox = off", "on-error = stop", "events = /dev/null"):
+            path = self.vm_of("e1000", remote=f"engine = qemu\n{key}\n")
+            self.refused(self.call("check", path), "QEMU's own x-remote has none of them")
+        path = self.vm_of("e1000", vm="protocol = vfio-user\n")
+        self.refused(self.call("check", path), "QEMU's own x-remote gets mpqemu from here")
+        path = self.vm_of("e1000", vm="local = x\n")
+        self.refused(self.call("check", path), "nothing to move: no -device of those chosen")
+        path = self.vm_of("e1000", remote="engine = builtin\n")
+        self.refused(self.call("check", path), "nothing to move")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def calls(messages, **more):
 
 
 # Instructions outside the event loop, on x86-64 with -O2, and how far a compiler may be off.
-INSTRUCTIONS = {"config read": 850, "BAR write": 1400, "4 KiB read": 21800}
+INSTRUCTIONS = {"config read": 850, "BAR write": 1400, "4 KiB read": 17700}
 MARGIN = 1.1
 # What the loop calls: its own looks for events depend on time.
 ENTRIES = ("on_peer", "after_event", "before_event", "lsi_slice")

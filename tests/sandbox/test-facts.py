@@ -62,6 +62,14 @@ class Facts(unittest.TestCase):
             self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
 
     @each
+    def test_process_group(self, remote, pid, user):
+        """Its own, out of reach of the terminal's signals; the session is the keeper's, so that
+        Linux schedules the device together with its VMM (autogroup)."""
+        keeper = int(box.status(pid)["PPid"])
+        self.assertEqual(os.getpgid(pid), pid)
+        self.assertEqual(os.getsid(pid), os.getsid(keeper))
+
+    @each
     def test_said(self, remote, pid, user):
         """The one line at start, which must not tell of a uid 0 that is none."""
         uid = "uid 65534" if user == "root" else "the caller's uid"

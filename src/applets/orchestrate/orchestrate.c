@@ -307,7 +307,8 @@ static GArray *each_remote(const struct vm *vm)
 	for (unsigned i = 0; i < vm->remotes->len; i++) {
 		const struct vm_remote *remote = &g_array_index(vm->remotes, struct vm_remote, i);
 		const struct rewrite_remote own = {
-			.device = remote->device, .on_error = remote->on_error,
+			.device = remote->device,
+			.qemu = !g_strcmp0(remote->engine, "qemu"), .on_error = remote->on_error,
 			.sandbox = remote->sandbox, .events = remote->events,
 			.limits = remote->limits,
 		};
@@ -315,6 +316,13 @@ static GArray *each_remote(const struct vm *vm)
 		g_array_append_val(each, own);
 	}
 	return each;
+}
+
+static char *ask_qemu(void *opaque, const char *option, const char *type, GError **error)
+{
+	struct probe *probe = opaque;
+
+	return probe_help(probe, probe->qemu, option, type, error);
 }
 
 static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GError **error)
@@ -342,6 +350,8 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 								     RUN_STATUS_NO_EXEC;
 		return NULL;
 	}
+	if (self->vm && !vm_check_qemu(self->vm, ask_qemu, probe, error))
+		return NULL;
 	if (self->remotes->len)
 		return rewrite_join(self->remotes, self->qemu, &probe->facts, error);
 	if (cloud)

@@ -133,20 +133,28 @@ static bool ask(struct probe *probe, const char *qemu, const char *const *args, 
 	return true;
 }
 
+char *probe_help(struct probe *probe, const char *qemu, const char *option, const char *type,
+		 GError **error)
+{
+	g_autofree char *word = g_strconcat("-", option, NULL);
+	g_autofree char *question = g_strconcat(type, ",help", NULL);
+	const char *const args[] = { word, question, NULL };
+	char *out = NULL;
+	bool ok;
+
+	return ask(probe, qemu, args, &out, &ok, error) ? out : NULL;
+}
+
 /* Has QEMU the device?  Of one that it has not it says so, and ends with status 0 or not. */
 static bool ask_device(struct probe *probe, const char *qemu, const char *device, bool *ret,
 		       GError **error)
 {
-	g_autofree char *question = g_strconcat(device, ",help", NULL);
 	g_autofree char *expect = g_strconcat(device, " options", NULL);
-	const char *const args[] = { "-device", question, NULL };
-	g_autofree char *out = NULL;
-	bool ok;
+	g_autofree char *out = probe_help(probe, qemu, "device", device, error);
 
-	if (!ask(probe, qemu, args, &out, &ok, error))
-		return false;
-	*ret = ok && strstr(out, expect);
-	return true;
+	if (out)
+		*ret = strstr(out, expect);
+	return out;
 }
 
 bool probe_qemu(struct probe *probe, const char *qemu, GError **error)
@@ -155,6 +163,7 @@ bool probe_qemu(struct probe *probe, const char *qemu, GError **error)
 	g_autofree char *version_out = NULL;
 	bool ok;
 
+	probe->qemu = qemu;
 	if (!ask(probe, qemu, version, &version_out, &ok, error))
 		return false;
 	if (!ok || sscanf(version_out, "QEMU emulator version %u.%u", &probe->facts.qemu_major,

@@ -14,6 +14,7 @@ struct probe {
 	char **remote_prefix;
 	char *socket_dir;
 	GArray *busy_fds;	/* int */
+	const char *qemu;	/* that was asked; the caller's */
 	int exec_errno;		/* after a failure: why QEMU could not be run, or 0 */
 };
 
@@ -29,5 +30,11 @@ void probe_finish(struct probe *probe);
  * with @error: it does not run or does not answer as QEMU does.
  */
 bool probe_qemu(struct probe *probe, const char *qemu, GError **error);
+
+/*
+ * What it prints for "-OPTION TYPE,help"; g_free() it.  NULL with @error: it does not run.
+ */
+char *probe_help(struct probe *probe, const char *qemu, const char *option, const char *type,
+		 GError **error);
 
 #endif

@@ -102,47 +102,99 @@ static bool floor_run(struct bench_side *s, struct sizes sizes, struct bench_met
 /* SCRATCHA of the LSI53C895A (manual, chapter 4, register 0x34) keeps what is written. */
 enum { LSI_ID = 0x00121000, LSI_MEMORY_BAR = 1, LSI_ISTAT0 = 0x14, LSI_SCRATCHA = 0x34 };
 
-bool bench_trip_prepare(struct bench *b, struct bench_side *s, GError **error)
+/*
+ * Over mpqemu a register has an address alone.  A server without BARs, which answers whatever comes
+ * (mpqemu-remote --empty-server), is asked at that of A's.
+ */
+static bool find_address(struct bench *b, struct bench_side *s, GError **error)
 {
-	const struct bench_opts *o = &b->opts;
+	const struct bench_side *a = &b->side[SIDE_A];
 	struct client *client = &s->session.client;
 	struct client_bar bar = { .present = false };
-	uint64_t id = 0;
-	int ret = client_cfg_read(client, PCI_VENDOR_ID, 4, &id);
+	uint64_t val;
+	int ret = client_probe_bar(client, b->reg_bar, &bar);
 
-	b->reg_bar = o->reg_named ? o->reg_bar : 0;
-	b->reg_off = o->reg_off;
-	b->reg_size = o->reg_named ? o->reg_size : 4;
-	if (!o->reg_named && id == LSI_ID) {
-		b->reg_bar = LSI_MEMORY_BAR;
-		b->reg_off = LSI_SCRATCHA;
+	s->reg_addressed = client->mpq != NULL;
+	if (!ret && !bar.present && s != a && s->reg_addressed && a->reg_addressed) {
+		s->reg_memory = a->reg_memory;
+		s->reg_addr = a->reg_addr;
+		return true;
 	}
-	for (unsigned i = 0; i < PCI_NUM_BARS && !ret && !o->reg_named && id != LSI_ID; i++) {
-		ret = client_probe_bar(client, i, &bar);
-		b->reg_bar = i;
-		if (bar.present)
-			break;
-	}
-	for (unsigned i = 0; i < o->op_count && id != LSI_ID && !o->reg_named; i++)
-		if (o->op[i] == BENCH_BAR_WRITE)
-			return mpq_fail(error, MPQ_ERROR_USAGE, "bench barwrite: it is not known "
-					"which register of this device may be written: say "
-					"--register BAR:OFFSET[:SIZE]");
+	if (!ret)
+		ret = client_region_read(client, b->reg_bar, b->reg_off, b->reg_size, &val);
+	if (!ret)
+		ret = client_probe_bar(client, b->reg_bar, &bar);
+	s->reg_memory = !bar.io;
+	s->reg_addr = bar.addr + b->reg_off;
 	return ret ? session_failed(&s->session, ret, error) : true;
 }
 
-static int trip(const struct bench *b, struct client *client, enum bench_op op)
+static bool has_op(const struct bench_opts *o, enum bench_op op)
 {
+	for (unsigned i = 0; i < o->op_count; i++)
+		if (o->op[i] == op)
+			return true;
+	return false;
+}
+
+/* Which register it is, by what @s is. */
+static int choose_register(struct bench *b, struct bench_side *s, uint64_t id)
+{
+	struct client_bar bar = { .present = false };
+	int ret = 0;
+
+	b->reg_bar = 0;
+	b->reg_off = 0;
+	b->reg_size = 4;
+	if (id == LSI_ID) {
+		b->reg_bar = LSI_MEMORY_BAR;
+		b->reg_off = LSI_SCRATCHA;
+		return 0;
+	}
+	for (unsigned i = 0; i < PCI_NUM_BARS && !ret && !bar.present; i++) {
+		ret = client_probe_bar(&s->session.client, i, &bar);
+		b->reg_bar = i;
+	}
+	return ret;
+}
+
+bool bench_trip_prepare(struct bench *b, struct bench_side *s, GError **error)
+{
+	const struct bench_opts *o = &b->opts;
+	bool reads = has_op(o, BENCH_BAR_READ), writes = has_op(o, BENCH_BAR_WRITE);
+	uint64_t id = 0;
+	int ret = client_cfg_read(&s->session.client, PCI_VENDOR_ID, 4, &id);
+
+	if (!ret && o->reg_named) {
+		b->reg_bar = o->reg_bar;
+		b->reg_off = o->reg_off;
+		b->reg_size = o->reg_size;
+	} else if (!ret && s == &b->side[SIDE_A]) {
+		ret = choose_register(b, s, id);
+		if (!ret && writes && id != LSI_ID)
+			return mpq_fail(error, MPQ_ERROR_USAGE, "bench barwrite: it is not known "
+					"which register of this device may be written: say "
+					"--register BAR:OFFSET[:SIZE]");
+	}
+	if (ret)
+		return session_failed(&s->session, ret, error);
+	return reads || writes ? find_address(b, s, error) : true;
+}
+
+static int trip(const struct bench *b, struct bench_side *s, enum bench_op op)
+{
+	struct client *client = &s->session.client;
 	uint64_t val;
 
-	switch (op) {
-	case BENCH_CFG_READ:
+	if (op == BENCH_CFG_READ)
 		return client_cfg_read(client, PCI_VENDOR_ID, 4, &val);
-	case BENCH_BAR_READ:
-		return client_region_read(client, b->reg_bar, b->reg_off, b->reg_size, &val);
-	default:
-		return client_region_write(client, b->reg_bar, b->reg_off, b->reg_size, 0);
-	}
+	if (s->reg_addressed)
+		return op == BENCH_BAR_READ ?
+			client_bar_read(client, s->reg_memory, s->reg_addr, b->reg_size, &val) :
+			client_bar_write(client, s->reg_memory, s->reg_addr, b->reg_size, 0);
+	return op == BENCH_BAR_READ ?
+		client_region_read(client, b->reg_bar, b->reg_off, b->reg_size, &val) :
+		client_region_write(client, b->reg_bar, b->reg_off, b->reg_size, 0);
 }
 
 bool bench_trip_run(struct bench *b, struct bench_side *s, enum bench_op op,
@@ -153,7 +205,7 @@ bool bench_trip_run(struct bench *b, struct bench_side *s, enum bench_op op,
 	if (s->floor)
 		return floor_run(s, sizes_of(b, op), m, error);
 	while (!bench_meter_over(m, from, m->done)) {
-		int ret = trip(b, &s->session.client, op);
+		int ret = trip(b, s, op);
 		uint64_t to;
 
 		if (ret)

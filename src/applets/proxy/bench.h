@@ -148,6 +148,8 @@ struct bench_side {
 	pid_t pid;			/* of the remote or the echo; 0: not known */
 	bool floor;			/* no remote at all */
 	int echo_fd;			/* floor: our end, during a round; -1 */
+	bool reg_addressed, reg_memory;	/* the register has an address of the bus */
+	uint64_t reg_addr;
 	struct bench_series series[BENCH_OP_COUNT];
 };
 

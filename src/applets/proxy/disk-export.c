@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,7 +31,7 @@
 struct server {
 	const struct disk_args *args;
 	pid_t pid;
-	int pidfd, ready, signals;	/* owned; -1 */
+	int ready, signals;		/* owned; -1: the pipe from nbdkit, a signalfd */
 	sigset_t old_mask;
 };
 
@@ -102,21 +102,22 @@ static bool start(struct server *s, struct session *session, const char *plugin,
 	close(pair[1]);
 	if (s->pid < 0)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "fork: %s", log_errname(errno));
-	s->pidfd = syscall(SYS_pidfd_open, s->pid, 0);
-	return s->pidfd >= 0 || mpq_fail(error, MPQ_ERROR_SYSTEM, "nbdkit: %s", log_errname(errno));
+	return true;
 }
 
 /* ---- while it runs ---- */
 
-/* Waits for one of @fd (-1: none), a signal, and nbdkit's end.  True: it is @fd. */
-static bool wait_for(const struct server *s, int fd)
+/*
+ * Waits for the pipe to nbdkit, or for a signal to us.  The plugin writes a byte when it serves;
+ * the pipe's end is nbdkit's.  True: there is something at the pipe.
+ */
+static bool wait_for(const struct server *s)
 {
 	struct pollfd p[] = {
-		{ .fd = fd, .events = POLLIN }, { .fd = s->signals, .events = POLLIN },
-		{ .fd = s->pidfd, .events = POLLIN },
+		{ .fd = s->ready, .events = POLLIN }, { .fd = s->signals, .events = POLLIN },
 	};
 
-	while (poll(p, 3, -1) < 0 && errno == EINTR)
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
 		;
 	return p[0].revents && !p[1].revents;
 }
@@ -128,15 +129,26 @@ static bool signalled(const struct server *s)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* Does the pipe end within @ms? */
+static bool ends(const struct server *s, int ms)
+{
+	struct pollfd p = { .fd = s->ready, .events = POLLIN };
+	char byte;
+
+	while (poll(&p, 1, ms) > 0)
+		if (read(s->ready, &byte, 1) <= 0)
+			return true;
+	return false;
+}
+
 /* nbdkit's exit status, 128 + N after signal N; it is told to end when we were. */
 static int end(struct server *s)
 {
-	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
 	int status = 0;
 
-	if (poll(&p, 1, 0) == 0)
+	if (!ends(s, 0))
 		kill(s->pid, SIGTERM);
-	if (poll(&p, 1, END_TIMEOUT_MS) == 0)
+	if (!ends(s, END_TIMEOUT_MS))
 		kill(s->pid, SIGKILL);
 	if (waitpid(s->pid, &status, 0) < 0)
 		return -1;
@@ -149,19 +161,18 @@ static bool serve(struct server *s, GError **error)
 	char byte;
 	int status;
 
-	if (wait_for(s, s->ready) && read(s->ready, &byte, 1) == 1) {
+	if (wait_for(s) && read(s->ready, &byte, 1) == 1) {
 		g_autofree char *whole = g_canonicalize_filename(s->args->listen, NULL);
 		g_autofree char *path = g_uri_escape_string(whole, "/", false);
 
 		serving = true;
 		printf("nbd+unix:///?socket=%s\n", path);
 		fflush(stdout);
-		wait_for(s, -1);
+		wait_for(s);
 	}
 	told = signalled(s);
 	status = end(s);
-	if (serving)
-		unlink(s->args->listen);
+	unlink(s->args->listen);
 	if (told || (serving && !status))
 		return true;
 	return mpq_fail(error, MPQ_ERROR_SYSTEM, "nbdkit ended with status %d%s", status,
@@ -170,15 +181,18 @@ static bool serve(struct server *s, GError **error)
 
 bool disk_export(const struct disk_args *args, struct session *session, GError **error)
 {
-	struct server s = { .args = args, .pid = -1, .pidfd = -1, .ready = -1, .signals = -1 };
+	struct server s = { .args = args, .pid = -1, .ready = -1, .signals = -1 };
 	char plugin[PATH_MAX + 64];
+	struct stat st;
 	bool ok;
 
+	/* what is there at the end is ours to remove */
+	if (!lstat(args->listen, &st))
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: it exists", args->listen);
 	module_find(places, G_N_ELEMENTS(places), plugin, sizeof(plugin));
 	session->index = session_device(session);
 	ok = remote_process_connect(&session->remote, session->index, CONNECT_TIMEOUT_MS, error) &&
 	     start(&s, session, plugin, error) && serve(&s, error);
-	fd_close(&s.pidfd);
 	fd_close(&s.ready);
 	fd_close(&s.signals);
 	return ok;

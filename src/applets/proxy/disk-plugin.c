@@ -304,9 +304,9 @@ static int plugin_after_fork(void)
 {
 	if (open_client() || find_unit() || start_threads())
 		return -1;
+	/* it stays open: its end tells mpqemu-proxy of ours */
 	if (plugin.ready_fd >= 0 && write(plugin.ready_fd, "", 1) != 1)
 		return failed("mpqemu-proxy has gone");
-	fd_close(&plugin.ready_fd);
 	return 0;
 }
 
@@ -357,7 +357,7 @@ static int plugin_can_zero(void *handle)
 
 static int plugin_can_fua(void *handle)
 {
-	return NBDKIT_FUA_NATIVE;
+	return plugin.lu.can_fua ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_EMULATE;
 }
 
 static int plugin_block_size(void *handle, uint32_t *least, uint32_t *best, uint32_t *most)

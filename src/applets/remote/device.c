@@ -29,6 +29,7 @@
 #include "mem/arena.h"
 #include "mem/memfd.h"
 #include "mem/sigbus.h"
+#include "metrics/page.h"
 #include "plan/spec.h"
 #include "proto/vfu.h"
 #include "sandbox/probe.h"
@@ -233,6 +234,16 @@ static int fail(const char *what, int err)
 	return err;
 }
 
+static int count_in_page(void)
+{
+	struct metrics_page *page = memfd_map(LAUNCH_SLOT_METRICS, METRICS_SIZE, true);
+
+	if (!page)
+		return fail("metrics", -errno);
+	metrics_use(page);
+	return 0;
+}
+
 static int map_spec(struct device_process *p)
 {
 	const struct launch_spec *spec = memfd_map(LAUNCH_SLOT_SPEC, sizeof(*spec), false);
@@ -247,7 +258,7 @@ static int map_spec(struct device_process *p)
 	log_set_timestamp(spec->log_timestamp);
 	prctl(PR_SET_NAME, spec->comm);
 	p->state = memfd_map(LAUNCH_SLOT_STATE, (uint64_t)spec->device_count * PCI_STATE_MAX, true);
-	return p->state ? 0 : fail("state", -errno);
+	return p->state ? count_in_page() : fail("state", -errno);
 }
 
 static bool speaks_vfio_user(const struct spec_device *sd)

@@ -24,6 +24,7 @@ struct keeper {
 	const int *rom;			/* one a device; -1: none */
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
+	int metrics;			/* where the device process counts; -1: nobody reads it */
 	unsigned features;		/* of enum filter_feature: what the keeper itself has */
 	const char *const *removes;	/* files that the caller removes at the end, up to a NULL */
 	struct onerror *onerror;	/* what happens when a request is held back */

@@ -13,6 +13,7 @@
 #include "applets/remote/device.h"
 #include "applets/remote/images.h"
 #include "applets/remote/keeper.h"
+#include "applets/remote/metricsfile.h"
 #include "applets/remote/onerror.h"
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
@@ -33,6 +34,7 @@ struct remote {
 	struct onerror *onerror;
 	struct peers peers;
 	int rom[SPEC_MAX_DEVICES];	/* owned */
+	int metrics_fd;			/* owned */
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
 	struct notify notify;		/* the service manager */
@@ -189,6 +191,8 @@ static bool prepare(struct remote *r, GError **error)
 	}
 	if (!roms_open(&r->plan, r->rom, error))
 		return false;
+	if (r->plan.metrics && !metrics_file_open(r->plan.metrics, &r->metrics_fd, error))
+		return false;
 	/* LISTEN_FDS are for the process that was started, */
 	if (!open_pidfile(r, error) || !peers_open(&r->plan, &r->peers, error))
 		return false;
@@ -233,7 +237,8 @@ static int run(struct remote *r)
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
 		.listener = r->peers.listener, .features = list_removed(r, removes),
 		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
-		.onerror = r->onerror, .notify = &r->notify, .ready = on_ready, .opaque = r,
+		.metrics = r->metrics_fd, .onerror = r->onerror, .notify = &r->notify,
+		.ready = on_ready, .opaque = r,
 	};
 
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
@@ -256,6 +261,7 @@ static void finish(struct remote *r)
 	fd_close(&r->pid_fd);
 	fd_close(&r->parent_fd);
 	notify_finish(&r->notify);
+	fd_close(&r->metrics_fd);
 	remote_plan_finish(&r->plan);
 }
 
@@ -276,6 +282,7 @@ int remote_main(int argc, char **argv)
 	struct remote r = {
 		.prog = slash ? slash + 1 : argv[0], .pid_fd = -1, .parent_fd = -1,
 		.notify.fd = -1,
+		.metrics_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
 	int status = DEVICE_EXIT_OK;
@@ -289,6 +296,8 @@ int remote_main(int argc, char **argv)
 	ok = remote_plan_parse(argc, argv, &r.plan, &error);
 	if (ok && r.plan.action == PLAN_PRINT)
 		fputs(r.plan.output, stdout);
+	else if (ok && r.plan.action == PLAN_PRINT_METRICS)
+		ok = metrics_file_print(r.plan.print_metrics, r.plan.json, &error);
 	else if (ok && (ok = prepare(&r, &error)))
 		status = run(&r);
 	if (!ok) {

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "mem/guestmem.h"
+#include "metrics/page.h"
 #include "proto/mpqemu.h"
 
 /* A session of the mpqemu protocol, mpqemu-protocol(7). */
@@ -156,6 +157,16 @@ static int (*const handlers[MPQ_CMD_COUNT])(struct serve *, struct mpq_msg *) = 
 	[MPQ_DEVICE_RESET] = handle_reset,
 };
 
+static const uint8_t counters[MPQ_CMD_COUNT] = {	/* enum metric */
+	[MPQ_SYNC_SYSMEM] = METRIC_MEMORY_MAPS,
+	[MPQ_SET_IRQFD] = METRIC_IRQ_SETUPS,
+	[MPQ_PCI_CFGREAD] = METRIC_CONFIG_READS,
+	[MPQ_PCI_CFGWRITE] = METRIC_CONFIG_WRITES,
+	[MPQ_BAR_READ] = METRIC_BAR_READS,
+	[MPQ_BAR_WRITE] = METRIC_BAR_WRITES,
+	[MPQ_DEVICE_RESET] = METRIC_RESETS,
+};
+
 static int mpq_message(struct serve *serve)
 {
 	char why[128];
@@ -166,6 +177,7 @@ static int mpq_message(struct serve *serve)
 		ret = mpq_consume(&serve->mpq.conn, &msg);
 	if (ret)
 		return ret;
+	metrics_count(counters[msg.cmd]);
 	ret = handlers[msg.cmd](serve, &msg);
 	mpq_msg_close(&msg);
 	if (ret) {

@@ -6,6 +6,7 @@
 #include "applets/remote/serve-vfu.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "metrics/page.h"
 
 /*
  * A session of the vfio-user protocol.  What a client does wrong is answered with an error, and the
@@ -75,10 +76,41 @@ static vfu_handler *const handlers[VFU_CMD_COUNT] = {
 	[VFU_WRITE_MULTI] = vfu_write_multi,
 };
 
+static const uint8_t counters[VFU_CMD_COUNT] = {	/* enum metric; of a BAR */
+	[VFU_VERSION] = METRIC_OTHER_MESSAGES,
+	[VFU_DMA_MAP] = METRIC_MEMORY_MAPS,
+	[VFU_DMA_UNMAP] = METRIC_MEMORY_MAPS,
+	[VFU_GET_INFO] = METRIC_OTHER_MESSAGES,
+	[VFU_GET_REGION_INFO] = METRIC_OTHER_MESSAGES,
+	[VFU_GET_IRQ_INFO] = METRIC_OTHER_MESSAGES,
+	[VFU_SET_IRQS] = METRIC_IRQ_SETUPS,
+	[VFU_REGION_READ] = METRIC_BAR_READS,
+	[VFU_REGION_WRITE] = METRIC_BAR_WRITES,
+	[VFU_RESET] = METRIC_RESETS,
+	[VFU_WRITE_MULTI] = METRIC_BAR_WRITES,
+};
+
+/* A message that has passed its checks. */
+static void count(const struct vfu_msg *msg)
+{
+	unsigned cmd = msg->h.cmd;
+	bool writes = cmd == VFU_REGION_WRITE;
+	struct vfu_region_access a = { 0 };
+
+	if (writes || cmd == VFU_REGION_READ)
+		memcpy(&a, msg->payload, sizeof(a));
+	if (a.region == VFU_REGION_CONFIG)
+		metrics_count(writes ? METRIC_CONFIG_WRITES : METRIC_CONFIG_READS);
+	else
+		metrics_count(counters[cmd]);
+}
+
 static int carry_out(struct serve *serve, struct vfu_msg *msg)
 {
 	int err = vfu_check(msg);
 
+	if (!err)
+		count(msg);
 	/* VERSION comes first, and once. */
 	if (!err && (msg->h.cmd == VFU_VERSION) == serve->vfu->negotiated)
 		err = EINVAL;
@@ -89,6 +121,7 @@ static void tell_error(struct serve *serve, const struct vfu_msg *msg, int err)
 {
 	const struct vfu_rule *rule = vfu_rule(msg->h.cmd);
 
+	metrics_count(METRIC_PEER_ERRORS);
 	if (serve_may_tell(&serve->peer_error_after))
 		log_warning("%s: peer: %s (command %u, %u bytes, %u fds): %s", serve->dev.id,
 			    rule ? rule->name : "unknown command", msg->h.cmd, msg->size,

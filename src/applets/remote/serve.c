@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "mem/guestmem.h"
+#include "metrics/page.h"
 
 /* What a session is in either protocol: the socket's life, what the guest does odd, the end. */
 
@@ -46,6 +47,7 @@ void serve_protocol_error(struct serve *serve, const char *what)
 {
 	if (!serve->open)
 		return;
+	metrics_count(METRIC_PEER_ERRORS);
 	/* Where clients come one after the other each may do so. */
 	if (serve_may_tell(&serve->end_after))
 		log_error("%s: peer: %s; closing the session", serve->dev.id, what);
@@ -215,6 +217,7 @@ int serve_start(struct serve *serve)
 		return ret;
 	serve->watching = EPOLLIN;
 	serve->open = true;
+	metrics_count(METRIC_SESSIONS);
 	return 0;
 }
 

@@ -19,10 +19,9 @@
 #include "base/log.h"
 #include "control/launch.h"
 #include "mem/memfd.h"
+#include "metrics/page.h"
 #include "pci/pci.h"
 #include "sandbox/isolate.h"
-
-#define METRICS_SIZE 4096
 
 /*
  * The environment of a device process: what its loader needs, and a sanitizer's, a profiler's or
@@ -70,7 +69,8 @@ static int make_fds(const struct keeper *k, struct spawn *s)
 	s->state_fd = memfd_make("mpqemu-state", (uint64_t)k->spec->device_count * PCI_STATE_MAX);
 	if (s->state_fd < 0)
 		return s->state_fd;
-	s->metrics_fd = memfd_make("mpqemu-metrics", METRICS_SIZE);
+	s->metrics_fd = k->metrics >= 0 ? fcntl(k->metrics, F_DUPFD_CLOEXEC, 0) :
+			memfd_make("mpqemu-metrics", METRICS_SIZE);
 	if (s->metrics_fd < 0)
 		return s->metrics_fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) < 0 ||
@@ -113,8 +113,12 @@ static void child_main(const struct keeper *k, const struct spawn *s, int go[2])
 
 	if (sandbox_clone_wait(go))
 		_exit(DEVICE_EXIT_START);
-	/* A session of its own: the terminal's signals go to the keeper, which ends it in order. */
-	setsid();
+	/*
+	 * A process group of its own: the terminal's signals go to the keeper, which ends it in
+	 * order.  Not a session: Linux would schedule it apart from its VMM (autogroup), which then
+	 * waits longer for a busy CPU after each answer.
+	 */
+	setpgid(0, 0);
 	device_env(env);
 	ret = launch_arrange(fds, list_fds(k, s, fds), s->exe_fd);
 	if (ret) {

@@ -314,4 +314,4 @@ static void command_ready(void *opaque, unsigned req)
 	}
 }
 
-const struct scsi_bus_ops lsi_scsi_ops = { .ready = command_ready };
+const struct scsi_bus_ops lsi_scsi_ops = { .ready = command_ready, .direct = true };

@@ -65,8 +65,11 @@ static void own_write(struct lsi *l, int bar, uint64_t off, const uint8_t *buf, 
 size_t lsi_clip(struct lsi *l, enum lsi_space space, uint64_t addr, size_t len)
 {
 	uint64_t off;
-	int bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, 1, &off);
+	int bar;
 
+	if (space == SPACE_MEM && !pci_bars_near(l->dev, addr, len))
+		return pci_dma_clip(l->dev, addr, len);
+	bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, 1, &off);
 	len = pci_bar_clip(l->dev, space == SPACE_MEM, addr, len);
 	if (bar < 0)
 		return space == SPACE_MEM ? pci_dma_clip(l->dev, addr, len) : len;
@@ -81,6 +84,8 @@ int lsi_mem_read(struct lsi *l, enum lsi_space space, uint64_t addr, void *buf, 
 
 	if (!pci_bus_master(l->dev))
 		return -EPERM;
+	if (space == SPACE_MEM && !pci_bars_near(l->dev, addr, len))
+		return pci_dma_read(l->dev, addr, buf, len);
 	bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, len, &off);
 	if (bar >= 0)
 		own_read(l, bar, off, buf, len);
@@ -98,6 +103,8 @@ int lsi_mem_write(struct lsi *l, enum lsi_space space, uint64_t addr, const void
 
 	if (!pci_bus_master(l->dev))
 		return -EPERM;
+	if (space == SPACE_MEM && !pci_bars_near(l->dev, addr, len))
+		return pci_dma_write(l->dev, addr, buf, len);
 	bar = pci_bar_at(l->dev, space == SPACE_MEM, addr, len, &off);
 	if (bar >= 0)
 		own_write(l, bar, off, buf, len);

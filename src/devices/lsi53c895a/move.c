@@ -13,6 +13,9 @@
 #define BM_INDIRECT 0x20000000
 #define BM_TABLE 0x10000000
 
+#define DIRECT_PIECE 16384	/* bytes; less is copied from a window that one call has filled */
+#define DIRECT_SEGMENTS 8
+
 /*
  * How far a phase's mover came: bytes of the instruction's count, or -errno.  After -EAGAIN nothing
  * has changed.
@@ -134,7 +137,8 @@ static size_t piece(struct lsi *l, size_t max, bool *ret_own)
 	size_t n = min_u64(l->s->move_left, max);
 	uint64_t off;
 
-	*ret_own = pci_bar_at(l->dev, true, l->s->move_dst, 1, &off) >= 0;
+	*ret_own = pci_bars_near(l->dev, l->s->move_dst, 1) &&
+		   pci_bar_at(l->dev, true, l->s->move_dst, 1, &off) >= 0;
 	n = lsi_clip(l, SPACE_MEM, l->s->move_dst, n);
 	return min_u64(n, *ret_own || l->bytes < LSI_CHUNK ? LSI_CHUNK : l->bytes);
 }
@@ -156,7 +160,7 @@ static void latch_first(struct lsi *l, uint8_t first)
  * Data goes straight between guest memory and the command's window, but through a private buffer
  * when it is the chip itself that is addressed: what its registers do must not meet an open window.
  */
-static int move_data_in(struct lsi *l)
+static int move_buffered_in(struct lsi *l)
 {
 	unsigned req = l->s->bus.req;
 	size_t len, n;
@@ -178,6 +182,33 @@ static int move_data_in(struct lsi *l)
 	if (ret)
 		return ret;
 	scsi_advance(l->scsi, req, n);
+	return n;
+}
+
+/*
+ * From the host's cache to guest memory, if the piece is worth a call of its own.  What does not
+ * come so waits for the disk, or is in the buffer now.
+ */
+static int move_data_in(struct lsi *l)
+{
+	unsigned req = l->s->bus.req;
+	size_t len = scsi_direct(l->scsi, req), n;
+	struct iovec iov[DIRECT_SEGMENTS];
+	int count = -EREMOTE;
+	uint8_t first;
+	bool own;
+
+	if (!len)
+		return move_buffered_in(l);
+	n = piece(l, len, &own);
+	if (!own && n >= DIRECT_PIECE)
+		count = pci_dma_iov(l->dev, l->s->move_dst, n, iov, DIRECT_SEGMENTS);
+	n = scsi_read_direct(l->scsi, req, iov, count, n);
+	if (!n)
+		return scsi_phase(l->scsi, req) == SCSI_PHASE_DATA_IN ? move_buffered_in(l) : 0;
+	pci_dma_moved(l->dev, l->s->move_dst, n);
+	if (!pci_dma_read(l->dev, l->s->move_dst, &first, 1))
+		latch_first(l, first);
 	return n;
 }
 

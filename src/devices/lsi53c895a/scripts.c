@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 #include "devices/lsi53c895a/lsi.h"
+#include "metrics/page.h"
 
 /*
  * The SCRIPTS processor (manual chapter 5): fetch, dispatch, and the slices that it works in.  This
@@ -183,6 +184,8 @@ static void count_slice(struct lsi *l)
 	for (; l->reads; l->reads--)
 		pace_io(l);
 	l->slices++;
+	metrics_count(METRIC_SCRIPTS_SLICES);
+	metrics_add(METRIC_SCRIPTS_INSTRUCTIONS, insns);
 	if (insns > l->max_slice_insns)
 		l->max_slice_insns = insns;
 	if (bytes > l->max_slice_bytes)

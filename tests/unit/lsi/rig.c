@@ -56,6 +56,7 @@ static void disk_submit(struct block *block, struct block_req *req)
 {
 	struct rig_disk *d = (struct rig_disk *)block;
 
+	d->reads += req->op == BLOCK_READ;
 	if (!d->hold) {
 		disk_end(d, req, 0);
 		return;
@@ -67,12 +68,21 @@ static void disk_submit(struct block *block, struct block_req *req)
 static ssize_t disk_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count)
 {
 	struct rig_disk *d = (struct rig_disk *)block;
-	ssize_t n = 0;
+	size_t n = 0, max = d->now_left ? d->now_left : SIZE_MAX;
 
 	if (!d->now || d->fail)
 		return -EAGAIN;
-	for (int i = 0; i < count; n += iov[i++].iov_len)
-		memcpy(iov[i].iov_base, d->data + off + n, iov[i].iov_len);
+	d->nows++;
+	for (int i = 0; i < count && n < max; i++) {
+		size_t part = MIN(iov[i].iov_len, max - n);
+
+		memcpy(iov[i].iov_base, d->data + off + n, part);
+		n += part;
+	}
+	if (d->now_left) {
+		d->now_left -= n;
+		d->now = d->now_left;
+	}
 	return n;
 }
 

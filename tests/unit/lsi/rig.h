@@ -34,7 +34,9 @@ struct rig_disk {
 	struct block block;
 	uint8_t *data;
 	bool hold;			/* requests wait for rig_end() */
-	bool now;			/* reads end at once, without a request */
+	bool now;			/* reads end at once, without a request, */
+	size_t now_left;		/* for so many bytes more; 0: no limit */
+	unsigned nows, reads;		/* reads of that kind; by request */
 	int fail;			/* errno of every request; 0: none */
 	struct block_req *pending[DISK_PENDING];
 	unsigned count;

@@ -494,6 +494,33 @@ static void test_hook(void)
 	guestmem_destroy(mem);
 }
 
+/* What went by another way than a copy is told as it stands in memory. */
+static void test_moved(void)
+{
+	struct guestmem *mem = make_layout();
+	struct hooked h = { 0 };
+	struct iovec iov[2];
+
+	guestmem_moved(mem, GUESTMEM_WRITE, 4 * PAGE - 3, 6);	/* nobody listens */
+	guestmem_set_hook(mem, on_transfer, &h);
+	guestmem_moved(mem, GUESTMEM_WRITE, 6 * PAGE, 2);	/* no RAM */
+	guestmem_moved(mem, GUESTMEM_READ, 4 * PAGE, SIZE_MAX);
+	guestmem_moved(mem, GUESTMEM_WRITE, 4 * PAGE, 0);
+	g_assert_cmpuint(h.calls, ==, 0);
+	g_assert_cmpint(guestmem_iov(mem, 4 * PAGE - 3, 6, iov, 2), ==, 2);
+	memcpy(iov[0].iov_base, "abc", 3);
+	memcpy(iov[1].iov_base, "def", 3);
+	guestmem_moved(mem, GUESTMEM_WRITE, 4 * PAGE - 3, 6);
+	g_assert_cmpuint(h.calls, ==, 2);	/* each part by itself */
+	g_assert_cmpint(h.dir, ==, GUESTMEM_WRITE);
+	g_assert_cmpuint(h.gpa, ==, 4 * PAGE);
+	g_assert_cmpmem(h.data, h.len, "def", 3);
+	guestmem_moved(mem, GUESTMEM_READ, 4 * PAGE - 3, 2);
+	g_assert_cmpint(h.dir, ==, GUESTMEM_READ);
+	g_assert_cmpmem(h.data, h.len, "ab", 2);
+	guestmem_destroy(mem);
+}
+
 /* Changes */
 
 static void test_empty_table(void)
@@ -638,6 +665,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/guestmem/alias", test_alias);
 	g_test_add_func("/guestmem/top", test_top);
 	g_test_add_func("/guestmem/hook", test_hook);
+	g_test_add_func("/guestmem/moved", test_moved);
 	g_test_add_func("/guestmem/empty-table", test_empty_table);
 	g_test_add_func("/guestmem/diff-keeps-mappings", test_diff_keeps_mappings);
 	g_test_add_func("/guestmem/diff-other-file", test_diff_other_file);

@@ -99,6 +99,10 @@ static const struct {
 	  "f:4: arguments: --name, and [vm] has a name=" },
 	{ "a program of one remote", VM "[remote a]\nprogram=x\n",
 	  "f:3: [remote a]: program= is for all remotes: it stands in [remote]" },
+	{ "an engine of all", VM "[remote]\nengine=qemu\n",
+	  "f:3: [remote]: engine= is for one device: it stands in [remote ID]" },
+	{ "an engine that is none", VM "[remote a]\nengine=qmeu\n",
+	  "f:4: engine=qmeu: it is one of builtin|qemu; did you mean 'qemu'?" },
 	{ "no driver", VM "[device a]\naddr=3\n", "f:3: [device]: driver= is missing" },
 	{ "no type", VM "[object a]\nsize=3\n", "f:3: [object]: qom-type= is missing" },
 	{ "an empty group", VM "[device a]\n", "f:3: [device]: nothing stands in it" },
@@ -225,6 +229,7 @@ static void test_locate(void)
 		{ "[remote b]: no device", "f: [remote b]: no device" },
 		{ "q: cannot run it: no", "f: q: cannot run it: no" },
 		{ "-device", "f: -device" },
+		{ "f:5: it has one", "f:5: it has one" },
 		{ "", "f: " },
 	};
 
@@ -236,6 +241,56 @@ static void test_locate(void)
 
 		vm_locate_error(vm, &error);
 		g_assert_cmpstr(error->message, ==, rows[i].expect);
+	}
+}
+
+/* ---- QEMU's own keys ---- */
+
+static char *answer(void *opaque, const char *option, const char *type, GError **error)
+{
+	unsigned *count = opaque;
+
+	(*count)++;
+	if (!strcmp(type, "e1000"))
+		return g_strdup("e1000 options:\n  mac=<str>   - a=<b>\n  netdev=<str>\nx=<y>\n");
+	if (!strcmp(type, "broken")) {
+		mpq_fail(error, MPQ_ERROR_SYSTEM, "it does not run");
+		return NULL;
+	}
+	return g_strdup("");
+}
+
+static void test_qemu(void)
+{
+	static const struct {
+		const char *text, *expect;
+		unsigned asked;
+	} rows[] = {
+		{ "[device]\ndriver=broken\n", "it does not run", 1 },
+		{ "[device]\ndriver=nosuch\n",
+		  "f:3: [device]: this QEMU has no device 'nosuch'", 1 },
+		{ "[object]\nqom-type=o\n", "f:3: [object]: this QEMU has no object 'o'", 1 },
+		{ "[device a]\ndriver=e1000\n\nmca=1\n", "f:6: mca: QEMU's e1000 has no such key; "
+		  "did you mean 'mac'?", 1 },
+		{ "[device a]\ndriver=e1000\nx=1\n", "f:5: x: QEMU's e1000 has no such key", 1 },
+		{ "[disk a]\ndriver=e1000\nfile=x\nmac=1\nmak=2\n", "f:7: mak: QEMU's e1000 has no "
+		  "such key; did you mean 'mac'?", 1 },
+		{ "[device a]\ndriver=e1000\nid=a\nbus=b\nmac=1\nsocket.path=x\n", NULL, 1 },
+		{ "[device]\ndriver=e1000\n[device]\ndriver=e1000\n", NULL, 1 },
+		{ "[device]\ndriver=e1000\n[object]\nqom-type=e1000\n", NULL, 2 },
+		{ "[device a]\ndriver=edu\n[disk d]\nfile=x\n[netdev n]\ntype=user\n", NULL, 0 },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *text = g_strconcat(VM, rows[i].text, NULL);
+		auto_vm vm = vm_parse("f", text, NULL);
+		g_autoptr(GError) error = NULL;
+		unsigned asked = 0;
+
+		g_test_message("%s", rows[i].text);
+		g_assert_cmpint(vm_check_qemu(vm, answer, &asked, &error), ==, !rows[i].expect);
+		g_assert_cmpstr(error ? error->message : NULL, ==, rows[i].expect);
+		g_assert_cmpuint(asked, ==, rows[i].asked);
 	}
 }
 
@@ -363,6 +418,7 @@ int main(int argc, char **argv)
 	add_rows("imported", imported, test_imported);
 	g_test_add_func("/settings", test_settings);
 	g_test_add_func("/locate", test_locate);
+	g_test_add_func("/QEMU's keys", test_qemu);
 	g_test_add_func("/import settings", test_import_settings);
 	g_test_add_func("/page", test_page);
 	g_test_add_func("/example", test_example);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/metricsfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "metrics/page.h"
+#include "metrics/text.h"
+
+static int open_one(const char *text, bool *ret_known)
+{
+	guint64 number;
+
+	*ret_known = true;
+	if (!g_str_has_prefix(text, "fd="))
+		return open(text, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	*ret_known = g_ascii_string_to_unsigned(text + 3, 10, 3, INT_MAX, &number, NULL);
+	if (*ret_known && fd_set_cloexec(number, true) == 0)
+		return number;
+	errno = EBADF;
+	return -1;
+}
+
+/* The size of a page, of zeroes; another remote's is left alone. */
+static int clear(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (fcntl(fd, F_OFD_SETLK, &lock) < 0 || ftruncate(fd, 0) < 0 ||
+	    ftruncate(fd, METRICS_SIZE) < 0)
+		return -errno;
+	return 0;
+}
+
+bool metrics_file_open(const char *text, int *ret_fd, GError **error)
+{
+	bool known;
+	autofd fd = open_one(text, &known);
+	int ret;
+
+	if (!known)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--metrics=%s: it takes a number, 3 or "
+				"more", text);
+	ret = fd < 0 ? -errno : clear(fd);
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text,
+				ret == -EINVAL ? "it is no regular file" :
+				ret == -EAGAIN ? "another process has it" : log_errname(ret));
+	*ret_fd = fd_steal(&fd);
+	return true;
+}
+
+bool metrics_file_print(const char *path, bool json, GError **error)
+{
+	autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct metrics_page raw, page;
+	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
+	struct text text;
+	ssize_t n;
+
+	/* No mapping: the file may get shorter at any time. */
+	n = fd < 0 ? -1 : pread(fd, &raw, sizeof(raw), 0);
+	if (n < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--print-metrics=%s: %s", path,
+				log_errname(errno));
+	if (metrics_copy(&raw, n, &page))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "--print-metrics=%s: it is no page of "
+				"counters of this version, or nobody has begun it", path);
+	text_init(&text, buf, METRICS_TEXT_MAX);
+	(json ? metrics_print_json : metrics_print_text)(&page, &text);
+	if (fd_write_all(STDOUT_FILENO, buf, text.len))
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--print-metrics=%s: stdout", path);
+	return true;
+}
