@@ -17,6 +17,7 @@
 
 #include "applets/applet.h"
 #include "applets/completion.h"
+#include "applets/orchestrate/doctor.h"
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
@@ -41,7 +42,9 @@ static const char summary[] =
 	"  " NAME " check FILE\n"
 	"      makes all checks and prints the commands, as --dry-run does\n"
 	"  " NAME " import [OPTION...] -- QEMU QEMU-ARGS...\n"
-	"      prints a file that says the same as this command line";
+	"      prints a file that says the same as this command line\n"
+	"  " NAME " doctor\n"
+	"      says what this host offers, and what helps where something is missing";
 
 static const char epilogue[] =
 	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
@@ -431,6 +434,14 @@ static bool run_check(struct orchestrate *self, char **words, GError **error)
 	return take_file(self, words, "check", error);
 }
 
+static bool run_doctor(struct orchestrate *self, char **words, GError **error)
+{
+	if (words[0])
+		return mpq_fail(error, MPQ_ERROR_USAGE, "doctor: it takes no arguments");
+	self->status = doctor_run();
+	return true;
+}
+
 static bool run_import(struct orchestrate *self, char **words, GError **error)
 {
 	if (!split_commands(self, words, error) || !check_form(self, error))
@@ -464,6 +475,7 @@ static const struct verb {
 	{ "start", false, run_start },
 	{ "check", false, run_check },
 	{ "import", true, run_import },
+	{ "doctor", false, run_doctor },
 	{ NULL, true, run_line },
 };
 
