@@ -102,7 +102,8 @@ int notify_alive(struct notify *n, int64_t now, int wait_ms)
 		notify_say(n, "WATCHDOG=1");
 		n->due = now + n->interval;
 	}
-	left = (n->due - now + NS_PER_MS - 1) / NS_PER_MS;
+	left = n->due - now;
+	left = left / NS_PER_MS + (left % NS_PER_MS != 0);
 	if (left > INT_MAX)
 		left = INT_MAX;
 	return wait_ms < 0 || left < wait_ms ? (int)left : wait_ms;
