@@ -541,6 +541,8 @@ void guestmem_moved(struct guestmem *mem, enum guestmem_dir dir, uint64_t gpa, s
 {
 	unsigned at;
 
+	metrics_count(dir == GUESTMEM_WRITE ? METRIC_DMA_WRITES : METRIC_DMA_READS);
+	metrics_add(dir == GUESTMEM_WRITE ? METRIC_DMA_WRITE_BYTES : METRIC_DMA_READ_BYTES, len);
 	if (!mem->hook || range_check(mem, gpa, len, dir == GUESTMEM_WRITE, &at))
 		return;
 	for (; len; at++) {

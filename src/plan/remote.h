@@ -153,6 +153,8 @@ struct remote_plan {
 	char *print_metrics;		/* PLAN_PRINT_METRICS: the file */
 	bool json;			/* and how */
 
+	char *trace;			/* --trace: "fd=N"; or NULL */
+
 	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
 };
 

@@ -70,6 +70,9 @@ const struct option_def remote_options[] = {
 	  "PATH", NULL, offsetof(struct remote_plan, print_metrics) },
 	{ "json", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
 	  offsetof(struct remote_plan, json) },
+	/* mpqemu-proxy record and replay give it */
+	{ "trace", OPTION_HAS_ARG | OPTION_OWN | OPTION_HIDDEN, remote_option_string, "fd=N", NULL,
+	  offsetof(struct remote_plan, trace) },
 	/* for bench/bench-remote: the least that a device process can cost */
 	{ "empty-server", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
 	  offsetof(struct remote_plan, empty_server) },

@@ -128,6 +128,7 @@ class Failure(Exception):
 
 class Vm:
     """One run of QEMU.  Remotes are started first; all ends when the with block does."""
+    remote = Remote
 
     def __init__(self, remotes, args, memory="512M", accel="tcg", machine="pc", smp=None,
                  kind=None):
@@ -158,7 +159,7 @@ class Vm:
             argv += ["-smp", str(self.smp)]
         fds = []
         for controllers in self.remotes:
-            remote = Remote(controllers, self.kind)
+            remote = self.remote(controllers, self.kind)
             self.started.append(remote)
             for controller, peer in zip(controllers, remote.peers):
                 fds.append(peer.fileno())

@@ -7,7 +7,7 @@
 
 static const struct proxy_verb *const verbs[] = {
 	&verb_info, &verb_read, &verb_write, &verb_cfg, &verb_disk,
-	&verb_bench,
+	&verb_bench, &verb_record, &verb_replay,
 };
 
 /* ---- options ---- */

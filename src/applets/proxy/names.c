@@ -79,3 +79,31 @@ bool name_of_register(uint16_t vendor, uint16_t device, const char *name,
 	}
 	return false;
 }
+
+const char *name_at_config(unsigned off)
+{
+	for (size_t i = 0; i < sizeof(config) / sizeof(config[0]); i++)
+		if (config[i].off == off)
+			return config[i].name;
+	return NULL;
+}
+
+/* The LSI chips show the same registers in an I/O BAR, BAR 0. */
+static bool shows_registers(const struct pci_class *cls, unsigned bar)
+{
+	return bar == cls->regs_bar || (bar == 0 && cls->bar[0].kind == PCI_BAR_IO);
+}
+
+const char *name_at_register(uint16_t vendor, uint16_t device, unsigned bar, uint64_t off)
+{
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+		const struct pci_class *cls = classes[i];
+
+		if (cls->vendor != vendor || cls->device != device || !shows_registers(cls, bar))
+			continue;
+		for (unsigned j = 0; j < cls->regs->count; j++)
+			if (cls->regs->regs[j].off == off)
+				return cls->regs->regs[j].name;
+	}
+	return NULL;
+}

@@ -24,4 +24,8 @@ bool name_in_config(const char *name, struct name_place *ret_place);
 bool name_of_register(uint16_t vendor, uint16_t device, const char *name,
 		      struct name_place *ret_place, bool *ret_known);
 
+/* The other way: what stands at a place, or NULL. */
+const char *name_at_config(unsigned off);
+const char *name_at_register(uint16_t vendor, uint16_t device, unsigned bar, uint64_t off);
+
 #endif

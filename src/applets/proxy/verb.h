@@ -55,6 +55,7 @@ struct proxy_verb {
 };
 
 extern const struct proxy_verb verb_info, verb_read, verb_write, verb_cfg, verb_disk, verb_bench;
+extern const struct proxy_verb verb_record, verb_replay;
 
 /* For the --json, --force and so on of verbs: a row for a value in its own word, and behind "=". */
 #define PROXY_OPTION(name, handler, args, help)                                                \

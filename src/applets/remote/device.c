@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "control/channel.h"
 #include "control/launch.h"
+#include "control/trace.h"
 #include "event/loop.h"
 #include "journal/txn.h"
 #include "mem/arena.h"
@@ -43,6 +44,7 @@ struct device_process {
 	struct guestmem_arena *arena;
 	uint8_t *state;				/* PCI_STATE_MAX bytes a device */
 	struct disks *disks;
+	struct trace *trace;			/* --trace; or NULL */
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
 	struct serve_ops serve_ops;
 	struct loop_timer stop_limit;		/* when no keeper is there to set it */
@@ -275,6 +277,22 @@ static int map_rom(const struct spec_device *sd, struct serve_setup *setup)
 	return setup->rom ? 0 : -errno;
 }
 
+/* The ring of --trace is memory: nothing of the sandbox has to allow it. */
+static int map_trace(struct device_process *p)
+{
+	uint64_t size = p->spec->trace_size;
+	void *map = size ? memfd_map(LAUNCH_SLOT_TRACE, TRACE_HEADER + size, true) : NULL;
+
+	if (!size)
+		return 0;
+	if (!map)
+		return -errno;
+	p->trace = calloc(1, sizeof(*p->trace));
+	if (!p->trace)
+		return -ENOMEM;
+	return trace_join(p->trace, map, size);
+}
+
 static int make_device(struct device_process *p, unsigned i)
 {
 	const struct spec_device *sd = &p->spec->device[i];
@@ -285,6 +303,7 @@ static int make_device(struct device_process *p, unsigned i)
 		.loop = p->loop, .arena = p->arena, .fd = sd->peer_slot,
 		.cls = cls, .state = state, .id = sd->id,
 		.scsi_config = disks_bus_setup(p->disks, i), .ops = &p->serve_ops,
+		.trace = p->trace, .index = i,
 	};
 	int ret;
 
@@ -338,6 +357,9 @@ static int make_all(struct device_process *p)
 	ret = sigbus_guard(p->arena);
 	if (ret)
 		return fail("SIGBUS handler", ret);
+	ret = map_trace(p);
+	if (ret)
+		return fail("--trace", ret);
 	guestmem_arena_range(p->arena, &base, &size);
 	ret = disks_create(p->loop, p->spec, on_held, p, &p->disks);
 	if (!ret)
@@ -409,6 +431,7 @@ static void tear_down(struct device_process *p)
 		if (p->serve[i].loop)
 			serve_finish(&p->serve[i]);
 	disks_destroy(p->disks);
+	free(p->trace);
 	loop_destroy(p->loop);
 	guestmem_arena_destroy(p->arena);
 }

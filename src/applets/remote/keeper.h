@@ -22,6 +22,7 @@ struct keeper {
 	const int *peer;		/* one a device; -1: not served, or later */
 	int *listener;			/* one a device; -1: none; moved to the keeper's numbers */
 	const int *rom;			/* one a device; -1: none */
+	int trace;			/* for --trace; -1: none */
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
 	int metrics;			/* where the device process counts; -1: nobody reads it */

@@ -18,6 +18,7 @@
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
 #include "applets/remote/roms.h"
+#include "applets/remote/tracefd.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -34,6 +35,7 @@ struct remote {
 	struct onerror *onerror;
 	struct peers peers;
 	int rom[SPEC_MAX_DEVICES];	/* owned */
+	int trace_fd;			/* --trace; owned */
 	int metrics_fd;			/* owned */
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
@@ -191,6 +193,8 @@ static bool prepare(struct remote *r, GError **error)
 	}
 	if (!roms_open(&r->plan, r->rom, error))
 		return false;
+	if (r->plan.trace && !trace_take(&r->plan, &r->trace_fd, error))
+		return false;
 	if (r->plan.metrics && !metrics_file_open(r->plan.metrics, &r->metrics_fd, error))
 		return false;
 	/* LISTEN_FDS are for the process that was started, */
@@ -237,8 +241,8 @@ static int run(struct remote *r)
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
 		.listener = r->peers.listener, .features = list_removed(r, removes),
 		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
-		.metrics = r->metrics_fd, .onerror = r->onerror, .notify = &r->notify,
-		.ready = on_ready, .opaque = r,
+		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
+		.notify = &r->notify, .ready = on_ready, .opaque = r,
 	};
 
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
@@ -258,6 +262,7 @@ static void finish(struct remote *r)
 		fd_close(&r->rom[i]);
 	if (r->pid_written)
 		unlink(r->plan.pidfile);
+	fd_close(&r->trace_fd);
 	fd_close(&r->pid_fd);
 	fd_close(&r->parent_fd);
 	notify_finish(&r->notify);
@@ -281,8 +286,7 @@ int remote_main(int argc, char **argv)
 	const char *slash = strrchr(argv[0], '/');
 	struct remote r = {
 		.prog = slash ? slash + 1 : argv[0], .pid_fd = -1, .parent_fd = -1,
-		.notify.fd = -1,
-		.metrics_fd = -1,
+		.notify.fd = -1, .metrics_fd = -1, .trace_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
 	int status = DEVICE_EXIT_OK;

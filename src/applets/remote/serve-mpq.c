@@ -41,7 +41,7 @@ static void on_intx(void *opaque, bool level)
 {
 	struct serve *serve = opaque;
 
-	serve->mpq.raise = level;
+	serve->mpq.raise = serve->mpq.raised = level;
 	if (level && serve->open)
 		loop_timer_set(serve->loop, &serve->mpq.reraise, loop_now() + RERAISE_INTERVAL);
 	else
@@ -55,8 +55,9 @@ static void on_resample(void *opaque, uint32_t events)
 
 	if (serve_event_take(serve->mpq.resamplefd))
 		serve_protocol_error(serve, "resamplefd cannot be read");
-	else if (pci_intx_pin(&serve->dev))
-		serve->mpq.raise = true;
+	serve_trace(serve, TRACE_EOI, 0);
+	if (serve->open && pci_intx_pin(&serve->dev))
+		serve->mpq.raise = serve->mpq.raised = true;
 }
 
 /* ---- messages ---- */
@@ -97,7 +98,7 @@ static int handle_set_irqfd(struct serve *serve, struct mpq_msg *msg)
 	serve->mpq.irqfd = fd_steal(&msg->fd[0]);
 	serve->mpq.resamplefd = fd_steal(&msg->fd[1]);
 	if (pci_intx_pin(&serve->dev))
-		serve->mpq.raise = true;
+		serve->mpq.raise = serve->mpq.raised = true;
 	return 0;
 }
 
@@ -177,6 +178,7 @@ static int mpq_message(struct serve *serve)
 		ret = mpq_consume(&serve->mpq.conn, &msg);
 	if (ret)
 		return ret;
+	serve_trace(serve, TRACE_MESSAGE, msg.cmd);
 	metrics_count(counters[msg.cmd]);
 	ret = handlers[msg.cmd](serve, &msg);
 	mpq_msg_close(&msg);
@@ -193,7 +195,9 @@ static int mpq_flush(struct serve *serve)
 	struct serve_mpq *mpq = &serve->mpq;
 
 	if (mpq->raise) {
-		mpq->raise = false;
+		if (mpq->raised)
+			serve_trace(serve, TRACE_IRQ, 0);
+		mpq->raise = mpq->raised = false;
 		if (serve_event_write(mpq->irqfd)) {
 			serve_protocol_error(serve, "irqfd cannot be written");
 			return 0;
@@ -202,6 +206,7 @@ static int mpq_flush(struct serve *serve)
 	if (!mpq->reply)
 		return conn_flush(&mpq->conn.conn);
 	mpq->reply = false;
+	serve_trace(serve, TRACE_REPLY, MPQ_RET);
 	return mpq_send(&mpq->conn, MPQ_RET, &mpq->reply_value, mpq->reply_size);
 }
 
@@ -227,7 +232,7 @@ static void mpq_stop(struct serve *serve)
 {
 	loop_timer_cancel(serve->loop, &serve->mpq.reraise);
 	irq_close(serve);
-	serve->mpq.raise = serve->mpq.reply = false;
+	serve->mpq.raise = serve->mpq.raised = serve->mpq.reply = false;
 }
 
 static void mpq_finish(struct serve *serve)

@@ -5,6 +5,7 @@
 /* What the two protocols' sessions share. */
 
 #include "applets/remote/serve.h"
+#include "control/trace.h"
 
 struct serve_protocol {
 	unsigned show;			/* enum pci_show: what its clients may see of a device */
@@ -30,6 +31,13 @@ struct serve_protocol {
 	 */
 	int (*flush)(struct serve *serve);
 };
+
+/* For --trace; without it nothing happens. */
+static inline void serve_trace(struct serve *serve, enum trace_kind kind, uint64_t arg)
+{
+	if (serve->trace)
+		trace_put(serve->trace, kind, serve->index, arg, NULL, 0);
+}
 
 /* The peer has broken the protocol: says so, and closes the session. */
 void serve_protocol_error(struct serve *serve, const char *what);

@@ -74,6 +74,14 @@ static void on_guest_error(void *opaque, const char *what)
 			    serve->guest_errors);
 }
 
+static void on_dma(void *opaque, enum guestmem_dir dir, uint64_t gpa, const void *data, size_t len)
+{
+	struct serve *serve = opaque;
+
+	trace_put(serve->trace, dir == GUESTMEM_READ ? TRACE_DMA_READ : TRACE_DMA_WRITE,
+		  serve->index, gpa, data, len);
+}
+
 static void tell_lost_ram(struct serve *serve)
 {
 	uint64_t gpa;
@@ -194,10 +202,13 @@ int serve_init(struct serve *serve, const struct serve_setup *setup)
 
 	*serve = (struct serve){
 		.protocol = setup->protocol, .loop = setup->loop, .ops = setup->ops,
+		.trace = setup->trace, .index = setup->index,
 	};
 	serve->mem = guestmem_create_for(setup->arena, setup->protocol->regions);
 	if (!serve->mem)
 		return -errno;
+	if (serve->trace)
+		guestmem_set_hook(serve->mem, on_dma, serve);
 	host.mem = serve->mem;
 	ret = serve->protocol->init(serve, setup, &host);
 	if (ret)

@@ -23,6 +23,7 @@
 struct guestmem;
 struct guestmem_arena;
 struct serve;
+struct trace;
 
 /* How a session ended; the process's exit status is the worst of all. */
 enum serve_end {
@@ -53,6 +54,8 @@ struct serve_setup {
 	void *scsi_config;
 	const uint8_t *rom;		/* the option ROM, or NULL */
 	uint32_t rom_size;		/* bytes, a power of two */
+	struct trace *trace;		/* what is done is written there; or NULL */
+	unsigned index;			/* of the device, for that */
 	const struct serve_ops *ops;
 };
 
@@ -61,6 +64,7 @@ struct serve_mpq {
 	struct mpq_conn conn;
 	int irqfd, resamplefd;		/* owned; -1 until SET_IRQFD */
 	bool raise;			/* write irqfd after the commit */
+	bool raised;			/* not only once more, by the timer */
 	bool reply;			/* a reply is staged */
 	uint8_t reply_size;
 	uint64_t reply_value;
@@ -74,6 +78,8 @@ struct serve {
 	struct guestmem *mem;
 	struct loop *loop;
 	const struct serve_ops *ops;
+	struct trace *trace;		/* or NULL */
+	unsigned index;
 	bool open;
 	uint32_t watching;		/* epoll events of the peer's socket */
 	unsigned long guest_errors;

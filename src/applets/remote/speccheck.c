@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/num.h"
 #include "control/launch.h"
+#include "control/trace.h"
 #include "plan/spec.h"
 #include "sandbox/level.h"
 
@@ -59,10 +61,16 @@ static bool unit_ok(const struct scsi_unit_config *u)
 	       text_ok(u->device_id, sizeof(u->device_id)) && text_ok(u->id, sizeof(u->id));
 }
 
+static bool trace_ok(uint32_t size)
+{
+	return !size || (is_power_of_2(size) && size >= TRACE_SIZE_MIN && size <= TRACE_SIZE_MAX);
+}
+
 static bool process_ok(const struct launch_spec *spec)
 {
 	return spec->threads <= MAX_THREADS && spec->sandbox <= SANDBOX_OFF &&
 	       spec->log_level <= LOG_LEVEL_DEBUG && spec->auto_shutdown <= 1 &&
+	       trace_ok(spec->trace_size) &&
 	       text_ok(spec->log_prog, sizeof(spec->log_prog)) &&
 	       text_ok(spec->comm, sizeof(spec->comm));
 }
