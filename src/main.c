@@ -40,7 +40,8 @@ static const struct applet *applet_find(const char *name)
 static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: mpqemu APPLET [ARGUMENTS]\n"
-		"       mpqemu --list | --install [-s] DIRECTORY | --help | --version\n\n"
+		"       mpqemu --list | --install [-s] DIRECTORY | --completion bash|zsh|fish\n"
+		"       mpqemu --help | --version\n\n"
 		"Applets, also called by their own names (mpqemu-NAME):\n");
 	for (size_t i = 0; i < APPLET_COUNT && applets[i].summary; i++)
 		fprintf(out, "  %-12s %s\n", applets[i].name, applets[i].summary);
@@ -78,6 +79,7 @@ static int version_main(int argc, char **argv)
 static const struct applet own_options[] = {
 	{ "--list", list_main, NULL },
 	{ "--install", install_applets, NULL },
+	{ "--completion", completion_main, NULL },
 	{ "--help", help_main, NULL },
 	{ "--version", version_main, NULL },
 };

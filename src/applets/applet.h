@@ -22,4 +22,7 @@ int device_applet_main(int argc, char **argv);
  */
 int install_main(int argc, char **argv, const char *prefix, const char *const *names);
 
+/* mpqemu --completion bash|zsh|fish: prints a script for that shell. */
+int completion_main(int argc, char **argv);
+
 #endif

@@ -153,6 +153,15 @@ bool driver_is_class(const struct driver *driver, const char *name)
 	return !strcmp(driver->name, name) || g_strv_contains(driver->classes, name);
 }
 
+char *drivers_names(void)
+{
+	GString *text = g_string_new(NULL);
+
+	for (const struct driver *driver = drivers; driver->name; driver++)
+		g_string_append_printf(text, "%s%s", text->len ? "|" : "", driver->name);
+	return g_string_free(text, false);
+}
+
 const struct driver *driver_find(const char *name)
 {
 	for (const struct driver *driver = drivers; driver->name; driver++)

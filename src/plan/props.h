@@ -90,6 +90,9 @@ struct prop_values {
 /* By name or alias; NULL: none. */
 const struct driver *driver_find(const char *name);
 
+/* The names of all of them: "a|b|c".  The caller frees. */
+char *drivers_names(void);
+
 /* The bus that the driver's devices plug into: "PCI" or "SCSI". */
 const char *driver_bus_type(const struct driver *driver);
 

@@ -289,6 +289,10 @@ def without_level(text):
     return re.sub(r"^(\S+ )?mpqemu-remote: sandbox: .*\n", "", text, count=1, flags=re.M)
 
 
+def has_nbd():
+    return os.environ.get("MPQ_NBD") != "0"
+
+
 def sanitized():
     return os.environ.get("MPQ_SANITIZED") == "1"
 

@@ -256,6 +256,7 @@ class Copy(DiskTest):
 
 
 @wire.unittest.skipUnless(shutil.which("nbdkit"), "nbdkit is not installed")
+@wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd, and no plugin for nbdkit")
 @wire.unittest.skipIf(mpq.sanitized(), "a sanitized plugin needs a sanitized nbdkit")
 class Export(DiskTest):
     def setUp(self):

@@ -13,7 +13,7 @@ import time
 
 import wire
 import lsi
-from mpq import (EXIT_CLEAN, EXIT_PROTOCOL, Cmd, Ram, Region, Remote, listens, sample,
+from mpq import (EXIT_CLEAN, EXIT_PROTOCOL, Cmd, Ram, Region, Remote, has_nbd, listens, sample,
                  wait_for)
 
 MIB = 1 << 20
@@ -254,6 +254,7 @@ class Endless(Flight):
 
 
 @wire.unittest.skipUnless(shutil.which("nbdkit"), "nbdkit is not installed")
+@wire.unittest.skipUnless(has_nbd(), "this build has no libnbd")
 class Flushed(wire.unittest.TestCase):
     """What the disk sees at the end: the WRITE under way, then a flush, whatever ended it.
 

@@ -16,6 +16,8 @@
 #include <glib.h>
 
 #include "applets/applet.h"
+#include "applets/completion.h"
+#include "applets/orchestrate/doctor.h"
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
@@ -40,7 +42,9 @@ static const char summary[] =
 	"  " NAME " check FILE\n"
 	"      makes all checks and prints the commands, as --dry-run does\n"
 	"  " NAME " import [OPTION...] -- QEMU QEMU-ARGS...\n"
-	"      prints a file that says the same as this command line";
+	"      prints a file that says the same as this command line\n"
+	"  " NAME " doctor\n"
+	"      says what this host offers, and what helps where something is missing";
 
 static const char epilogue[] =
 	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
@@ -57,9 +61,9 @@ static char *help_text(GOptionContext *context)
 	return g_strjoinv("...", parts);
 }
 
-static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
+/* The caller frees; what they set is @self's and @help. */
+static GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 {
-	gboolean help = false;
 	/* A file's name need not be text: FILENAME takes the bytes. */
 	const GOptionEntry entries[] = {
 		{ "remote", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote,
@@ -95,9 +99,17 @@ static bool parse_options(struct orchestrate *self, char ***argv, GError **error
 		{ "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
 		  "print the commands and fd slots, start nothing", NULL },
 		{ "version", 0, 0, G_OPTION_ARG_NONE, &self->version, "print the version", NULL },
-		{ "help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this", NULL },
+		{ "help", 'h', 0, G_OPTION_ARG_NONE, help, "print this", NULL },
 		{ NULL }
 	};
+
+	return g_memdup2(entries, sizeof(entries));
+}
+
+static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
+{
+	gboolean help = false;
+	g_autofree GOptionEntry *entries = options_new(self, &help);
 	GOptionContext *context = g_option_context_new("-- QEMU QEMU-ARGS...");
 	g_autoptr(GError) local = NULL;
 	bool ok;
@@ -422,6 +434,14 @@ static bool run_check(struct orchestrate *self, char **words, GError **error)
 	return take_file(self, words, "check", error);
 }
 
+static bool run_doctor(struct orchestrate *self, char **words, GError **error)
+{
+	if (words[0])
+		return mpq_fail(error, MPQ_ERROR_USAGE, "doctor: it takes no arguments");
+	self->status = doctor_run();
+	return true;
+}
+
 static bool run_import(struct orchestrate *self, char **words, GError **error)
 {
 	if (!split_commands(self, words, error) || !check_form(self, error))
@@ -455,8 +475,24 @@ static const struct verb {
 	{ "start", false, run_start },
 	{ "check", false, run_check },
 	{ "import", true, run_import },
+	{ "doctor", false, run_doctor },
 	{ NULL, true, run_line },
 };
+
+void orchestrate_complete(completion_fn *row, void *opaque)
+{
+	struct orchestrate none = { 0 };
+	gboolean help;
+	g_autofree GOptionEntry *entries = options_new(&none, &help);
+
+	for (const struct verb *verb = verbs; verb->name; verb++)
+		row(opaque, &(struct completion_row){ .word = verb->name });
+	for (const GOptionEntry *e = entries; e->long_name; e++)
+		row(opaque, &(struct completion_row){
+			.word = e->long_name, .args = e->arg_description, .help = e->description,
+			.kind = e->arg == G_OPTION_ARG_NONE ? COMPLETION_OWN : COMPLETION_BOTH,
+		});
+}
 
 static const struct verb *find_verb(const char *word)
 {

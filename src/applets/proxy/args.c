@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "applets/completion.h"
+
 static const struct proxy_verb *const verbs[] = {
 	&verb_info, &verb_read, &verb_write, &verb_cfg, &verb_disk,
 	&verb_bench, &verb_record, &verb_replay,
@@ -126,6 +128,35 @@ void proxy_usage(FILE *out)
 	fprintf(out, "\nThe remote command is started with a socket at each fd that its -object\n"
 		"x-remote-object,fd=N or x-vfio-user-server,type=fd,str=N names, and connected\n"
 		"to where an x-vfio-user-server or x-remote-object,server=on listens.\n");
+}
+
+/* ---- completion ---- */
+
+static void complete_options(completion_fn *row, void *opaque, const char *verb,
+			     const struct option_def *options)
+{
+	for (const struct option_def *o = options; o && o->name; o++) {
+		const struct completion_row r = {
+			.verb = verb, .word = o->name, .args = o->args, .help = o->help,
+			.kind = o->flags & OPTION_HAS_ARG ? COMPLETION_BOTH : COMPLETION_OWN,
+		};
+
+		if (o->help)
+			row(opaque, &r);
+	}
+}
+
+void proxy_complete(completion_fn *row, void *opaque)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+		const struct completion_row r = {
+			.word = verbs[i]->name, .help = verbs[i]->help, .kind = COMPLETION_VERB,
+		};
+
+		row(opaque, &r);
+		complete_options(row, opaque, verbs[i]->name, verbs[i]->options);
+	}
+	complete_options(row, opaque, NULL, common);
 }
 
 /* ---- words ---- */

@@ -178,7 +178,7 @@ static int until_stop_limit(const struct launch *l, int wait_ms)
 
 #define SIGNALS_TOGETHER (100 * LOOP_MS)
 
-static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
+static void stop_device(const struct keeper *k, struct launch *l, const struct signalfd_siginfo *si)
 {
 	char path[64], name[64] = "unknown";
 	autofd comm = -1;
@@ -201,10 +201,11 @@ static void stop_device(struct launch *l, const struct signalfd_siginfo *si)
 	}
 	l->first_signal = loop_now();
 	log_info("terminating on signal %u from pid %u (%s)", si->ssi_signo, si->ssi_pid, name);
+	notify_say(k->notify, "STOPPING=1\nSTATUS=stopping on signal %u", si->ssi_signo);
 	tell_to_stop(l);
 }
 
-static void on_signal(struct launch *l)
+static void on_signal(const struct keeper *k, struct launch *l)
 {
 	struct signalfd_siginfo si;
 
@@ -215,7 +216,7 @@ static void on_signal(struct launch *l)
 	else if (si.ssi_signo == SIGUSR1)
 		ctl_send(l->spawn.control[0], CTL_RETRY, 0);
 	else
-		stop_device(l, &si);
+		stop_device(k, l, &si);
 }
 
 /* The keeper has done its own: from here on it waits, and needs little for that. */
@@ -232,7 +233,12 @@ static int on_ready(const struct keeper *k, struct launch *l)
 		return -EPROTO;
 	l->ready = true;
 	ret = k->ready ? k->ready(k->opaque) : 0;
-	return ret ? ret : confine_keeper(&duties);
+	if (!ret)
+		ret = confine_keeper(&duties);
+	if (!ret)
+		notify_say(k->notify, "READY=1\nSTATUS=serving %u device%s",
+			   k->spec->device_count, k->spec->device_count == 1 ? "" : "s");
+	return ret;
 }
 
 /* Returns false when the channel is of no more use. */
@@ -294,6 +300,7 @@ static void watch(const struct keeper *k, struct launch *l)
 	while (!l->ended || p[WATCH_LOG].fd >= 0) {
 		int wait_ms = until_stop_limit(l, onerror_poll(k->onerror, &p[WATCH_QMP]));
 
+		wait_ms = notify_alive(k->notify, loop_now(), wait_ms);
 		listeners_poll(&l->listeners, may_accept(l), &p[WATCH_CLIENT]);
 		if (poll(p, count, wait_ms) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
@@ -302,7 +309,7 @@ static void watch(const struct keeper *k, struct launch *l)
 			return;
 		}
 		if (p[WATCH_SIGNAL].revents)
-			on_signal(l);
+			on_signal(k, l);
 		if (p[WATCH_LOG].revents && !copy_log(l))
 			p[WATCH_LOG].fd = -1;
 		if (p[WATCH_CONTROL].revents && !on_control(k, l))

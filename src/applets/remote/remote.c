@@ -21,6 +21,7 @@
 #include "applets/remote/tracefd.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "control/launch.h"
 #include "plan/remote.h"
 #include "sandbox/filter.h"
@@ -38,6 +39,7 @@ struct remote {
 	int metrics_fd;			/* owned */
 	int pid_fd;			/* the locked pid file; owned */
 	bool pid_written;
+	struct notify notify;		/* the service manager */
 	int parent_fd;			/* -daemonize: the parent waits for a byte; owned */
 };
 
@@ -202,6 +204,10 @@ static bool prepare(struct remote *r, GError **error)
 	ret = r->plan.daemonize ? daemonize(r) : 0;
 	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-daemonize: %s", log_errname(ret));
+	ret = notify_init(&r->notify);
+	if (ret)
+		log_warning("NOTIFY_SOCKET: %s: the service manager is told nothing",
+			    log_errname(ret));
 	return onerror_create(&r->plan, &r->onerror, error) &&
 	       images_open(&r->plan, &r->images, error);
 }
@@ -235,8 +241,8 @@ static int run(struct remote *r)
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
 		.listener = r->peers.listener, .features = list_removed(r, removes),
 		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
-		.metrics = r->metrics_fd, .trace = r->trace_fd,
-		.onerror = r->onerror, .ready = on_ready, .opaque = r,
+		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
+		.notify = &r->notify, .ready = on_ready, .opaque = r,
 	};
 
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
@@ -259,6 +265,7 @@ static void finish(struct remote *r)
 	fd_close(&r->trace_fd);
 	fd_close(&r->pid_fd);
 	fd_close(&r->parent_fd);
+	notify_finish(&r->notify);
 	fd_close(&r->metrics_fd);
 	remote_plan_finish(&r->plan);
 }
@@ -279,7 +286,7 @@ int remote_main(int argc, char **argv)
 	const char *slash = strrchr(argv[0], '/');
 	struct remote r = {
 		.prog = slash ? slash + 1 : argv[0], .pid_fd = -1, .parent_fd = -1,
-		.metrics_fd = -1, .trace_fd = -1,
+		.notify.fd = -1, .metrics_fd = -1, .trace_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
 	int status = DEVICE_EXIT_OK;
