@@ -7,11 +7,27 @@
 
 /* Interrupts: DEVICE_GET_IRQ_INFO, DEVICE_SET_IRQS, and the eventfds. */
 
+/* How long INTx may stay up after a message has unmasked it before it is sent again. */
+#define SETTLE_TIME LOOP_MS
+
+static void settled(struct serve *serve)
+{
+	serve->vfu->irqs.settling = false;
+	loop_timer_cancel(serve->loop, &serve->vfu->irqs.settle);
+}
+
+static void on_settled(void *opaque)
+{
+	settled(opaque);
+}
+
 void vfu_irqs_init(struct serve *serve)
 {
 	struct vfu_irqs *irqs = &serve->vfu->irqs;
 
-	*irqs = (struct vfu_irqs){ .unmask_fd = -1 };
+	*irqs = (struct vfu_irqs){
+		.unmask_fd = -1, .settle = { .fn = on_settled, .opaque = serve },
+	};
 	for (unsigned i = 0; i < VFU_IRQS; i++)
 		for (unsigned v = 0; v < VFU_VECTORS; v++)
 			irqs->fd[i][v] = -1;
@@ -57,6 +73,8 @@ void vfu_intx(void *opaque, bool level)
 	struct serve *serve = opaque;
 
 	serve->vfu->irqs.line = level;
+	if (!level)
+		settled(serve);
 }
 
 enum pci_message vfu_message(void *opaque, unsigned vector)
@@ -90,7 +108,7 @@ int vfu_irqs_flush(struct serve *serve)
 	struct vfu_irqs *irqs = &serve->vfu->irqs;
 	int ret = 0;
 
-	if (irqs->line && !irqs->masked && irqs->fd[VFU_IRQ_INTX][0] >= 0) {
+	if (irqs->line && !irqs->masked && !irqs->settling && irqs->fd[VFU_IRQ_INTX][0] >= 0) {
 		irqs->raise[VFU_IRQ_INTX] = 1;
 		irqs->masked = true;
 	}
@@ -120,6 +138,7 @@ static void index_clear(struct serve *serve, unsigned index)
 	irqs->raise[index] = 0;
 	if (index == VFU_IRQ_INTX) {
 		unmask_fd_close(serve);
+		settled(serve);
 		irqs->masked = false;
 	}
 }
@@ -183,10 +202,23 @@ static int mask(struct serve *serve, const struct set *set)
 	return 0;
 }
 
+/*
+ * QEMU without KVM takes the guest's first register access for its end of interrupt: its handler
+ * has looked at the cause and not yet removed it.  To send the interrupt again now would make the
+ * guest come back for nothing, so the line gets the time that the handler needs.  An interrupt that
+ * comes after the line was down is not late.
+ */
 static int unmask(struct serve *serve, const struct set *set)
 {
-	if (set->c.count && is_chosen(set, 0))
-		serve->vfu->irqs.masked = false;
+	struct vfu_irqs *irqs = &serve->vfu->irqs;
+
+	if (!set->c.count || !is_chosen(set, 0) || !irqs->masked)
+		return 0;
+	irqs->masked = false;
+	if (!irqs->line)
+		return 0;
+	irqs->settling = true;
+	loop_timer_set(serve->loop, &irqs->settle, loop_now() + SETTLE_TIME);
 	return 0;
 }
 
@@ -205,6 +237,7 @@ static void on_unmask(void *opaque, uint32_t events)
 		serve_protocol_error(serve, "the eventfd that unmasks INTx cannot be read");
 	else
 		serve->vfu->irqs.masked = false;
+	settled(serve);
 }
 
 static int unmask_by(struct serve *serve, const struct set *set)
@@ -260,7 +293,6 @@ static bool set_ok(const struct serve *serve, const struct vfu_msg *msg, const s
 			return false;
 	return true;
 }
-
 
 int vfu_set_irqs(struct serve *serve, struct vfu_msg *msg)
 {

@@ -21,6 +21,8 @@ struct vfu_irqs {
 	int unmask_fd;			/* owned; -1 */
 	bool masked;			/* INTx */
 	bool line;			/* INTx is to be sent when it is not masked */
+	bool settling;			/* INTx was unmasked while up, see unmask() */
+	struct loop_timer settle;	/* until then it is not sent again */
 };
 
 /*

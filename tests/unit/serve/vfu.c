@@ -228,6 +228,12 @@ static void test_irq_info(void)
 	world_finish(&w);
 }
 
+static void wait_event(struct world *w, int fd)
+{
+	while (!event_take(fd))
+		g_assert_cmpint(loop_step(w->loop, 1000), ==, 0);
+}
+
 /* INTx is sent once, and again when it is unmasked while the line is up: by message, by eventfd. */
 static void test_intx(void)
 {
@@ -241,7 +247,7 @@ static void test_intx(void)
 	vfu_write(&w, 0, 0x60, 4, 2);
 	g_assert_cmpuint(event_take(irq), ==, 0);
 	g_assert_cmpint(vfu_irqs(&w, 0x11, 0, 0, 1, NULL, 0), ==, 0);
-	g_assert_cmpuint(event_take(irq), ==, 1);
+	wait_event(&w, irq);
 	g_assert_cmpint(vfu_irqs(&w, 0x14, 0, 0, 1, &unmask, 1), ==, 0);
 	must(write(unmask, &(uint64_t){ 3 }, 8));
 	world_settle(&w);
@@ -294,6 +300,35 @@ static void test_intx_posted(void)
 	world_finish(&w);
 	must(close(irq));
 	must(close(unmask));
+}
+
+/* What QEMU does without KVM: the message that unmasks comes before the write that acknowledges. */
+static void test_intx_early_unmask(void)
+{
+	int irq = fd_of(EVENT);
+	struct vfu_set_irqs unmask = {
+		.argsz = sizeof(unmask), .flags = VFU_ACTION_UNMASK | VFU_DATA_NONE, .count = 1,
+	};
+	struct world w;
+
+	vfu_start(&w);
+	g_assert_cmpint(vfu_irqs(&w, 0x24, 0, 0, 1, &irq, 1), ==, 0);
+	for (unsigned i = 0; i < 100; i++) {
+		vfu_write(&w, 0, 0x60, 4, 1);
+		g_assert_cmpuint(event_take(irq), ==, 1);
+		vfu_tell(&w, VFU_SET_IRQS, VFU_NO_REPLY, &unmask, sizeof(unmask), NULL, 0);
+		post_write(&w, 0x64, 1);
+		world_settle(&w);
+		g_assert_cmpuint(event_take(irq), ==, 0);
+		/* the next one is not late */
+		vfu_write(&w, 0, 0x60, 4, 2);
+		g_assert_cmpuint(event_take(irq), ==, 1);
+		vfu_write(&w, 0, 0x64, 4, 2);
+		g_assert_cmpint(vfu_irqs(&w, 0x11, 0, 0, 1, NULL, 0), ==, 0);
+		g_assert_cmpuint(event_take(irq), ==, 0);
+	}
+	world_finish(&w);
+	must(close(irq));
 }
 
 /* An eventfd that is full, and one that is read by its giver first, hold nobody up. */
@@ -582,6 +617,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/serve-vfu/irq-info", test_irq_info);
 	g_test_add_func("/serve-vfu/intx", test_intx);
 	g_test_add_func("/serve-vfu/intx-posted", test_intx_posted);
+	g_test_add_func("/serve-vfu/intx-early-unmask", test_intx_early_unmask);
 	g_test_add_func("/serve-vfu/event-full", test_event_full);
 	g_test_add_func("/serve-vfu/maps", test_maps);
 	g_test_add_func("/serve-vfu/overlap", test_overlap);
