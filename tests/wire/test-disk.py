@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 import wire
 import mpq
@@ -49,6 +50,15 @@ def cd(path, target):
 
 def noise(size, seed=0):
     return random.Random(seed).randbytes(size)
+
+
+def kill_remote(proxy):
+    """How many processes that was."""
+    children = subprocess.run(["pgrep", "-P", str(proxy), "-f", "mpqemu-remote"],
+                              stdout=subprocess.PIPE, text=True).stdout.split()
+    for pid in children:
+        os.kill(int(pid), signal.SIGKILL)
+    return len(children)
 
 
 class DiskTest(wire.unittest.TestCase):
@@ -153,8 +163,41 @@ class Errors(DiskTest):
         self.bad(EXIT_REMOTE, "no/out: No such file", "copy", "0:0", self.path("no/out"), *where)
         self.bad(EXIT_REMOTE, "it is no file and no block device",
                  "copy", "--force", "0:0", "/dev/null", *where)
+        self.bad(EXIT_REMOTE, f"{self.folder}: Is a directory", "copy", self.folder, "0:0", *where)
+        self.bad(EXIT_REMOTE, f"{self.folder}: Is a directory", "copy", "0:0", self.folder, *where)
         self.assertEqual(self.content("large"), bytes(4 * MIB + 1))
         self.assertEqual(self.content("image"), noise(4 * MIB, 1))
+
+
+    def test_no_file(self):
+        """Neither end of a FIFO is waited for."""
+        where = argv("mpqemu", *disk(self.image))
+        os.mkfifo(self.path("fifo"))
+        for args in (["copy", self.path("fifo"), "0:0"], ["copy", "0:0", self.path("fifo")],
+                     ["copy", "0:0", self.path("fifo"), "--force"], ["copy", "/dev/zero", "0:0"]):
+            with self.subTest(args=args):
+                self.bad(EXIT_REMOTE, "it is no file and no block device", *args, *where)
+        self.assertEqual(self.content("image"), noise(4 * MIB, 1))
+
+    def test_own_image(self):
+        """What the remote has as a disk is neither overwritten nor copied into itself."""
+        for kind in available():
+            where = argv(kind, *disk(self.image), *disk(self.file("other", bytes(MIB)), 1))
+            os.symlink(self.image, self.path("link"))
+            for args in (["0:0", self.image, "--force"], ["0:0", self.path("link"), "--force"],
+                         ["1:0", self.image, "--force"], [self.path("other"), "1:0"],
+                         [self.path("other"), "0:0"]):
+                with self.subTest(kind=kind, args=args):
+                    self.bad(EXIT_REMOTE, "it is in use as a disk", "copy", *args, *where)
+            os.unlink(self.path("link"))
+        self.assertEqual(self.content("image"), noise(4 * MIB, 1))
+        self.assertEqual(self.content("other"), bytes(MIB))
+
+    def test_shared_image(self):
+        """A disk that nobody writes can be copied from by its name."""
+        where = argv("mpqemu", *disk(self.image), *cd(self.cd, 3))
+        self.good("copy", self.cd, "0:0", *where)
+        self.assertEqual(self.content("image")[:2 * MIB], self.content("cd"))
 
 
 class List(DiskTest):
@@ -253,6 +296,77 @@ class Copy(DiskTest):
         self.assertEqual((done.returncode, done.stdout), (0, ""))
         self.assertNotIn("\r", done.stderr)
         self.assertNotIn("%", done.stderr)
+
+
+class Unfinished(DiskTest):
+    """A copy that a signal or an error ends: one line, which says what is left."""
+
+    def setUp(self):
+        super().setUp()
+        self.file("large", b"")
+        os.truncate(self.path("large"), 512 << 30)
+
+    def begin(self, *args):
+        command = [*mpq.wrapper(), mpq.program("mpqemu-proxy"), "disk", "copy", *args]
+        return subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def until(self, process, condition):
+        """False: it has ended before."""
+        while not condition():
+            if process.poll() is not None:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def end(self, process, words):
+        with process:
+            out, log = process.communicate(timeout=TIMEOUT)
+        lines = [x for x in log.splitlines() if x.startswith("mpqemu-proxy: ")]
+        self.assertEqual((process.returncode, out), (EXIT_REMOTE, ""), log)
+        self.assertEqual(len(lines), 1, log)
+        self.assertEqual(lines[0], "mpqemu-proxy: " + words)
+
+    def test_signal(self):
+        out = self.path("out")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(number=number):
+                copy = self.begin("0:0", out, *argv("mpqemu", *disk(self.path("large"))))
+                self.assertTrue(self.until(copy, lambda: os.path.exists(out)))
+                copy.send_signal(number)
+                self.end(copy, f"interrupted by {number.name}; {out} is removed")
+                self.assertFalse(os.path.exists(out))
+
+    def test_force(self):
+        """Somebody's file stays one."""
+        out = self.file("out", b"x")
+        copy = self.begin("--force", "0:0", out, *argv("mpqemu", *disk(self.path("large"))))
+        self.assertTrue(self.until(copy, lambda: not os.path.getsize(out)))
+        copy.send_signal(signal.SIGTERM)
+        self.end(copy, f"interrupted by SIGTERM; {out} is empty")
+        self.assertEqual(self.content("out"), b"")
+
+    def test_remote_dies(self):
+        out = self.path("out")
+        copy = self.begin("0:0", out, *argv("mpqemu", *disk(self.path("large"))))
+        self.assertTrue(self.until(copy, lambda: os.path.exists(out)))
+        self.assertTrue(kill_remote(copy.pid))
+        self.end(copy, f"lsi0: 0:0: the remote closed the connection; {out} is removed")
+        self.assertFalse(os.path.exists(out))
+
+    def test_in(self):
+        """A machine that is so slow that all is written before the signal gets another try."""
+        os.truncate(self.path("large"), 1 << 30)
+        for _ in range(10):
+            with open(self.image, "wb") as file:
+                file.truncate(1 << 30)
+            copy = self.begin(self.path("large"), "0:0", *argv("mpqemu", *disk(self.image)))
+            if self.until(copy, lambda: os.stat(self.image).st_blocks):
+                copy.send_signal(signal.SIGTERM)
+                if copy.wait(TIMEOUT):
+                    break
+            copy.communicate(timeout=TIMEOUT)
+        self.end(copy, "interrupted by SIGTERM; unit 0:0 is written in part")
 
 
 @wire.unittest.skipUnless(shutil.which("nbdkit"), "nbdkit is not installed")
@@ -407,12 +521,8 @@ class Export(DiskTest):
 
     def test_remote_dies(self):
         self.serve(*disk(self.image))
-        children = subprocess.run(["pgrep", "-P", str(self.server.pid), "-f", "mpqemu-remote"],
-                                  stdout=subprocess.PIPE, text=True).stdout.split()
-        self.assertTrue(children)
+        self.assertTrue(kill_remote(self.server.pid))
         self.statuses = [EXIT_REMOTE]
-        for pid in children:
-            os.kill(int(pid), signal.SIGKILL)
         done = subprocess.run(["nbdcopy", self.uri, "null:"], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=TIMEOUT)
         self.assertNotEqual(done.returncode, 0)
