@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -118,6 +119,8 @@ class CommandLine(DiskTest):
             ("expected: disk export", ["export", "--listen", "s"]),
             ("expected TARGET:LUN", ["export", "a", "--listen", "s"]),
             ("expected the path", ["export", "0:0", "--listen", "unix:"]),
+            ("expected [unix:]PATH", ["export", "0:0", "--listen", "tcp:localhost:10809"]),
+            ("expected [unix:]PATH", ["export", "0:0", "--listen", "nbd://localhost"]),
             ("--json is an option of disk list", ["copy", "0:0", "b", "--json"]),
             ("--force is an option of disk copy", ["list", "--force"]),
             ("--listen is an option of disk export", ["list", "--listen", "s"]),
@@ -386,8 +389,8 @@ class Export(DiskTest):
         self.server = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(self.stop)
-        self.assertEqual(self.server.stdout.readline(), self.uri + "\n",
-                         self.server.poll() and self.server.stderr.read())
+        line = self.server.stdout.readline()
+        self.assertEqual(line, self.uri + "\n", "" if line else self.server.stderr.read())
 
     def stop(self, number=signal.SIGTERM):
         if self.server.poll() is None:
@@ -407,9 +410,8 @@ class Export(DiskTest):
         return done.stdout
 
     def refuse(self, words, unit, *args, **kwargs):
-        done = self.proxy("export", unit, "--listen", self.socket, *argv("mpqemu", *args), **kwargs)
-        self.assertEqual((done.returncode, done.stdout), (EXIT_REMOTE, ""), done.stderr)
-        self.assertIn(words, done.stderr)
+        self.bad(EXIT_REMOTE, words, "export", unit, "--listen", self.socket,
+                 *argv("mpqemu", *args), **kwargs)
 
     def test_refused(self):
         self.refuse("lsi0: 5:0: there is no such unit", "5:0", *disk(self.image))
@@ -420,6 +422,60 @@ class Export(DiskTest):
         self.file("nbd socket", b"somebody's")
         self.refuse("nbd socket: it exists", "0:0", *disk(self.image))
         self.assertEqual(self.content("nbd socket"), b"somebody's")
+
+    def test_places(self):
+        """nbdkit's own errors, which are one line of ours."""
+        for name, words in (("no/s", "no/s: No such file"), ("x" * 120, "File name too long")):
+            with self.subTest(name=name):
+                self.socket = self.path(name)
+                self.refuse(words, "0:0", *disk(self.image))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["cd", "image"])
+
+    def test_stale_socket(self):
+        """One that nobody listens on is taken over; a server's is left alone."""
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(self.socket)
+            server.listen()
+            self.refuse("another process listens there", "0:0", *disk(self.image))
+            server.settimeout(0)
+            self.assertRaises(BlockingIOError, server.accept)
+        self.assertTrue(os.path.exists(self.socket))
+        self.serve(*disk(self.image))
+        self.tool("nbdinfo", "--size", self.uri)
+
+    def test_killed(self):
+        """What SIGKILL leaves behind is in nobody's way."""
+        self.serve(*disk(self.image))
+        self.statuses = [-signal.SIGKILL]
+        self.server.kill()
+        with self.server:
+            self.server.communicate(timeout=TIMEOUT)
+        while self.listens():
+            time.sleep(0.01)
+        self.statuses = [0]
+        self.serve(*disk(self.file("other", bytes(MIB))))
+
+    def listens(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(self.socket) == 0
+
+    def export(self, redirection):
+        """With another standard output."""
+        command = [*mpq.wrapper(), mpq.program("mpqemu-proxy"), "disk", "export", "0:0",
+                   "--listen", self.socket, *argv("mpqemu", *disk(self.image))]
+        done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", *command], text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=TIMEOUT)
+        self.assertFalse(os.path.lexists(self.socket))
+        return done.returncode, [x for x in done.stderr.splitlines()
+                                 if x.startswith("mpqemu-proxy: ")]
+
+    def test_standard_output(self):
+        for redirection, words in ((">/dev/full", "No space left on device"),
+                                   (">&-", "Bad file descriptor")):
+            with self.subTest(redirection=redirection):
+                self.assertEqual(self.export(redirection), (
+                    EXIT_REMOTE, [f"mpqemu-proxy: standard output: {words}"]))
 
     def test_signals(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -519,14 +575,35 @@ class Export(DiskTest):
                 self.tool("e2fsck", "-fn", self.path("out"))
                 os.unlink(self.path("out"))
 
-    def test_remote_dies(self):
-        self.serve(*disk(self.image))
-        self.assertTrue(kill_remote(self.server.pid))
+    def gone(self):
+        """It ends by itself, with one line."""
+        log = self.server.communicate(timeout=TIMEOUT)[1]
         self.statuses = [EXIT_REMOTE]
-        done = subprocess.run(["nbdcopy", self.uri, "null:"], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=TIMEOUT)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("the remote ended with status", self.stop())
+        self.assertEqual([x for x in log.splitlines() if x.startswith(("mpqemu-proxy", "nbdkit"))],
+                         ["mpqemu-proxy: lsi0: the remote closed the connection"])
+        self.stop()
+
+    def test_remote_dies(self):
+        for idle in (True, False):
+            with self.subTest(idle=idle), socket.socket(socket.AF_UNIX) as client:
+                # a lock may be held until all processes of the last remote are dead
+                self.serve(*disk(self.file(f"image-{idle}", bytes(MIB))))
+                if not idle:
+                    client.connect(self.socket)
+                    self.assertEqual(client.recv(8, socket.MSG_WAITALL), b"NBDMAGIC")
+                self.assertTrue(kill_remote(self.server.pid))
+                self.gone()
+
+    def test_remote_dies_busy(self):
+        self.file("large", b"")
+        os.truncate(self.path("large"), 512 << 30)
+        self.serve(*disk(self.path("large")))
+        with subprocess.Popen(["nbdcopy", self.uri, "null:"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as copy:
+            time.sleep(0.2)
+            self.assertTrue(kill_remote(self.server.pid))
+            self.gone()
+            self.assertNotEqual(copy.wait(TIMEOUT), 0)
 
 
 if __name__ == "__main__":
