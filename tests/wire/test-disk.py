@@ -239,6 +239,21 @@ class List(DiskTest):
         self.assertEqual(self.good("list", *argv("mpqemu")), "")
         self.assertEqual(json.loads(self.good("list", "--json", *argv("mpqemu"))), [])
 
+    def test_no_answer(self):
+        """A unit that does not say how large it is is a line, and hides none behind it."""
+        if "qemu" not in available():
+            self.skipTest("only QEMU's remote has disks without blocks")
+        where = argv("qemu", *disk(self.file("nothing", b"")), *disk(self.image, 2))
+        lines = self.good("list", *where).splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["0:0", "2:0"])
+        self.assertRegex(lines[0], r'^0:0 disk: "QEMU" "QEMU HARDDISK" "2.5\+".*, '
+                         r"READ CAPACITY.*: NOT READY.*\(2/04/03\)")
+        self.assertIn(f"{4 * MIB} bytes", lines[1])
+        units = json.loads(self.good("list", "--json", *where))
+        self.assertIn("NOT READY", units[0]["error"])
+        self.assertNotIn("bytes", units[0])
+        self.assertNotIn("error", units[1])
+
     def test_units(self):
         """LUNs beside LUN 0, which QEMU's controller has not."""
         more = self.file("more", bytes(MIB))
