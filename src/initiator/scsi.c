@@ -56,7 +56,8 @@ static int run(struct scsi_host *h, struct initiator_cmd *cmd)
 	for (unsigned tries = TRIES; ; tries--) {
 		int ret = initiator_execute(h->initiator, cmd, h->timeout_ms);
 
-		if (ret && !cmd->ret) {
+		h->broken = ret && !cmd->ret;
+		if (h->broken) {
 			snprintf(h->why, sizeof(h->why), "%s", initiator_why(h->initiator, ret));
 			return ret;
 		}
@@ -259,18 +260,18 @@ int scsi_probe(struct scsi_host *h, unsigned target, unsigned lun, struct scsi_l
 
 	if (ret)
 		return ret;
+	*ret_lu = lu;
 	ret = run(h, &ready);
 	if (ret && ret != -ENOMEDIUM)
 		return ret;
 	vital_pages(h, &lu);
 	if (!ret && (lu.type == SCSI_DISK || lu.type == SCSI_CDROM)) {
 		ret = capacity(h, &lu);
-		mode_header(h, &lu);
+		if (!ret)
+			mode_header(h, &lu);
 	}
-	if (ret && ret != -ENOMEDIUM)
-		return ret;
 	*ret_lu = lu;
-	return 0;
+	return ret == -ENOMEDIUM ? 0 : ret;
 }
 
 /* ---- others ---- */

@@ -28,6 +28,7 @@ struct scsi_host {
 	uint64_t scratch;	/* guest-physical, of SCSI_SCRATCH bytes */
 	int timeout_ms;		/* for a command */
 	char why[192];		/* of the last failure, for people */
+	bool broken;		/* that was the remote's or the chip's, not the unit's */
 };
 
 /* A logical unit, and, when it has blocks, what is known of them. */
@@ -60,7 +61,7 @@ int scsi_report_luns(struct scsi_host *host, unsigned target, uint8_t *ret_luns,
 		     unsigned *ret_count);
 /*
  * Makes the unit ready and asks what it is.  0; -ENODEV no such target; -ENXIO no such unit;
- * -errno with host->why.
+ * -errno with host->why.  *ret_lu is what is known, once INQUIRY has been answered.
  */
 int scsi_probe(struct scsi_host *host, unsigned target, unsigned lun, struct scsi_lu *ret_lu);
 /* SYNCHRONIZE CACHE.  0, or -errno with host->why. */

@@ -6,8 +6,10 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import time
 
 import wire
 import mpq
@@ -49,6 +51,15 @@ def cd(path, target):
 
 def noise(size, seed=0):
     return random.Random(seed).randbytes(size)
+
+
+def kill_remote(proxy):
+    """How many processes that was."""
+    children = subprocess.run(["pgrep", "-P", str(proxy), "-f", "mpqemu-remote"],
+                              stdout=subprocess.PIPE, text=True).stdout.split()
+    for pid in children:
+        os.kill(int(pid), signal.SIGKILL)
+    return len(children)
 
 
 class DiskTest(wire.unittest.TestCase):
@@ -108,6 +119,8 @@ class CommandLine(DiskTest):
             ("expected: disk export", ["export", "--listen", "s"]),
             ("expected TARGET:LUN", ["export", "a", "--listen", "s"]),
             ("expected the path", ["export", "0:0", "--listen", "unix:"]),
+            ("expected [unix:]PATH", ["export", "0:0", "--listen", "tcp:localhost:10809"]),
+            ("expected [unix:]PATH", ["export", "0:0", "--listen", "nbd://localhost"]),
             ("--json is an option of disk list", ["copy", "0:0", "b", "--json"]),
             ("--force is an option of disk copy", ["list", "--force"]),
             ("--listen is an option of disk export", ["list", "--listen", "s"]),
@@ -153,8 +166,41 @@ class Errors(DiskTest):
         self.bad(EXIT_REMOTE, "no/out: No such file", "copy", "0:0", self.path("no/out"), *where)
         self.bad(EXIT_REMOTE, "it is no file and no block device",
                  "copy", "--force", "0:0", "/dev/null", *where)
+        self.bad(EXIT_REMOTE, f"{self.folder}: Is a directory", "copy", self.folder, "0:0", *where)
+        self.bad(EXIT_REMOTE, f"{self.folder}: Is a directory", "copy", "0:0", self.folder, *where)
         self.assertEqual(self.content("large"), bytes(4 * MIB + 1))
         self.assertEqual(self.content("image"), noise(4 * MIB, 1))
+
+
+    def test_no_file(self):
+        """Neither end of a FIFO is waited for."""
+        where = argv("mpqemu", *disk(self.image))
+        os.mkfifo(self.path("fifo"))
+        for args in (["copy", self.path("fifo"), "0:0"], ["copy", "0:0", self.path("fifo")],
+                     ["copy", "0:0", self.path("fifo"), "--force"], ["copy", "/dev/zero", "0:0"]):
+            with self.subTest(args=args):
+                self.bad(EXIT_REMOTE, "it is no file and no block device", *args, *where)
+        self.assertEqual(self.content("image"), noise(4 * MIB, 1))
+
+    def test_own_image(self):
+        """What the remote has as a disk is neither overwritten nor copied into itself."""
+        for kind in available():
+            where = argv(kind, *disk(self.image), *disk(self.file("other", bytes(MIB)), 1))
+            os.symlink(self.image, self.path("link"))
+            for args in (["0:0", self.image, "--force"], ["0:0", self.path("link"), "--force"],
+                         ["1:0", self.image, "--force"], [self.path("other"), "1:0"],
+                         [self.path("other"), "0:0"]):
+                with self.subTest(kind=kind, args=args):
+                    self.bad(EXIT_REMOTE, "it is in use as a disk", "copy", *args, *where)
+            os.unlink(self.path("link"))
+        self.assertEqual(self.content("image"), noise(4 * MIB, 1))
+        self.assertEqual(self.content("other"), bytes(MIB))
+
+    def test_shared_image(self):
+        """A disk that nobody writes can be copied from by its name."""
+        where = argv("mpqemu", *disk(self.image), *cd(self.cd, 3))
+        self.good("copy", self.cd, "0:0", *where)
+        self.assertEqual(self.content("image")[:2 * MIB], self.content("cd"))
 
 
 class List(DiskTest):
@@ -192,6 +238,21 @@ class List(DiskTest):
     def test_nothing(self):
         self.assertEqual(self.good("list", *argv("mpqemu")), "")
         self.assertEqual(json.loads(self.good("list", "--json", *argv("mpqemu"))), [])
+
+    def test_no_answer(self):
+        """A unit that does not say how large it is is a line, and hides none behind it."""
+        if "qemu" not in available():
+            self.skipTest("only QEMU's remote has disks without blocks")
+        where = argv("qemu", *disk(self.file("nothing", b"")), *disk(self.image, 2))
+        lines = self.good("list", *where).splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["0:0", "2:0"])
+        self.assertRegex(lines[0], r'^0:0 disk: "QEMU" "QEMU HARDDISK" "2.5\+".*, '
+                         r"READ CAPACITY.*: NOT READY.*\(2/04/03\)")
+        self.assertIn(f"{4 * MIB} bytes", lines[1])
+        units = json.loads(self.good("list", "--json", *where))
+        self.assertIn("NOT READY", units[0]["error"])
+        self.assertNotIn("bytes", units[0])
+        self.assertNotIn("error", units[1])
 
     def test_units(self):
         """LUNs beside LUN 0, which QEMU's controller has not."""
@@ -255,6 +316,77 @@ class Copy(DiskTest):
         self.assertNotIn("%", done.stderr)
 
 
+class Unfinished(DiskTest):
+    """A copy that a signal or an error ends: one line, which says what is left."""
+
+    def setUp(self):
+        super().setUp()
+        self.file("large", b"")
+        os.truncate(self.path("large"), 512 << 30)
+
+    def begin(self, *args):
+        command = [*mpq.wrapper(), mpq.program("mpqemu-proxy"), "disk", "copy", *args]
+        return subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def until(self, process, condition):
+        """False: it has ended before."""
+        while not condition():
+            if process.poll() is not None:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def end(self, process, words):
+        with process:
+            out, log = process.communicate(timeout=TIMEOUT)
+        lines = [x for x in log.splitlines() if x.startswith("mpqemu-proxy: ")]
+        self.assertEqual((process.returncode, out), (EXIT_REMOTE, ""), log)
+        self.assertEqual(len(lines), 1, log)
+        self.assertEqual(lines[0], "mpqemu-proxy: " + words)
+
+    def test_signal(self):
+        out = self.path("out")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(number=number):
+                copy = self.begin("0:0", out, *argv("mpqemu", *disk(self.path("large"))))
+                self.assertTrue(self.until(copy, lambda: os.path.exists(out)))
+                copy.send_signal(number)
+                self.end(copy, f"interrupted by {number.name}; {out} is removed")
+                self.assertFalse(os.path.exists(out))
+
+    def test_force(self):
+        """Somebody's file stays one."""
+        out = self.file("out", b"x")
+        copy = self.begin("--force", "0:0", out, *argv("mpqemu", *disk(self.path("large"))))
+        self.assertTrue(self.until(copy, lambda: not os.path.getsize(out)))
+        copy.send_signal(signal.SIGTERM)
+        self.end(copy, f"interrupted by SIGTERM; {out} is empty")
+        self.assertEqual(self.content("out"), b"")
+
+    def test_remote_dies(self):
+        out = self.path("out")
+        copy = self.begin("0:0", out, *argv("mpqemu", *disk(self.path("large"))))
+        self.assertTrue(self.until(copy, lambda: os.path.exists(out)))
+        self.assertTrue(kill_remote(copy.pid))
+        self.end(copy, f"lsi0: 0:0: the remote closed the connection; {out} is removed")
+        self.assertFalse(os.path.exists(out))
+
+    def test_in(self):
+        """A machine that is so slow that all is written before the signal gets another try."""
+        os.truncate(self.path("large"), 1 << 30)
+        for _ in range(10):
+            with open(self.image, "wb") as file:
+                file.truncate(1 << 30)
+            copy = self.begin(self.path("large"), "0:0", *argv("mpqemu", *disk(self.image)))
+            if self.until(copy, lambda: os.stat(self.image).st_blocks):
+                copy.send_signal(signal.SIGTERM)
+                if copy.wait(TIMEOUT):
+                    break
+            copy.communicate(timeout=TIMEOUT)
+        self.end(copy, "interrupted by SIGTERM; unit 0:0 is written in part")
+
+
 @wire.unittest.skipUnless(shutil.which("nbdkit"), "nbdkit is not installed")
 @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd, and no plugin for nbdkit")
 @wire.unittest.skipIf(mpq.sanitized(), "a sanitized plugin needs a sanitized nbdkit")
@@ -272,8 +404,8 @@ class Export(DiskTest):
         self.server = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(self.stop)
-        self.assertEqual(self.server.stdout.readline(), self.uri + "\n",
-                         self.server.poll() and self.server.stderr.read())
+        line = self.server.stdout.readline()
+        self.assertEqual(line, self.uri + "\n", "" if line else self.server.stderr.read())
 
     def stop(self, number=signal.SIGTERM):
         if self.server.poll() is None:
@@ -293,9 +425,8 @@ class Export(DiskTest):
         return done.stdout
 
     def refuse(self, words, unit, *args, **kwargs):
-        done = self.proxy("export", unit, "--listen", self.socket, *argv("mpqemu", *args), **kwargs)
-        self.assertEqual((done.returncode, done.stdout), (EXIT_REMOTE, ""), done.stderr)
-        self.assertIn(words, done.stderr)
+        self.bad(EXIT_REMOTE, words, "export", unit, "--listen", self.socket,
+                 *argv("mpqemu", *args), **kwargs)
 
     def test_refused(self):
         self.refuse("lsi0: 5:0: there is no such unit", "5:0", *disk(self.image))
@@ -306,6 +437,60 @@ class Export(DiskTest):
         self.file("nbd socket", b"somebody's")
         self.refuse("nbd socket: it exists", "0:0", *disk(self.image))
         self.assertEqual(self.content("nbd socket"), b"somebody's")
+
+    def test_places(self):
+        """nbdkit's own errors, which are one line of ours."""
+        for name, words in (("no/s", "no/s: No such file"), ("x" * 120, "File name too long")):
+            with self.subTest(name=name):
+                self.socket = self.path(name)
+                self.refuse(words, "0:0", *disk(self.image))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["cd", "image"])
+
+    def test_stale_socket(self):
+        """One that nobody listens on is taken over; a server's is left alone."""
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(self.socket)
+            server.listen()
+            self.refuse("another process listens there", "0:0", *disk(self.image))
+            server.settimeout(0)
+            self.assertRaises(BlockingIOError, server.accept)
+        self.assertTrue(os.path.exists(self.socket))
+        self.serve(*disk(self.image))
+        self.tool("nbdinfo", "--size", self.uri)
+
+    def test_killed(self):
+        """What SIGKILL leaves behind is in nobody's way."""
+        self.serve(*disk(self.image))
+        self.statuses = [-signal.SIGKILL]
+        self.server.kill()
+        with self.server:
+            self.server.communicate(timeout=TIMEOUT)
+        while self.listens():
+            time.sleep(0.01)
+        self.statuses = [0]
+        self.serve(*disk(self.file("other", bytes(MIB))))
+
+    def listens(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(self.socket) == 0
+
+    def export(self, redirection):
+        """With another standard output."""
+        command = [*mpq.wrapper(), mpq.program("mpqemu-proxy"), "disk", "export", "0:0",
+                   "--listen", self.socket, *argv("mpqemu", *disk(self.image))]
+        done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", *command], text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=TIMEOUT)
+        self.assertFalse(os.path.lexists(self.socket))
+        return done.returncode, [x for x in done.stderr.splitlines()
+                                 if x.startswith("mpqemu-proxy: ")]
+
+    def test_standard_output(self):
+        for redirection, words in ((">/dev/full", "No space left on device"),
+                                   (">&-", "Bad file descriptor")):
+            with self.subTest(redirection=redirection):
+                self.assertEqual(self.export(redirection), (
+                    EXIT_REMOTE, [f"mpqemu-proxy: standard output: {words}"]))
 
     def test_signals(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -405,18 +590,35 @@ class Export(DiskTest):
                 self.tool("e2fsck", "-fn", self.path("out"))
                 os.unlink(self.path("out"))
 
-    def test_remote_dies(self):
-        self.serve(*disk(self.image))
-        children = subprocess.run(["pgrep", "-P", str(self.server.pid), "-f", "mpqemu-remote"],
-                                  stdout=subprocess.PIPE, text=True).stdout.split()
-        self.assertTrue(children)
+    def gone(self):
+        """It ends by itself, with one line."""
+        log = self.server.communicate(timeout=TIMEOUT)[1]
         self.statuses = [EXIT_REMOTE]
-        for pid in children:
-            os.kill(int(pid), signal.SIGKILL)
-        done = subprocess.run(["nbdcopy", self.uri, "null:"], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=TIMEOUT)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("the remote ended with status", self.stop())
+        self.assertEqual([x for x in log.splitlines() if x.startswith(("mpqemu-proxy", "nbdkit"))],
+                         ["mpqemu-proxy: lsi0: the remote closed the connection"])
+        self.stop()
+
+    def test_remote_dies(self):
+        for idle in (True, False):
+            with self.subTest(idle=idle), socket.socket(socket.AF_UNIX) as client:
+                # a lock may be held until all processes of the last remote are dead
+                self.serve(*disk(self.file(f"image-{idle}", bytes(MIB))))
+                if not idle:
+                    client.connect(self.socket)
+                    self.assertEqual(client.recv(8, socket.MSG_WAITALL), b"NBDMAGIC")
+                self.assertTrue(kill_remote(self.server.pid))
+                self.gone()
+
+    def test_remote_dies_busy(self):
+        self.file("large", b"")
+        os.truncate(self.path("large"), 512 << 30)
+        self.serve(*disk(self.path("large")))
+        with subprocess.Popen(["nbdcopy", self.uri, "null:"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as copy:
+            time.sleep(0.2)
+            self.assertTrue(kill_remote(self.server.pid))
+            self.gone()
+            self.assertNotEqual(copy.wait(TIMEOUT), 0)
 
 
 if __name__ == "__main__":

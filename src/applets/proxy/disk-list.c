@@ -11,16 +11,23 @@
 
 #define OWN_TARGET 7		/* the initiator's id */
 
-static void print_unit(const struct scsi_lu *lu)
+/* @why: what it answered instead of what it is; or NULL. */
+static void print_unit(const struct scsi_lu *lu, const char *why)
 {
 	char type[16];
 
+	if (lu->type == SCSI_NO_UNIT) {
+		printf("%u:%u: %s\n", lu->target, lu->lun, why);
+		return;
+	}
 	printf("%u:%u %s: \"%s\" \"%s\" \"%s\"", lu->target, lu->lun,
 	       scsi_type_name(lu->type, type, sizeof(type)), lu->vendor, lu->product,
 	       lu->revision);
 	if (lu->serial[0])
 		printf(", serial \"%s\"", lu->serial);
-	if (lu->block_size)
+	if (why)
+		printf(", %s", why);
+	else if (lu->block_size)
 		printf(", %" PRIu64 " bytes, %u a block", lu->blocks * lu->block_size,
 		       lu->block_size);
 	else if (lu->type == SCSI_DISK || lu->type == SCSI_CDROM)
@@ -29,7 +36,7 @@ static void print_unit(const struct scsi_lu *lu)
 	       lu->can_unmap || lu->can_write_same ? ", unmap" : "");
 }
 
-static json_t *json_unit(const struct scsi_lu *lu)
+static json_t *json_known(const struct scsi_lu *lu)
 {
 	char type[16];
 	json_t *o = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:b, s:b, s:b}",
@@ -50,6 +57,16 @@ static json_t *json_unit(const struct scsi_lu *lu)
 	return o;
 }
 
+static json_t *json_unit(const struct scsi_lu *lu, const char *why)
+{
+	json_t *o = lu->type == SCSI_NO_UNIT ?
+		    json_pack("{s:i, s:i}", "target", lu->target, "lun", lu->lun) : json_known(lu);
+
+	if (why)
+		json_object_set_new(o, "error", json_string(why));
+	return o;
+}
+
 static bool unit_failed(struct disk *disk, unsigned target, unsigned lun, GError **error)
 {
 	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %u:%u: %s", session_name(disk->session),
@@ -62,23 +79,28 @@ static bool list_target(struct disk *disk, unsigned target, json_t *units, GErro
 	unsigned count = 1;
 	int ret = scsi_report_luns(&disk->host, target, luns, &count);
 
-	/* a target of SCSI-2 may not know the command: it has LUN 0 */
+	/*
+	 * A target of SCSI-2 may not know the command: it has LUN 0.  One that fails
+	 * in another way is asked for that too, and gives a line.
+	 */
 	if (ret == -ENODEV)
 		return true;
-	if (ret && ret != -EOPNOTSUPP)
+	if (ret && disk->host.broken)
 		return unit_failed(disk, target, 0, error);
 	for (unsigned i = 0; i < count; i++) {
-		struct scsi_lu lu;
+		struct scsi_lu lu = { .target = target, .lun = luns[i], .type = SCSI_NO_UNIT };
+		const char *why;
 
 		ret = scsi_probe(&disk->host, target, luns[i], &lu);
 		if (ret == -ENXIO)
 			continue;
-		if (ret)
+		if (ret && disk->host.broken)
 			return unit_failed(disk, target, luns[i], error);
+		why = ret ? disk->host.why : NULL;
 		if (units)
-			json_array_append_new(units, json_unit(&lu));
+			json_array_append_new(units, json_unit(&lu, why));
 		else
-			print_unit(&lu);
+			print_unit(&lu, why);
 	}
 	return true;
 }

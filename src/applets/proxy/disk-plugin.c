@@ -93,7 +93,7 @@ static int plugin_config(const char *key, const char *value)
 
 static int plugin_config_complete(void)
 {
-	if (plugin.socket_fd >= 0 && plugin.device)
+	if (plugin.socket_fd >= 0 && plugin.ready_fd >= 0 && plugin.device)
 		return 0;
 	nbdkit_error("this plugin is started by mpqemu-proxy disk export");
 	return -1;
@@ -134,10 +134,21 @@ static uint8_t *buffer_of(const struct request *r)
 	return plugin.client.mem + buffer_addr(r);
 }
 
-/* Nothing more can come of the remote: everybody is told. */
+/* One line for mpqemu-proxy, which prints it and ends us. */
+static int failed(const char *what)
+{
+	dprintf(plugin.ready_fd, "%s: %s", plugin.device, what);
+	return -1;
+}
+
+/* Nothing more can come of the remote: everybody is told.  The lock is held. */
 static void die(int ret)
 {
+	if (plugin.dead)
+		return;
 	plugin.dead = ret;
+	failed(ret == -ETIMEDOUT ? "no answer in time" : ret == -ENODATA ?
+	       "the remote closed the connection" : initiator_why(plugin.initiator, ret));
 	for (unsigned i = 0; i < DEPTH; i++)
 		pthread_cond_broadcast(&plugin.request[i].ended_cond);
 }
@@ -170,10 +181,11 @@ static int run_once(struct request *r)
 	return ret;
 }
 
-/* nbdkit's answer to a command: 0, or -1 with an error told. */
+/* nbdkit's answer to a command: 0, or -1 with an error told; a dead remote is told of once. */
 static int run(struct request *r)
 {
 	char why[192] = "";
+	bool dead;
 	int ret;
 
 	pthread_mutex_lock(&plugin.lock);
@@ -182,15 +194,18 @@ static int run(struct request *r)
 		if (ret || !tries || !scsi_retry(&r->cmd))
 			break;
 	}
+	if (ret && ret != -EINVAL && ret != -EBUSY)
+		die(ret);
 	if (ret)
-		snprintf(why, sizeof(why), "%s", ret == -ETIMEDOUT ? "no answer in time" :
-			 initiator_why(plugin.initiator, ret));
+		snprintf(why, sizeof(why), "%s", initiator_why(plugin.initiator, ret));
 	else
 		ret = scsi_result(plugin.initiator, &r->cmd, why, sizeof(why));
+	dead = plugin.dead;
 	pthread_mutex_unlock(&plugin.lock);
 	if (!ret)
 		return 0;
-	nbdkit_error("%s: %d:%d: %s", plugin.device, plugin.target, plugin.lun, why);
+	if (!dead)
+		nbdkit_error("%s: %d:%d: %s", plugin.device, plugin.target, plugin.lun, why);
 	nbdkit_set_error(ret == -EOPNOTSUPP || ret == -EPERM || ret == -ENOSPC ? -ret : EIO);
 	return -1;
 }
@@ -239,12 +254,6 @@ static void *reaper(void *opaque)
 }
 
 /* ---- starting ---- */
-
-static int failed(const char *what)
-{
-	nbdkit_error("%s: %s", plugin.device, what);
-	return -1;
-}
 
 static int open_client(void)
 {
@@ -305,9 +314,7 @@ static int plugin_after_fork(void)
 	if (open_client() || find_unit() || start_threads())
 		return -1;
 	/* it stays open: its end tells mpqemu-proxy of ours */
-	if (plugin.ready_fd >= 0 && write(plugin.ready_fd, "", 1) != 1)
-		return failed("mpqemu-proxy has gone");
-	return 0;
+	return write(plugin.ready_fd, "", 1) == 1 ? 0 : -1;
 }
 
 static void plugin_cleanup(void)

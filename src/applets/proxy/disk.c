@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -56,9 +58,16 @@ static bool set_read_only(void *opaque, const struct option_use *use, GError **e
 
 static bool set_listen(void *opaque, const struct option_use *use, GError **error)
 {
-	data_of(opaque)->listen = g_str_has_prefix(use->arg, "unix:") ? use->arg + 5 : use->arg;
-	if (!*data_of(opaque)->listen)
+	bool is_unix = g_str_has_prefix(use->arg, "unix:");
+	const char *path = is_unix ? use->arg + 5 : use->arg;
+
+	if (!*path)
 		return option_fail(use, error, MPQ_ERROR_USAGE, "expected the path of a socket");
+	/* as in QEMU, what stands before a colon is no folder */
+	if (!is_unix && path[strcspn(path, ":/")] == ':')
+		return option_fail(use, error, MPQ_ERROR_USAGE, "expected [unix:]PATH, for only a "
+				   "UNIX socket can be served on");
+	data_of(opaque)->listen = path;
 	return true;
 }
 
@@ -233,10 +242,15 @@ static int disk_run(const struct proxy_args *args, GError **error)
 		[DISK_LIST] = disk_list, [DISK_COPY] = disk_copy, [DISK_EXPORT] = disk_export,
 	};
 	const struct disk_args *d = args->data;
-	struct session session;
-	bool ok = session_start(&session, &args->target, true, error) &&
-		  run[d->what](d, &session, error);
+	struct session session = { .remote = { .pid = -1 } };
+	bool ok;
 
+	/* its number would be that of a socket or a file, which gets what we print */
+	if (d->what != DISK_COPY && !fd_is_open(STDOUT_FILENO))
+		ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "standard output: %s", log_errname(EBADF));
+	else
+		ok = session_start(&session, &args->target, true, error) &&
+		     run[d->what](d, &session, error);
 	session_finish(&session, ok ? error : NULL);
 	return PROXY_EXIT_OK;
 }
