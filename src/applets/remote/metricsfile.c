@@ -26,8 +26,19 @@ static int open_one(const char *text, bool *ret_known)
 	return -1;
 }
 
-/* The size of a page, of zeroes; another remote's is left alone. */
-static int clear(int fd)
+/* What stands there may be somebody's disk: only a page may go. */
+static int check_content(int fd, const struct stat *st)
+{
+	struct metrics_page page;
+	ssize_t n = st->st_size ? pread(fd, &page, sizeof(page), 0) : 0;
+
+	if (n < 0)
+		return -errno;
+	return !st->st_size || metrics_is_page(&page, n, st->st_size) ? 0 : -EEXIST;
+}
+
+/* Another remote's is left alone. */
+static int take(int fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat st;
@@ -36,10 +47,15 @@ static int clear(int fd)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	if (fcntl(fd, F_OFD_SETLK, &lock) < 0 || ftruncate(fd, 0) < 0 ||
-	    ftruncate(fd, METRICS_SIZE) < 0)
-		return -errno;
-	return 0;
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : check_content(fd, &st);
+}
+
+static const char *why(int ret)
+{
+	return ret == -EINVAL ? "it is no regular file" :
+	       ret == -EAGAIN ? "another process has it" :
+	       ret == -EEXIST ? "it has something else than counters in it: it stays as it is" :
+	       log_errname(ret);
 }
 
 bool metrics_file_open(const char *text, int *ret_fd, GError **error)
@@ -51,12 +67,27 @@ bool metrics_file_open(const char *text, int *ret_fd, GError **error)
 	if (!known)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--metrics=%s: it takes a number, 3 or "
 				"more", text);
-	ret = fd < 0 ? -errno : clear(fd);
+	ret = fd < 0 ? -errno : take(fd);
 	if (ret)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text,
-				ret == -EINVAL ? "it is no regular file" :
-				ret == -EAGAIN ? "another process has it" : log_errname(ret));
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text, why(ret));
 	*ret_fd = fd_steal(&fd);
+	return true;
+}
+
+/* With its head, so that the next remote knows it even if none ever counts in it. */
+bool metrics_file_begin(const char *text, int fd, GError **error)
+{
+	struct metrics_page page = { 0 };
+	ssize_t n;
+
+	metrics_head(&page);
+	if (ftruncate(fd, 0) < 0 || ftruncate(fd, METRICS_SIZE) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text,
+				log_errname(errno));
+	n = pwrite(fd, &page, sizeof(page), 0);
+	if (n != sizeof(page))
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text,
+				log_errname(n < 0 ? errno : ENOSPC));
 	return true;
 }
 
