@@ -55,6 +55,7 @@ static void *bench_create(const struct proxy_verb *verb)
 	struct bench *b = g_new0(struct bench, 1);
 
 	bench_opts_init(&b->opts);
+	b->plot_fd = -1;
 	for (unsigned i = 0; i < SIDE_COUNT; i++) {
 		struct bench_side *s = &b->side[i];
 
@@ -406,17 +407,24 @@ static bool report(const struct bench *b, GError **error)
 	return !b->opts.plot || bench_plot(b, error);
 }
 
+static bool measure(struct bench *b, const struct proxy_target *target, GError **error)
+{
+	bool ok = prepare(b, target, error);
+
+	for (unsigned i = 0; i < b->opts.op_count && ok; i++)
+		ok = run_workload(b, b->opts.op[i], error);
+	/* Before the remotes end: what they say of that is no part of it. */
+	return ok && report(b, error);
+}
+
 static int bench_run(const struct proxy_args *args, GError **error)
 {
 	struct bench *b = args->data;
 	bool ok;
 
 	b->tty = isatty(STDERR_FILENO);
-	ok = prepare(b, &args->target, error);
-	for (unsigned i = 0; i < b->opts.op_count && ok; i++)
-		ok = run_workload(b, b->opts.op[i], error);
-	/* Before the remotes end: what they say of that is no part of it. */
-	ok = ok && report(b, error);
+	ok = bench_plot_open(b, error) && measure(b, &args->target, error);
+	bench_plot_close(b, ok);
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
 		ok = side_close(&b->side[i], ok ? error : NULL) && ok;
 	return ok ? PROXY_EXIT_OK : PROXY_EXIT_REMOTE;

@@ -168,6 +168,8 @@ struct bench {
 	unsigned reg_bar, reg_size;	/* the register of bar-read and bar-write */
 	uint64_t reg_off;
 	bool tty;			/* progress is shown */
+	int plot_fd;			/* owned; -1 */
+	bool plot_made;			/* its file was not there before */
 };
 
 static inline bool bench_side_runs(const struct bench_side *s, enum bench_op op)
@@ -250,8 +252,12 @@ char *bench_noisy(const struct bench *b, enum bench_op op);
 void bench_text(const struct bench *b);
 /* On standard output, for programs. */
 bool bench_json(const struct bench *b, GError **error);
-/* Into the file of --plot. */
+/* Opens the file of --plot, if there is one, and changes nothing in it; bench_plot_close(). */
+bool bench_plot_open(struct bench *b, GError **error);
+/* Into that file. */
 bool bench_plot(const struct bench *b, GError **error);
+/* One that was made for nothing is removed. */
+void bench_plot_close(struct bench *b, bool drawn);
 /* "depth 16, 4096 bytes" or what else is to be said of a workload.  g_free() it. */
 char *bench_op_detail(const struct bench *b, enum bench_op op);
 
