@@ -4,7 +4,9 @@
 import json
 import mmap
 import os
+import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -66,6 +68,11 @@ def by_fd(number=9):
 
 def vfu_by_fd(number=9):
     return f"x-vfio-user-server,id=r{number},device={{}},type=fd,str={number}"
+
+
+def read_text(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 class ProxyTest(wire.unittest.TestCase):
@@ -368,6 +375,31 @@ class NoServer(ProxyTest):
             lines = self.good("info", "--", "sh", "-c", script, "x", "-object", way)
         server.check(self)
         self.assertEqual(lines[0][:12], "a: abcd:ef01")
+
+
+class Signals(ProxyTest):
+    def check(self, way, signum):
+        pidfile = self.path + ".pid"
+        with subprocess.Popen([*mpq.wrapper(), mpq.program("mpqemu-proxy"), "bench", "cfgread",
+                               "--runtime", "3600", *remote(("edu", way), extra=[
+                                   "-pidfile", pidfile])],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            pid = mpq.wait_for(lambda: os.path.exists(pidfile) and read_text(pidfile), "pid file")
+            ended = os.pidfd_open(int(pid))
+            self.addCleanup(os.close, ended)
+            process.send_signal(signum)
+            self.assertEqual(process.wait(TIMEOUT), -signum)
+        self.assertTrue(select.select([ended], [], [], TIMEOUT)[0], "the remote lives on")
+        # It has ended as it does when it is told to.
+        self.assertEqual([name for name in (self.path, pidfile) if os.path.exists(name)], [])
+
+    def test_proxy_alone(self):
+        """The remote ends with a proxy that gets a signal which the remote does not get."""
+        for way in (f"x-vfio-user-server,id=r,device={{}},type=unix,path={self.path}",
+                    f"x-remote-object,id=r,devid={{}},path={self.path},server=on", by_fd()):
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+                with self.subTest(way=way, signum=signum):
+                    self.check(way, signum)
 
 
 class Foreign:
