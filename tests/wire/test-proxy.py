@@ -244,10 +244,11 @@ class Access(ProxyTest):
              "BASE_ADDRESS_0:1=0x01"])
         self.assertEqual(self.good("write", "FACTORIAL=5", "read", "factorial",
                                    *remote(("edu", vfu_by_fd()))), ["factorial:4=0x00000078"])
-        self.bad(EXIT_USAGE, "dev0: ISTAT9: the device has no such register; expected BAR:OFFSET",
+        self.bad(EXIT_REMOTE, "dev0: ISTAT9: the device has no such register; expected BAR:OFFSET",
                  "read", "ISTAT9", *remote(("lsi53c895a", by_fd())))
-        self.bad(EXIT_USAGE, "dev0: ISTAT0=256: the value has more than 1 bytes",
-                 "write", "ISTAT0=256", *remote(("lsi53c895a", by_fd())))
+        done = self.bad(EXIT_REMOTE, "dev0: ISTAT0=256: the value has more than 1 byte",
+                        "write", "ISTAT0=256", *remote(("lsi53c895a", by_fd())))
+        self.assertIn("1 byte\n", done.stderr)
 
     def test_edu_pcie(self):
         """A 64-bit BAR, the MSI-X table, and a config space of 4096 bytes."""
@@ -309,7 +310,7 @@ class Usage(ProxyTest):
              "NAME[:SIZE]=VALUE"),
             (["cfg", "0:8", *edu], "cfg 0:8: expected OFFSET[:SIZE][=VALUE] or "
              "NAME[:SIZE][=VALUE], a SIZE of 1, 2 or 4"),
-            (["write", "0:0:1=256", *edu], "the value has more than 1 bytes"),
+            (["write", "0:0:1=256", *edu], "the value has more than 1 byte"),
             (["info", "--nosuch", *edu], "--nosuch: invalid option"),
             (["info", "--device"], "--device: requires an argument"),
             (["info", "--fd", "x"], "expected the number of a file descriptor"),
