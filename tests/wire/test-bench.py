@@ -163,7 +163,9 @@ class Trips(BenchTest):
             found = self.good("cfgread", "--cpus", text, "--", *edu())
             self.assertEqual(found["options"]["cpus"], text)
             self.check_workload(found["workloads"][0], "cfgread", ["A", "floor"])
-        self.bad(EXIT_REMOTE, "--cpus 1023", "cfgread", "--cpus", "1023", "--", *edu())
+        for text in ("1023", f"{cpus[0]},1023"):
+            self.bad(EXIT_USAGE, f"--cpus {text}: the CPUs that can be used are ", "cfgread",
+                     "--cpus", text, "--", "/nonexistent", "-object", by_fd())
 
     def test_remote_dies(self):
         path = os.path.join(self.folder, "mortal.py")

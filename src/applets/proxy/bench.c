@@ -423,7 +423,8 @@ static int bench_run(const struct proxy_args *args, GError **error)
 	bool ok;
 
 	b->tty = isatty(STDERR_FILENO);
-	ok = bench_plot_open(b, error) && measure(b, &args->target, error);
+	ok = bench_check_cpus(&b->opts, error) && bench_plot_open(b, error) &&
+	     measure(b, &args->target, error);
 	bench_plot_close(b, ok);
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
 		ok = side_close(&b->side[i], ok ? error : NULL) && ok;

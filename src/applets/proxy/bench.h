@@ -201,6 +201,8 @@ bool bench_disk_run(struct bench *b, struct bench_side *s, enum bench_op op, uns
 /* Of all threads of @pid and of what it has started; zero for pid 0. */
 void bench_cost_remote(pid_t pid, struct bench_cost *ret);
 void bench_cost_own(struct bench_cost *ret);
+/* Can all CPUs of --cpus be used here? */
+bool bench_check_cpus(const struct bench_opts *opts, GError **error);
 /* Puts all those threads onto @set.  0 or -errno. */
 int bench_pin(pid_t pid, const cpu_set_t *set);
 
