@@ -155,6 +155,17 @@ class Readers(MetricsTest):
             self.assertEqual((status, log), (0, ""))
             self.assertIn("18446744073709551615", text)
 
+    def test_full_output(self):
+        with mpq.Remote.edu([f"--metrics={self.path}"]) as remote:
+            self.assertEqual(remote.finish(), CLEAN)
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([*mpq.wrapper(), mpq.program("mpqemu-remote"),
+                                   f"--print-metrics={self.path}"], stdout=full, check=False,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"--print-metrics={self.path}: standard output: No space left on device\n",
+                      done.stderr)
+
     def test_refused(self):
         """No file that another remote has, none that is no file."""
         cases = [(self.folder, "Is a directory"), ("/dev/null", "no regular file"),

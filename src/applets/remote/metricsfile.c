@@ -98,6 +98,7 @@ bool metrics_file_print(const char *path, bool json, GError **error)
 	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
 	struct text text;
 	ssize_t n;
+	int ret;
 
 	/* No mapping: the file may get shorter at any time. */
 	n = fd < 0 ? -1 : pread(fd, &raw, sizeof(raw), 0);
@@ -109,7 +110,7 @@ bool metrics_file_print(const char *path, bool json, GError **error)
 				"counters of this version, or nobody has begun it", path);
 	text_init(&text, buf, METRICS_TEXT_MAX);
 	(json ? metrics_print_json : metrics_print_text)(&page, &text);
-	if (fd_write_all(STDOUT_FILENO, buf, text.len))
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--print-metrics=%s: stdout", path);
-	return true;
+	ret = fd_write_all(STDOUT_FILENO, buf, text.len);
+	return !ret || mpq_fail(error, MPQ_ERROR_SYSTEM, "--print-metrics=%s: standard output: %s",
+				path, log_errname(ret));
 }
