@@ -82,7 +82,7 @@ int client_fail(struct client *c, int ret, const char *fmt, ...)
 	return ret;
 }
 
-const char *client_why(const struct client *c, int ret)
+const char *client_why(struct client *c, int ret)
 {
 	if (c->why[0])
 		return c->why;
@@ -90,7 +90,10 @@ const char *client_why(const struct client *c, int ret)
 		return "the remote closed the connection";
 	if (ret == -ETIMEDOUT)
 		return "the remote does not answer";
-	return ret == -EPROTO && c->conn ? c->conn->why : log_errname(ret);
+	if (ret != -EPROTO || !c->conn)
+		return log_errname(ret);
+	client_fail(c, ret, "the remote broke the protocol: %s", c->conn->why);
+	return c->why;
 }
 
 /* ---- waiting ---- */

@@ -55,7 +55,7 @@ struct client {
 	uint16_t minor;
 	struct vfu_limits limits;
 
-	char why[128];			/* for client_why() */
+	char why[192];			/* for client_why() */
 };
 
 /* "mpqemu", "vfio-user". */
@@ -72,7 +72,7 @@ int client_init(struct client *client, enum client_protocol protocol, int fd, ui
 void client_finish(struct client *client);
 
 /* What -errno @ret of the last call means, one line for people. */
-const char *client_why(const struct client *client, int ret);
+const char *client_why(struct client *client, int ret);
 
 /*
  * Each function below returns 0, or -errno: -ETIMEDOUT no reply in time; -ENODATA, -EPIPE the

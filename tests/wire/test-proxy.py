@@ -357,6 +357,15 @@ class NoServer(ProxyTest):
             self.bad(EXIT_REMOTE, f"the remote ended with status {status} before it listened at "
                      + self.path, "info", "--", *command, "-object", way)
 
+    def test_noise(self):
+        """It is said that the remote is at fault, over either protocol."""
+        for protocol in ("mpqemu", "vfio-user"):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                theirs.send(bytes(range(0x86, 0x86 + 64)))
+                self.bad(EXIT_REMOTE, "the remote broke the protocol: ", "info", "--protocol",
+                         protocol, "--fd", str(ours.fileno()), pass_fds=[ours.fileno()])
+
     def test_nobody(self):
         self.bad(EXIT_REMOTE, "No such file or directory", "info", "--socket", self.path)
         with socket.socket(socket.AF_UNIX) as sock:
