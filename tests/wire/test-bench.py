@@ -296,6 +296,12 @@ class Output(BenchTest):
             self.assertIn(words, done.stdout)
         self.assertNotIn("\r", done.stderr)
         self.assertNotIn("round 1 of", done.stderr)
+        self.assertIn("disk 2:0, QEMU QEMU HARDDISK 2.5+, 4 MiB", done.stdout)
+
+    def test_one_round(self):
+        done = proxy("--count", "4", "--rounds", "1", "cfgread", "--", *edu())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("cfgread: 4 bytes, 1 round\n", done.stdout)
 
     def test_progress(self):
         """Where there is a terminal."""
@@ -305,7 +311,9 @@ class Output(BenchTest):
             os.close(terminal)
             text = file.read(65536).decode()
         self.assertEqual(done.returncode, 0, text)
-        self.assertIn("\rcfgread: round 1 of 4", text)
+        # Of the first round nothing is known yet.
+        self.assertIn("\rcfgread: round 1 of 4\033[K", text)
+        self.assertRegex(text, "\rcfgread: round 2 of 4, [0-9]+/s\033")
         self.assertNotIn("\r", done.stdout)
 
     def test_plot(self):

@@ -325,12 +325,13 @@ static void progress(const struct bench *b, enum bench_op op, unsigned round)
 
 	if (!b->tty)
 		return;
+	fprintf(stderr, "\r");
 	if (round < b->opts.rounds)
-		fprintf(stderr, "\r%s: round %u of %u, %.0f/s\033[K", bench_ops[op].name, round + 1,
-			b->opts.rounds,
-			iops->len ? g_array_index(iops, double, iops->len - 1) : 0);
-	else
-		fprintf(stderr, "\r\033[K");
+		fprintf(stderr, "%s: round %u of %u", bench_ops[op].name, round + 1,
+			b->opts.rounds);
+	if (round < b->opts.rounds && iops->len)
+		fprintf(stderr, ", %.0f/s", g_array_index(iops, double, iops->len - 1));
+	fprintf(stderr, "\033[K");
 	fflush(stderr);
 }
 
