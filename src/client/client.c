@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "client/client-priv.h"
+#include "client/metrics.h"
 #include "mem/memfd.h"
 
 static const struct client_ops *const protocols[CLIENT_PROTOCOL_COUNT] = {
@@ -244,6 +245,8 @@ int client_eoi(struct client *c)
 {
 	c->why[0] = 0;
 	c->eois++;
+	if (c->metrics)
+		c->metrics->interrupts++;
 	return c->ops->eoi(c);
 }
 

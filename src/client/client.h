@@ -20,6 +20,7 @@
 
 enum client_protocol { CLIENT_MPQEMU, CLIENT_VFIO_USER, CLIENT_PROTOCOL_COUNT };
 
+struct client_metrics;
 struct client_ops;
 struct client_vfu;
 
@@ -50,6 +51,7 @@ struct client {
 
 	/* for who measures: commands that were sent, and interrupts that were dealt with */
 	uint64_t messages, eois;
+	struct client_metrics *metrics;	/* the caller's, set after client_init(); or NULL */
 
 	/* vfio-user: what the server said of itself */
 	uint16_t minor;

@@ -298,6 +298,15 @@ class Output(BenchTest):
         self.assertNotIn("round 1 of", done.stderr)
         self.assertIn("disk 2:0, QEMU QEMU HARDDISK 2.5+, 4 MiB", done.stdout)
 
+    def test_metrics(self):
+        """Beside the figures: each of them has an interrupt."""
+        done = proxy(*SHORT, "--ramp_time", "0", "randread", "--json", "--metrics", "json", "--",
+                     *ours(self.image))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        json.loads(done.stdout)
+        line, = (x for x in done.stderr.splitlines() if x.startswith("{"))
+        self.assertGreaterEqual(json.loads(line)["interrupts"], 40)
+
     def test_one_round(self):
         done = proxy("--count", "4", "--rounds", "1", "cfgread", "--", *edu())
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -387,6 +387,54 @@ class NoServer(ProxyTest):
         self.assertEqual(lines[0][:12], "a: abcd:ef01")
 
 
+class Metrics(ProxyTest):
+    def metrics(self, form, *args):
+        done = proxy("--metrics", form, *args)
+        return done, "\n".join(x for x in done.stderr.splitlines() if x.startswith(("{", "#",
+                                                                                   "mpqemu_")))
+
+    def test_json(self):
+        """Both ends count the same."""
+        for way in (by_fd(), vfu_by_fd()):
+            page = self.path + ".page"
+            args = ["cfg", "0", "4:2=6", "0", "0x10=0x90000000", "read", "0:0", "0:4", "0:8",
+                    "write", "0:4=1"]
+            done, text = self.metrics("json", *args, *remote(("edu", way), extra=[
+                f"--metrics={page}"]))
+            self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 5))
+            found = json.loads(text)
+            sent = found["messages"]
+            self.assertEqual((sent["bar_read"], sent["bar_write"], sent["reset"]), (3, 1, 0))
+            there = json.loads(subprocess.run([
+                *mpq.wrapper(), mpq.program("mpqemu-remote"), f"--print-metrics={page}", "--json"],
+                stdout=subprocess.PIPE, check=True).stdout)["messages"]
+            for kind in ("config_read", "config_write", "bar_read", "bar_write", "reset"):
+                self.assertEqual(sent[kind], there[kind], kind)
+            self.assertEqual(found["round_trip_ns"]["count"], sum(sent.values()))
+            self.assertGreater(found["round_trip_ns"]["p50"], 0)
+            self.assertEqual(found["interrupts"], 0)
+
+    def test_text(self):
+        done, text = self.metrics("text", "info", *remote(("edu", vfu_by_fd())))
+        self.assertEqual(done.returncode, 0)
+        name = "mpqemu_client_[a-z_]+"
+        for line in text.splitlines():
+            self.assertRegex(line, rf"^(# (HELP|TYPE) {name} .+|{name}"
+                                   r'(\{([a-z]+="[^"]*",?)+\})? [0-9.]+)$')
+        self.assertRegex(text, r'messages_total\{kind="config_read"\} [1-9]')
+        self.assertRegex(text, r"round_trip_seconds_count [1-9]")
+
+    def test_error(self):
+        """What was counted before an error is printed too; without the option nothing is."""
+        done, text = self.metrics("json", "read", "0:0", "1:0", *remote(("edu", vfu_by_fd())))
+        self.assertEqual(done.returncode, EXIT_REMOTE)
+        self.assertEqual(json.loads(text)["messages"]["bar_read"], 1)
+        self.assertIn("there is no BAR1", done.stderr)
+        self.bad(EXIT_USAGE, "--metrics x: expected text or json", "info", "--metrics", "x", "--",
+                 "true")
+        self.assertNotIn("messages", proxy("info", *remote(("edu", by_fd()))).stderr)
+
+
 class Signals(ProxyTest):
     def check(self, way, signum):
         pidfile = self.path + ".pid"

@@ -392,7 +392,9 @@ static bool prepare(struct bench *b, const struct proxy_target *target, GError *
 	if (b->opts.vs) {
 		if (!g_shell_parse_argv(b->opts.vs, NULL, &other->own_argv, NULL))
 			return mpq_fail(error, MPQ_ERROR_USAGE, "--vs: not a command line");
-		other->target = (struct proxy_target){ .command = other->own_argv, .fd = -1 };
+		other->target = (struct proxy_target){
+			.command = other->own_argv, .fd = -1, .metrics = target->metrics,
+		};
 	}
 	return open_sides(b, error) && pin_all(b, error) &&
 	       prepare_side(b, &b->side[SIDE_A], error) &&
