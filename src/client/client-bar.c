@@ -142,7 +142,7 @@ int client_place_bar(struct client *c, unsigned i)
 					   "bytes", i, (unsigned long long)bar->size);
 		ret = put_bar(c, i, addr);
 		if (!ret && bar->addr != addr)
-			ret = conn_error(c->conn, "BAR%u cannot be placed", i);
+			ret = client_fail(c, -EPROTO, "BAR%u cannot be placed", i);
 	}
 	if (!ret && !is_enabled(c, bar->io)) {
 		c->command |= bar->io ? COMMAND_IO : COMMAND_MEMORY;

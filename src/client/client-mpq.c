@@ -7,6 +7,7 @@
 #include <sys/time.h>
 
 #include "client/client-priv.h"
+#include "client/metrics.h"
 
 /* The mpqemu protocol, as QEMU's x-pci-proxy-dev speaks it: mpqemu-protocol(7). */
 
@@ -82,13 +83,30 @@ static int wait_reply(struct client *c, uint32_t size, uint64_t *ret_val)
 	return ret == -EAGAIN ? -ETIMEDOUT : ret;
 }
 
+static enum client_message kind_of(enum mpq_cmd cmd)
+{
+	static const enum client_message kinds[MPQ_CMD_COUNT] = {
+		[MPQ_SYNC_SYSMEM] = CLIENT_MEMORY_MAP, [MPQ_SET_IRQFD] = CLIENT_IRQ_SETUP,
+		[MPQ_RET] = CLIENT_OTHER,
+		[MPQ_PCI_CFGREAD] = CLIENT_CONFIG_READ, [MPQ_PCI_CFGWRITE] = CLIENT_CONFIG_WRITE,
+		[MPQ_BAR_READ] = CLIENT_BAR_READ, [MPQ_BAR_WRITE] = CLIENT_BAR_WRITE,
+		[MPQ_DEVICE_RESET] = CLIENT_RESET,
+	};
+
+	return kinds[cmd];
+}
+
 static int call(struct client *c, enum mpq_cmd cmd, const void *payload, size_t size,
 		uint32_t reply_size, uint64_t *ret_val)
 {
+	uint64_t begun = client_trip_begin(c);
 	int ret = mpq_send(c->mpq, cmd, payload, size);
 
 	c->messages++;
-	return ret ? ret : wait_reply(c, reply_size, ret_val);
+	if (!ret)
+		ret = wait_reply(c, reply_size, ret_val);
+	client_trip_end(c, kind_of(cmd), begun, !ret);
+	return ret;
 }
 
 static int cfg_read(struct client *c, uint32_t addr, int32_t len, uint64_t *ret_val)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "client/client-vfu.h"
+#include "client/metrics.h"
 
 /*
  * A command and its reply.  There is one at a time, so the next reply is its own.  Both sides may
@@ -139,9 +140,35 @@ static int take_one(struct client *c, uint16_t id, const struct client_vfu_call 
 	return answer(c, msg, deadline);
 }
 
+static enum client_message kind_of(const struct client_vfu_call *call)
+{
+	struct vfu_region_access a = { .region = 0 };
+	bool config;
+
+	if (call->size >= sizeof(a))
+		memcpy(&a, call->payload, sizeof(a));
+	config = a.region == VFU_REGION_CONFIG;
+	switch (call->cmd) {
+	case VFU_REGION_READ:
+		return config ? CLIENT_CONFIG_READ : CLIENT_BAR_READ;
+	case VFU_REGION_WRITE:
+		return config ? CLIENT_CONFIG_WRITE : CLIENT_BAR_WRITE;
+	case VFU_DMA_MAP:
+	case VFU_DMA_UNMAP:
+		return CLIENT_MEMORY_MAP;
+	case VFU_SET_IRQS:
+		return CLIENT_IRQ_SETUP;
+	case VFU_RESET:
+		return CLIENT_RESET;
+	default:
+		return CLIENT_OTHER;
+	}
+}
+
 int client_vfu_call(struct client *c, const struct client_vfu_call *call,
 		    struct vfu_msg *ret_reply)
 {
+	uint64_t begun = client_trip_begin(c);
 	int64_t deadline = client_deadline(c);
 	uint16_t id = c->vfu->next_id++;
 	bool is_reply = false;
@@ -157,6 +184,7 @@ int client_vfu_call(struct client *c, const struct client_vfu_call *call,
 		/* What a region could be mapped by is not used. */
 		conn_fds_close(&msg.fds);
 	}
+	client_trip_end(c, kind_of(call), begun, is_reply);
 	if (!ret && ret_reply)
 		*ret_reply = msg;
 	return ret;

@@ -45,16 +45,16 @@ static int negotiate(struct client *c)
 		return ret;
 	memcpy(&payload.version, msg.payload, sizeof(payload.version));
 	if (payload.version.major != 0)
-		return conn_error(c->conn, "version %u.%u, expected 0.0", payload.version.major,
-				  payload.version.minor);
+		return client_fail(c, -EPROTO, "version %u.%u, expected 0.0",
+				   payload.version.major, payload.version.minor);
 	c->minor = payload.version.minor;
 	if (vfu_version_parse(msg.payload + sizeof(payload.version),
 			      msg.size - sizeof(payload.version), &c->limits))
 		return conn_error(c->conn, "VERSION: what the remote can do is no JSON text that "
 				  "the protocol knows");
 	if (c->limits.max_data < sizeof(uint64_t))
-		return conn_error(c->conn, "no message may carry more than %llu bytes",
-				  (unsigned long long)c->limits.max_data);
+		return client_fail(c, -EPROTO, "no message may carry more than %llu bytes",
+				   (unsigned long long)c->limits.max_data);
 	return 0;
 }
 
@@ -97,7 +97,7 @@ static int get_info(struct client *c, uint32_t *ret_regions, uint32_t *ret_irqs)
 	if (ret)
 		return ret;
 	if (!(info.flags & VFU_INFO_PCI) || info.regions <= VFU_REGION_CONFIG)
-		return conn_error(c->conn, "not a PCI device");
+		return client_fail(c, -EPROTO, "not a PCI device");
 	c->vfu->flags = info.flags;
 	*ret_regions = info.regions;
 	*ret_irqs = info.irqs;
@@ -152,8 +152,8 @@ static int get_regions_and_irqs(struct client *c)
 			ret = c->why[0] = 0;
 	}
 	if (!ret && c->vfu->region_size[VFU_REGION_CONFIG] < CONFIG_MIN)
-		ret = conn_error(c->conn, "a config space of %llu bytes",
-				 (unsigned long long)c->vfu->region_size[VFU_REGION_CONFIG]);
+		ret = client_fail(c, -EPROTO, "a config space of %llu bytes",
+				  (unsigned long long)c->vfu->region_size[VFU_REGION_CONFIG]);
 	for (uint32_t i = 0; i < VFU_IRQS && i < irqs && !ret; i++) {
 		ret = get_irq(c, i);
 		if (ret && is_refusal(c))

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "client/client-priv.h"
+#include "client/metrics.h"
 #include "mem/memfd.h"
 
 static const struct client_ops *const protocols[CLIENT_PROTOCOL_COUNT] = {
@@ -82,7 +83,7 @@ int client_fail(struct client *c, int ret, const char *fmt, ...)
 	return ret;
 }
 
-const char *client_why(const struct client *c, int ret)
+const char *client_why(struct client *c, int ret)
 {
 	if (c->why[0])
 		return c->why;
@@ -90,7 +91,10 @@ const char *client_why(const struct client *c, int ret)
 		return "the remote closed the connection";
 	if (ret == -ETIMEDOUT)
 		return "the remote does not answer";
-	return ret == -EPROTO && c->conn ? c->conn->why : log_errname(ret);
+	if (ret != -EPROTO || !c->conn)
+		return log_errname(ret);
+	client_fail(c, ret, "the remote broke the protocol: %s", c->conn->why);
+	return c->why;
 }
 
 /* ---- waiting ---- */
@@ -241,6 +245,8 @@ int client_eoi(struct client *c)
 {
 	c->why[0] = 0;
 	c->eois++;
+	if (c->metrics)
+		c->metrics->interrupts++;
 	return c->ops->eoi(c);
 }
 

@@ -20,6 +20,7 @@
 
 enum client_protocol { CLIENT_MPQEMU, CLIENT_VFIO_USER, CLIENT_PROTOCOL_COUNT };
 
+struct client_metrics;
 struct client_ops;
 struct client_vfu;
 
@@ -50,12 +51,13 @@ struct client {
 
 	/* for who measures: commands that were sent, and interrupts that were dealt with */
 	uint64_t messages, eois;
+	struct client_metrics *metrics;	/* the caller's, set after client_init(); or NULL */
 
 	/* vfio-user: what the server said of itself */
 	uint16_t minor;
 	struct vfu_limits limits;
 
-	char why[128];			/* for client_why() */
+	char why[192];			/* for client_why() */
 };
 
 /* "mpqemu", "vfio-user". */
@@ -72,7 +74,7 @@ int client_init(struct client *client, enum client_protocol protocol, int fd, ui
 void client_finish(struct client *client);
 
 /* What -errno @ret of the last call means, one line for people. */
-const char *client_why(const struct client *client, int ret);
+const char *client_why(struct client *client, int ret);
 
 /*
  * Each function below returns 0, or -errno: -ETIMEDOUT no reply in time; -ENODATA, -EPIPE the

@@ -17,15 +17,30 @@ const struct hist_shape *metrics_shape(enum metrics_hist hist)
 	return hist == METRICS_DEPTH ? &depth_shape : &latency_shape;
 }
 
-void metrics_use(struct metrics_page *page)
+void metrics_head(struct metrics_page *page)
 {
-	memset(page, 0, offsetof(struct metrics_page, hist));
 	page->magic = METRICS_MAGIC;
 	page->version = METRICS_VERSION;
 	page->counters = METRIC_COUNT;
 	page->hists = METRICS_HISTS;
 	page->buckets = METRICS_BUCKETS;
 	page->size = sizeof(*page);
+}
+
+bool metrics_is_page(const void *file, size_t len, uint64_t size)
+{
+	struct metrics_page page;
+
+	if (len < offsetof(struct metrics_page, counter))
+		return false;
+	memcpy(&page, file, offsetof(struct metrics_page, counter));
+	return page.magic == METRICS_MAGIC && page.size == size;
+}
+
+void metrics_use(struct metrics_page *page)
+{
+	memset(page, 0, offsetof(struct metrics_page, hist));
+	metrics_head(page);
 	metrics_now = page;
 }
 

@@ -12,6 +12,7 @@
  * The layout is native byte order, for a reader on the same host, with the version to tell it by.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,6 +79,12 @@ extern struct metrics_page *metrics_now;
 /* Counts in @page from now on: METRICS_SIZE bytes, which are cleared. */
 void metrics_use(struct metrics_page *page);
 #define METRICS_SIZE sizeof(struct metrics_page)
+
+/* Magic, version and sizes of a page of this version; the numbers stay as they are. */
+void metrics_head(struct metrics_page *page);
+
+/* Is a file of @size bytes, which begins with the @len bytes at @file, a page of any version? */
+bool metrics_is_page(const void *file, size_t len, uint64_t size);
 
 /* The shape of the histogram's buckets. */
 const struct hist_shape *metrics_shape(enum metrics_hist hist);

@@ -38,7 +38,7 @@ static int message_length(struct conn *conn, size_t *ret_len)
 	memcpy(&h, conn->in, sizeof(h));
 	rule = mpq_rule(h.cmd);
 	if (!rule)
-		return conn_error(conn, "unknown command %d", h.cmd);
+		return conn_error(conn, "unknown command 0x%x", h.cmd);
 	if (rule->sender != conn->peer)
 		return conn_error(conn, "%s comes from the wrong side", rule->name);
 	if (h.size < rule->size_min || h.size > rule->size_max)

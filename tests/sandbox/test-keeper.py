@@ -286,7 +286,8 @@ class Files(Duties):
                     self.assertEqual(remote.wait(), mpq.EXIT_PROTOCOL)
                     self.assertEqual(remote.said(), "")
                 with open(log, encoding="utf-8") as file:
-                    self.assertRegex(file.read(), r"sandbox: strict[^\n]*\n.*unknown command -1")
+                    self.assertRegex(file.read(), r"sandbox: strict[^\n]*\n"
+                                     r".*unknown command 0xffffffff")
 
     def test_daemon(self):
         for user in box.USERS:

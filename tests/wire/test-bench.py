@@ -163,7 +163,9 @@ class Trips(BenchTest):
             found = self.good("cfgread", "--cpus", text, "--", *edu())
             self.assertEqual(found["options"]["cpus"], text)
             self.check_workload(found["workloads"][0], "cfgread", ["A", "floor"])
-        self.bad(EXIT_REMOTE, "--cpus 1023", "cfgread", "--cpus", "1023", "--", *edu())
+        for text in ("1023", f"{cpus[0]},1023"):
+            self.bad(EXIT_USAGE, f"--cpus {text}: the CPUs that can be used are ", "cfgread",
+                     "--cpus", text, "--", "/nonexistent", "-object", by_fd())
 
     def test_remote_dies(self):
         path = os.path.join(self.folder, "mortal.py")
@@ -294,6 +296,21 @@ class Output(BenchTest):
             self.assertIn(words, done.stdout)
         self.assertNotIn("\r", done.stderr)
         self.assertNotIn("round 1 of", done.stderr)
+        self.assertIn("disk 2:0, QEMU QEMU HARDDISK 2.5+, 4 MiB", done.stdout)
+
+    def test_metrics(self):
+        """Beside the figures: each of them has an interrupt."""
+        done = proxy(*SHORT, "--ramp_time", "0", "randread", "--json", "--metrics", "json", "--",
+                     *ours(self.image))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        json.loads(done.stdout)
+        line, = (x for x in done.stderr.splitlines() if x.startswith("{"))
+        self.assertGreaterEqual(json.loads(line)["interrupts"], 40)
+
+    def test_one_round(self):
+        done = proxy("--count", "4", "--rounds", "1", "cfgread", "--", *edu())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("cfgread: 4 bytes, 1 round\n", done.stdout)
 
     def test_progress(self):
         """Where there is a terminal."""
@@ -303,7 +320,9 @@ class Output(BenchTest):
             os.close(terminal)
             text = file.read(65536).decode()
         self.assertEqual(done.returncode, 0, text)
-        self.assertIn("\rcfgread: round 1 of 4", text)
+        # Of the first round nothing is known yet.
+        self.assertIn("\rcfgread: round 1 of 4\033[K", text)
+        self.assertRegex(text, "\rcfgread: round 2 of 4, [0-9]+/s\033")
         self.assertNotIn("\r", done.stdout)
 
     def test_plot(self):
@@ -319,12 +338,58 @@ class Output(BenchTest):
         for word in ("latency, us", "percentile", "operations a second", "measured time, s",
                      "% of operations"):
             self.assertEqual(words.count(word), 4 if word == "latency, us" else 2, word)
-        self.bad_plot(os.path.join(self.folder, "none", "x.svg"))
 
-    def bad_plot(self, path):
-        done = proxy(*SHORT, "cfgread", "--plot", path, "--", *edu())
+    def test_plot_in_place(self):
+        """What stands at the path is written, not replaced; a link is followed."""
+        path, link, device = (os.path.join(self.folder, x) for x in ("x.svg", "link", "device"))
+        with open(path, "wb") as file:
+            file.write(b"old" * 100000)
+        os.symlink("x.svg", link)
+        os.symlink("/dev/null", device)
+        before = os.stat(path).st_ino
+        self.good("cfgread", "--plot", link, "--", *edu())
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(os.stat(path).st_ino, before)
+        xml.etree.ElementTree.parse(path)
+        self.good("cfgread", "--plot", device, "--", *edu())
+        self.assertTrue(os.path.islink(device))
+        os.unlink(link)
+        os.symlink("new.svg", link)
+        self.good("cfgread", "--plot", link, "--", *edu())
+        xml.etree.ElementTree.parse(os.path.join(self.folder, "new.svg"))
+
+    def test_plot_fifo(self):
+        fifo = os.path.join(self.folder, "fifo")
+        os.mkfifo(fifo)
+        self.bad(EXIT_REMOTE, f"--plot {fifo}: No such device or address", "cfgread", "--plot",
+                 fifo, "--", "/nonexistent")
+        with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
+            # It may not have come that far.
+            while "No such device" in (done := proxy(*SHORT, "cfgread", "--plot", fifo, "--",
+                                                     *edu())).stderr:
+                pass
+            xml.etree.ElementTree.fromstring(reader.communicate()[0])
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_plot_refused(self):
+        """Before anything is started; what was there is kept until there is a result."""
+        for name, why in (("none/x.svg", "No such file"), (".", "Is a directory")):
+            path = os.path.join(self.folder, name)
+            self.bad(EXIT_REMOTE, f"--plot {path}: {why}", "cfgread", "--plot", path, "--",
+                     "/nonexistent", "-object", by_fd())
+        path = os.path.join(self.folder, "x.svg")
+        for content in (None, b"old"):
+            if content:
+                with open(path, "wb") as file:
+                    file.write(content)
+            self.bad(EXIT_REMOTE, "/nonexistent: No such file", "cfgread", "--plot", path, "--",
+                     "/nonexistent", "-object", by_fd())
+            self.assertEqual(os.path.exists(path), bool(content))
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), b"old")
+        done = proxy(*SHORT, "cfgread", "--plot", "/dev/full", "--", *edu())
         self.assertEqual(done.returncode, EXIT_REMOTE)
-        self.assertIn("--plot " + path, done.stderr)
+        self.assertIn("--plot /dev/full: No space left on device\n", done.stderr)
 
 
 if __name__ == "__main__":

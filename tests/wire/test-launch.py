@@ -262,7 +262,7 @@ class Files(wire.unittest.TestCase):
         with open(path, encoding="utf-8") as file:
             said = mpq.without_level(file.read())
             self.assertRegex(said, r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z "
-                             r"mpqemu-remote: e0: .*unknown command -1.*\n\Z")
+                             r"mpqemu-remote: e0: .*unknown command 0xffffffff.*\n\Z")
 
     @wire.not_wrapped("valgrind keeps stderr open in the daemon")
     def test_daemonize(self):

@@ -164,7 +164,7 @@ class Clients(Listen):
             peer.close()
             self.check()
             self.check_stopped(server)
-            self.assertIn("unknown command -1", server.said())
+            self.assertIn("unknown command 0xffffffff", server.said())
 
     def test_stop_while_one_waits(self):
         with self.server() as server:

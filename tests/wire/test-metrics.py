@@ -155,6 +155,17 @@ class Readers(MetricsTest):
             self.assertEqual((status, log), (0, ""))
             self.assertIn("18446744073709551615", text)
 
+    def test_full_output(self):
+        with mpq.Remote.edu([f"--metrics={self.path}"]) as remote:
+            self.assertEqual(remote.finish(), CLEAN)
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([*mpq.wrapper(), mpq.program("mpqemu-remote"),
+                                   f"--print-metrics={self.path}"], stdout=full, check=False,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"--print-metrics={self.path}: standard output: No space left on device\n",
+                      done.stderr)
+
     def test_refused(self):
         """No file that another remote has, none that is no file."""
         cases = [(self.folder, "Is a directory"), ("/dev/null", "no regular file"),
@@ -169,11 +180,50 @@ class Readers(MetricsTest):
             self.assertEqual(self.page()["messages"]["config_read"], 1)
             self.assertEqual(remote.finish(), CLEAN)
 
+    def check_kept(self, content, device="edu,id=e0", args=()):
+        """The file of --metrics= has what it had, and is named."""
+        with open(self.path, "wb") as file:
+            file.write(content)
+        with mpq.Remote.start([device], [f"--metrics={self.path}", *args]) as remote:
+            self.assertEqual(remote.wait(), 1)
+            log = remote.log()
+        with open(self.path, "rb") as file:
+            self.assertEqual(file.read(), content)
+        return log
+
+    def test_file_of_something_else(self):
+        """An image that was named by mistake is not lost; an old page is no loss."""
+        with mpq.Remote.edu([f"--metrics={self.path}"]) as remote:
+            remote.peer.cfg_read(0, 4)
+            self.assertEqual(remote.finish(), CLEAN)
+        with open(self.path, "rb") as file:
+            good = file.read()
+        for bad in (b"x", bytes(1 << 20), bytes(len(good)), good[:16], good[:4], good + b"\0",
+                    b"\0" + good[1:]):
+            log = self.check_kept(bad)
+            self.assertIn(f"--metrics={self.path}: it has something else than counters", log)
+        # A remote that does not start leaves the older numbers.
+        log = self.check_kept(good, "lsi53c895a,id=l0", [
+            "-drive", "if=none,id=d0,format=raw,file=/nonexistent/image",
+            "-device", "scsi-hd,drive=d0,bus=l0.0,scsi-id=0"])
+        self.assertIn("/nonexistent/image", log)
+        for _ in range(2):
+            with mpq.Remote.edu([f"--metrics={self.path}"]) as remote:
+                remote.peer.cfg_read(0, 4)
+                remote.peer.cfg_read(0, 4)
+                self.assertEqual(self.page()["messages"]["config_read"], 2)
+                self.assertEqual(remote.finish(), CLEAN)
+
     def test_memfd(self):
         """A program that starts remotes has the page without a name."""
         fd = os.memfd_create("metrics")
         self.addCleanup(os.close, fd)
         os.write(fd, b"old" * 10000)
+        with mpq.Remote.edu([f"--metrics=fd={fd}"], pass_fds=[fd]) as remote:
+            self.assertEqual(remote.wait(), 1)
+            self.assertIn(f"--metrics=fd={fd}: it has something else", remote.log())
+        self.assertEqual(os.fstat(fd).st_size, 30000)
+        os.truncate(fd, 0)
         with mpq.Remote.edu([f"--metrics=fd={fd}"], pass_fds=[fd]) as remote:
             remote.peer.cfg_read(0, 4)
             remote.peer.cfg_read(0, 4)

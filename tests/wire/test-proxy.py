@@ -4,7 +4,9 @@
 import json
 import mmap
 import os
+import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -66,6 +68,11 @@ def by_fd(number=9):
 
 def vfu_by_fd(number=9):
     return f"x-vfio-user-server,id=r{number},device={{}},type=fd,str={number}"
+
+
+def read_text(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 class ProxyTest(wire.unittest.TestCase):
@@ -237,10 +244,11 @@ class Access(ProxyTest):
              "BASE_ADDRESS_0:1=0x01"])
         self.assertEqual(self.good("write", "FACTORIAL=5", "read", "factorial",
                                    *remote(("edu", vfu_by_fd()))), ["factorial:4=0x00000078"])
-        self.bad(EXIT_USAGE, "dev0: ISTAT9: the device has no such register; expected BAR:OFFSET",
+        self.bad(EXIT_REMOTE, "dev0: ISTAT9: the device has no such register; expected BAR:OFFSET",
                  "read", "ISTAT9", *remote(("lsi53c895a", by_fd())))
-        self.bad(EXIT_USAGE, "dev0: ISTAT0=256: the value has more than 1 bytes",
-                 "write", "ISTAT0=256", *remote(("lsi53c895a", by_fd())))
+        done = self.bad(EXIT_REMOTE, "dev0: ISTAT0=256: the value has more than 1 byte",
+                        "write", "ISTAT0=256", *remote(("lsi53c895a", by_fd())))
+        self.assertIn("1 byte\n", done.stderr)
 
     def test_edu_pcie(self):
         """A 64-bit BAR, the MSI-X table, and a config space of 4096 bytes."""
@@ -302,7 +310,7 @@ class Usage(ProxyTest):
              "NAME[:SIZE]=VALUE"),
             (["cfg", "0:8", *edu], "cfg 0:8: expected OFFSET[:SIZE][=VALUE] or "
              "NAME[:SIZE][=VALUE], a SIZE of 1, 2 or 4"),
-            (["write", "0:0:1=256", *edu], "the value has more than 1 bytes"),
+            (["write", "0:0:1=256", *edu], "the value has more than 1 byte"),
             (["info", "--nosuch", *edu], "--nosuch: invalid option"),
             (["info", "--device"], "--device: requires an argument"),
             (["info", "--fd", "x"], "expected the number of a file descriptor"),
@@ -349,6 +357,15 @@ class NoServer(ProxyTest):
             self.bad(EXIT_REMOTE, f"the remote ended with status {status} before it listened at "
                      + self.path, "info", "--", *command, "-object", way)
 
+    def test_noise(self):
+        """It is said that the remote is at fault, over either protocol."""
+        for protocol in ("mpqemu", "vfio-user"):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                theirs.send(bytes(range(0x86, 0x86 + 64)))
+                self.bad(EXIT_REMOTE, "the remote broke the protocol: ", "info", "--protocol",
+                         protocol, "--fd", str(ours.fileno()), pass_fds=[ours.fileno()])
+
     def test_nobody(self):
         self.bad(EXIT_REMOTE, "No such file or directory", "info", "--socket", self.path)
         with socket.socket(socket.AF_UNIX) as sock:
@@ -368,6 +385,79 @@ class NoServer(ProxyTest):
             lines = self.good("info", "--", "sh", "-c", script, "x", "-object", way)
         server.check(self)
         self.assertEqual(lines[0][:12], "a: abcd:ef01")
+
+
+class Metrics(ProxyTest):
+    def metrics(self, form, *args):
+        done = proxy("--metrics", form, *args)
+        return done, "\n".join(x for x in done.stderr.splitlines() if x.startswith(("{", "#",
+                                                                                   "mpqemu_")))
+
+    def test_json(self):
+        """Both ends count the same."""
+        for way in (by_fd(), vfu_by_fd()):
+            page = self.path + ".page"
+            args = ["cfg", "0", "4:2=6", "0", "0x10=0x90000000", "read", "0:0", "0:4", "0:8",
+                    "write", "0:4=1"]
+            done, text = self.metrics("json", *args, *remote(("edu", way), extra=[
+                f"--metrics={page}"]))
+            self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 5))
+            found = json.loads(text)
+            sent = found["messages"]
+            self.assertEqual((sent["bar_read"], sent["bar_write"], sent["reset"]), (3, 1, 0))
+            there = json.loads(subprocess.run([
+                *mpq.wrapper(), mpq.program("mpqemu-remote"), f"--print-metrics={page}", "--json"],
+                stdout=subprocess.PIPE, check=True).stdout)["messages"]
+            for kind in ("config_read", "config_write", "bar_read", "bar_write", "reset"):
+                self.assertEqual(sent[kind], there[kind], kind)
+            self.assertEqual(found["round_trip_ns"]["count"], sum(sent.values()))
+            self.assertGreater(found["round_trip_ns"]["p50"], 0)
+            self.assertEqual(found["interrupts"], 0)
+
+    def test_text(self):
+        done, text = self.metrics("text", "info", *remote(("edu", vfu_by_fd())))
+        self.assertEqual(done.returncode, 0)
+        name = "mpqemu_client_[a-z_]+"
+        for line in text.splitlines():
+            self.assertRegex(line, rf"^(# (HELP|TYPE) {name} .+|{name}"
+                                   r'(\{([a-z]+="[^"]*",?)+\})? [0-9.]+)$')
+        self.assertRegex(text, r'messages_total\{kind="config_read"\} [1-9]')
+        self.assertRegex(text, r"round_trip_seconds_count [1-9]")
+
+    def test_error(self):
+        """What was counted before an error is printed too; without the option nothing is."""
+        done, text = self.metrics("json", "read", "0:0", "1:0", *remote(("edu", vfu_by_fd())))
+        self.assertEqual(done.returncode, EXIT_REMOTE)
+        self.assertEqual(json.loads(text)["messages"]["bar_read"], 1)
+        self.assertIn("there is no BAR1", done.stderr)
+        self.bad(EXIT_USAGE, "--metrics x: expected text or json", "info", "--metrics", "x", "--",
+                 "true")
+        self.assertNotIn("messages", proxy("info", *remote(("edu", by_fd()))).stderr)
+
+
+class Signals(ProxyTest):
+    def check(self, way, signum):
+        pidfile = self.path + ".pid"
+        with subprocess.Popen([*mpq.wrapper(), mpq.program("mpqemu-proxy"), "bench", "cfgread",
+                               "--runtime", "3600", *remote(("edu", way), extra=[
+                                   "-pidfile", pidfile])],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            pid = mpq.wait_for(lambda: os.path.exists(pidfile) and read_text(pidfile), "pid file")
+            ended = os.pidfd_open(int(pid))
+            self.addCleanup(os.close, ended)
+            process.send_signal(signum)
+            self.assertEqual(process.wait(TIMEOUT), -signum)
+        self.assertTrue(select.select([ended], [], [], TIMEOUT)[0], "the remote lives on")
+        # It has ended as it does when it is told to.
+        self.assertEqual([name for name in (self.path, pidfile) if os.path.exists(name)], [])
+
+    def test_proxy_alone(self):
+        """The remote ends with a proxy that gets a signal which the remote does not get."""
+        for way in (f"x-vfio-user-server,id=r,device={{}},type=unix,path={self.path}",
+                    f"x-remote-object,id=r,devid={{}},path={self.path},server=on", by_fd()):
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+                with self.subTest(way=way, signum=signum):
+                    self.check(way, signum)
 
 
 class Foreign:

@@ -108,13 +108,13 @@ bool access_parse(enum access_kind kind, const char *text, struct access *ret, G
 	if (a.config && a.off > UINT32_MAX)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: no config space is that large", text);
 	if (!fits(&a))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: the value has more than %u bytes",
-				text, a.size);
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: the value has more than %u byte%s",
+				text, a.size, a.size > 1 ? "s" : "");
 	*ret = a;
 	return true;
 }
 
-/* Finds the register that is named. */
+/* Finds the register that is named.  The remote runs by now: no error is one of usage. */
 static bool resolve(struct client *client, const char *devid, struct access *a, GError **error)
 {
 	struct name_place place;
@@ -129,15 +129,15 @@ static bool resolve(struct client *client, const char *devid, struct access *a, 
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s: %s", devid, a->text,
 				client_why(client, ret));
 	if (!name_of_register(id & 0xffff, id >> 16 & 0xffff, a->name, &place, &known))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: %s: %s; expected BAR:OFFSET", devid,
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s: %s; expected BAR:OFFSET", devid,
 				a->text, known ? "the device has no such register" :
 				"the names of its registers are not known");
 	a->bar = place.bar;
 	a->off = place.off;
 	if (!a->size)
 		a->size = place.size;
-	return fits(a) || mpq_fail(error, MPQ_ERROR_USAGE, "%s: %s: the value has more than %u "
-				   "bytes", devid, a->text, a->size);
+	return fits(a) || mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s: the value has more than %u "
+				   "byte%s", devid, a->text, a->size, a->size > 1 ? "s" : "");
 }
 
 static void print(const struct access *a, uint64_t value)

@@ -50,6 +50,16 @@ static bool set_protocol(void *opaque, const struct option_use *use, GError **er
 	return true;
 }
 
+static bool set_metrics(void *opaque, const struct option_use *use, GError **error)
+{
+	struct proxy_args *args = opaque;
+
+	args->metrics = true;
+	args->metrics_json = !strcmp(use->arg, "json");
+	return args->metrics_json || !strcmp(use->arg, "text") ||
+	       option_fail(use, error, MPQ_ERROR_USAGE, "expected text or json");
+}
+
 static bool set_help(void *opaque, const struct option_use *use, GError **error)
 {
 	struct proxy_args *args = opaque;
@@ -74,6 +84,8 @@ static const struct option_def common[] = {
 	OPTION("fd", set_fd, "N", "use the socket that was inherited as number N"),
 	OPTION("protocol", set_protocol, "mpqemu|vfio-user",
 	       "of --socket and --fd; default: vfio-user"),
+	OPTION("metrics", set_metrics, "text|json",
+	       "print at the end, on stderr, what was sent and how long answers took"),
 	{ "help", 0, set_help, NULL, "print this and exit", 0 },
 	{ "h", OPTION_HIDDEN, set_help, NULL, NULL, 0 },
 	{ "version", 0, set_version, NULL, "print the version and exit", 0 },

@@ -118,6 +118,52 @@ int bench_pin(pid_t pid, const cpu_set_t *set)
 	return pin.ret;
 }
 
+/* The kernel leaves out what is not there or not allowed: asked for all, it says which it has. */
+static void find_cpus(cpu_set_t *ret)
+{
+	cpu_set_t was, all;
+
+	CPU_ZERO(ret);
+	memset(&all, 0xff, sizeof(all));
+	if (sched_getaffinity(0, sizeof(was), &was) < 0)
+		return;
+	sched_setaffinity(0, sizeof(all), &all);
+	sched_getaffinity(0, sizeof(*ret), ret);
+	sched_setaffinity(0, sizeof(was), &was);
+}
+
+/* "0-1,4"; g_free() it. */
+static char *name_cpus(const cpu_set_t *set)
+{
+	GString *text = g_string_new(NULL);
+
+	for (unsigned i = 0, end; i < CPU_SETSIZE; i = end + 1) {
+		for (end = i; end < CPU_SETSIZE && CPU_ISSET(end, set); end++)
+			;
+		if (end == i)
+			continue;
+		g_string_append_printf(text, "%s%u", text->len ? "," : "", i);
+		if (end > i + 1)
+			g_string_append_printf(text, "-%u", end - 1);
+	}
+	return g_string_free(text, false);
+}
+
+bool bench_check_cpus(const struct bench_opts *o, GError **error)
+{
+	g_autofree char *names = NULL;
+	cpu_set_t there, wanted, both;
+
+	CPU_OR(&wanted, &o->cpu_own, &o->cpu_remote);
+	find_cpus(&there);
+	CPU_AND(&both, &wanted, &there);
+	if (!o->pinned || CPU_EQUAL(&both, &wanted) || !CPU_COUNT(&there))
+		return true;
+	names = name_cpus(&there);
+	return mpq_fail(error, MPQ_ERROR_USAGE, "--cpus %s: the CPUs that can be used are %s",
+			o->cpus, names);
+}
+
 /* ---- the machine ---- */
 
 /* The first line of /proc/stat: user nice system idle iowait irq softirq steal. */

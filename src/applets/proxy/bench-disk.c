@@ -62,6 +62,21 @@ static int ask(struct bench_side *s, struct initiator_cmd *cmd, const uint8_t *c
 	return initiator_execute(s->initiator, cmd, TIMEOUT_MS);
 }
 
+/* Vendor, product and revision are fields of fixed length: one blank is enough between them. */
+static void keep_name(char *name, const uint8_t *fields, unsigned len)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < len; i++) {
+		char c = g_ascii_isprint(fields[i]) ? fields[i] : '?';
+
+		if (c != ' ' || (n && name[n - 1] != ' '))
+			name[n++] = c;
+	}
+	name[n] = 0;
+	g_strchomp(name);
+}
+
 /* Is there a disk?  0, -ENODEV: no. */
 static int inquire(struct bench_side *s)
 {
@@ -75,9 +90,7 @@ static int inquire(struct bench_side *s)
 	/* Peripheral qualifier and type, SPC-4, section 6.6.2: a direct access block device. */
 	if (cmd.status != STATUS_GOOD || cmd.moved < INQUIRY_LEN || data[0] != 0)
 		return -ENODEV;
-	for (unsigned i = 0; i < 28; i++)
-		s->disk.name[i] = g_ascii_isprint(data[8 + i]) ? data[8 + i] : '?';
-	g_strchomp(s->disk.name);
+	keep_name(s->disk.name, data + 8, sizeof(s->disk.name) - 1);
 	return 0;
 }
 

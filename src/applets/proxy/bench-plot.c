@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "applets/proxy/bench.h"
 #include "applets/proxy/svg.h"
+#include "base/fd.h"
+#include "base/log.h"
 
 /* A row of three charts for each workload: shares, percentiles, and operations over time. */
 
@@ -163,6 +170,47 @@ static void draw_times(const struct bench *b, enum bench_op op, unsigned row, st
 	}
 }
 
+/* ---- the file ---- */
+
+static bool plot_failed(const struct bench *b, int err, GError **error)
+{
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "--plot %s: %s", b->opts.plot, log_errname(err));
+}
+
+/* Nothing that stands there changes yet; a FIFO that nobody reads is an error, not a wait. */
+bool bench_plot_open(struct bench *b, GError **error)
+{
+	int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+
+	if (!b->opts.plot)
+		return true;
+	b->plot_fd = open(b->opts.plot, flags | O_CREAT | O_EXCL, 0666);
+	b->plot_made = b->plot_fd >= 0;
+	/* O_EXCL follows no link, not even one to nowhere. */
+	if (b->plot_fd < 0 && errno == EEXIST)
+		b->plot_fd = open(b->opts.plot, flags | O_CREAT, 0666);
+	if (b->plot_fd < 0 || fcntl(b->plot_fd, F_SETFL, 0) < 0)
+		return plot_failed(b, errno, error);
+	return true;
+}
+
+void bench_plot_close(struct bench *b, bool drawn)
+{
+	if (b->plot_made && !drawn)
+		unlink(b->opts.plot);
+	fd_close(&b->plot_fd);
+}
+
+/* In place: who reads through a link, or holds the file open, sees the new picture. */
+static int plot_write(int fd, const char *text)
+{
+	struct stat st;
+
+	if (fd_stat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0)
+		return -errno;
+	return fd_write_all(fd, text, strlen(text));
+}
+
 /* ---- all of it ---- */
 
 /* Does any workload have this side? */
@@ -209,16 +257,14 @@ bool bench_plot(const struct bench *b, GError **error)
 {
 	struct svg *svg = svg_create(3 * (CHART_WIDTH + MARGIN_LEFT) + 20,
 				     HEAD_HEIGHT + b->opts.op_count * ROW_HEIGHT);
-	g_autoptr(GError) why = NULL;
 	g_autofree char *text = NULL;
+	int ret;
 
 	draw_head(b, svg);
 	for (unsigned i = 0; i < b->opts.op_count; i++)
 		draw_workload(b, b->opts.op[i], i, svg);
 	text = svg_finish(svg);
 	svg_destroy(svg);
-	if (!g_file_set_contents(b->opts.plot, text, -1, &why))
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--plot %s: %s", b->opts.plot,
-				why->message);
-	return true;
+	ret = plot_write(b->plot_fd, text);
+	return !ret || plot_failed(b, ret, error);
 }

@@ -205,7 +205,8 @@ static void print_workload(const struct bench *b, enum bench_op op)
 	g_autofree char *detail = bench_op_detail(b, op);
 	g_autofree char *noisy = bench_noisy(b, op);
 
-	printf("\n%s: %s, %u rounds\n", bench_ops[op].name, detail, b->opts.rounds);
+	printf("\n%s: %s, %u round%s\n", bench_ops[op].name, detail, b->opts.rounds,
+	       b->opts.rounds > 1 ? "s" : "");
 	print_head(b, op);
 	for (unsigned i = 0; i < FIGURE_COUNT; i++)
 		if (bench_ops[op].disk || !bench_figures[i].disk_only)

@@ -55,6 +55,7 @@ static void *bench_create(const struct proxy_verb *verb)
 	struct bench *b = g_new0(struct bench, 1);
 
 	bench_opts_init(&b->opts);
+	b->plot_fd = -1;
 	for (unsigned i = 0; i < SIDE_COUNT; i++) {
 		struct bench_side *s = &b->side[i];
 
@@ -324,12 +325,13 @@ static void progress(const struct bench *b, enum bench_op op, unsigned round)
 
 	if (!b->tty)
 		return;
+	fprintf(stderr, "\r");
 	if (round < b->opts.rounds)
-		fprintf(stderr, "\r%s: round %u of %u, %.0f/s\033[K", bench_ops[op].name, round + 1,
-			b->opts.rounds,
-			iops->len ? g_array_index(iops, double, iops->len - 1) : 0);
-	else
-		fprintf(stderr, "\r\033[K");
+		fprintf(stderr, "%s: round %u of %u", bench_ops[op].name, round + 1,
+			b->opts.rounds);
+	if (round < b->opts.rounds && iops->len)
+		fprintf(stderr, ", %.0f/s", g_array_index(iops, double, iops->len - 1));
+	fprintf(stderr, "\033[K");
 	fflush(stderr);
 }
 
@@ -390,7 +392,9 @@ static bool prepare(struct bench *b, const struct proxy_target *target, GError *
 	if (b->opts.vs) {
 		if (!g_shell_parse_argv(b->opts.vs, NULL, &other->own_argv, NULL))
 			return mpq_fail(error, MPQ_ERROR_USAGE, "--vs: not a command line");
-		other->target = (struct proxy_target){ .command = other->own_argv, .fd = -1 };
+		other->target = (struct proxy_target){
+			.command = other->own_argv, .fd = -1, .metrics = target->metrics,
+		};
 	}
 	return open_sides(b, error) && pin_all(b, error) &&
 	       prepare_side(b, &b->side[SIDE_A], error) &&
@@ -406,17 +410,25 @@ static bool report(const struct bench *b, GError **error)
 	return !b->opts.plot || bench_plot(b, error);
 }
 
+static bool measure(struct bench *b, const struct proxy_target *target, GError **error)
+{
+	bool ok = prepare(b, target, error);
+
+	for (unsigned i = 0; i < b->opts.op_count && ok; i++)
+		ok = run_workload(b, b->opts.op[i], error);
+	/* Before the remotes end: what they say of that is no part of it. */
+	return ok && report(b, error);
+}
+
 static int bench_run(const struct proxy_args *args, GError **error)
 {
 	struct bench *b = args->data;
 	bool ok;
 
 	b->tty = isatty(STDERR_FILENO);
-	ok = prepare(b, &args->target, error);
-	for (unsigned i = 0; i < b->opts.op_count && ok; i++)
-		ok = run_workload(b, b->opts.op[i], error);
-	/* Before the remotes end: what they say of that is no part of it. */
-	ok = ok && report(b, error);
+	ok = bench_check_cpus(&b->opts, error) && bench_plot_open(b, error) &&
+	     measure(b, &args->target, error);
+	bench_plot_close(b, ok);
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
 		ok = side_close(&b->side[i], ok ? error : NULL) && ok;
 	return ok ? PROXY_EXIT_OK : PROXY_EXIT_REMOTE;

@@ -168,6 +168,8 @@ struct bench {
 	unsigned reg_bar, reg_size;	/* the register of bar-read and bar-write */
 	uint64_t reg_off;
 	bool tty;			/* progress is shown */
+	int plot_fd;			/* owned; -1 */
+	bool plot_made;			/* its file was not there before */
 };
 
 static inline bool bench_side_runs(const struct bench_side *s, enum bench_op op)
@@ -199,6 +201,8 @@ bool bench_disk_run(struct bench *b, struct bench_side *s, enum bench_op op, uns
 /* Of all threads of @pid and of what it has started; zero for pid 0. */
 void bench_cost_remote(pid_t pid, struct bench_cost *ret);
 void bench_cost_own(struct bench_cost *ret);
+/* Can all CPUs of --cpus be used here? */
+bool bench_check_cpus(const struct bench_opts *opts, GError **error);
 /* Puts all those threads onto @set.  0 or -errno. */
 int bench_pin(pid_t pid, const cpu_set_t *set);
 
@@ -250,8 +254,12 @@ char *bench_noisy(const struct bench *b, enum bench_op op);
 void bench_text(const struct bench *b);
 /* On standard output, for programs. */
 bool bench_json(const struct bench *b, GError **error);
-/* Into the file of --plot. */
+/* Opens the file of --plot, if there is one, and changes nothing in it; bench_plot_close(). */
+bool bench_plot_open(struct bench *b, GError **error);
+/* Into that file. */
 bool bench_plot(const struct bench *b, GError **error);
+/* One that was made for nothing is removed. */
+void bench_plot_close(struct bench *b, bool drawn);
 /* "depth 16, 4096 bytes" or what else is to be said of a workload.  g_free() it. */
 char *bench_op_detail(const struct bench *b, enum bench_op op);
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -160,11 +161,34 @@ bool remote_process_read(struct remote_process *rp, char *const *argv, GError **
 
 /* ---- starting it ---- */
 
+static bool listens(const struct remote_process *rp)
+{
+	for (unsigned i = 0; i < rp->count; i++)
+		if (rp->device[i].path)
+			return true;
+	return false;
+}
+
+/*
+ * No socket of ours tells a remote that listens of our end: a signal to us alone, SIGKILL too,
+ * shall not leave it behind.  We may have died before this was asked for.
+ */
+static bool bind_to_parent(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		return false;
+	errno = ESRCH;
+	return getppid() == parent;
+}
+
 /* The child: the sockets go above all numbers that are asked for, then to their places. */
-static void child_exec(const struct remote_process *rp, char *const *argv, int report_fd)
+static void child_exec(const struct remote_process *rp, char *const *argv, int report_fd,
+		       pid_t parent)
 {
 	int high[REMOTE_MAX_DEVICES], above = report_fd, moved, err;
 
+	if (listens(rp) && !bind_to_parent(parent))
+		goto failed;
 	for (unsigned i = 0; i < rp->count; i++)
 		if ((int)rp->device[i].number > above)
 			above = rp->device[i].number;
@@ -189,13 +213,14 @@ failed:
 bool remote_process_start(struct remote_process *rp, char *const *argv, GError **error)
 {
 	int report[2], err = 0;
+	pid_t own = getpid();
 	bool ok = true;
 
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "pipe: %s", log_errname(errno));
 	rp->pid = fork();
 	if (rp->pid == 0)
-		child_exec(rp, argv, report[1]);
+		child_exec(rp, argv, report[1], own);
 	close(report[1]);
 	if (rp->pid < 0)
 		ok = mpq_fail(error, MPQ_ERROR_SYSTEM, "fork: %s", log_errname(errno));
@@ -297,12 +322,11 @@ bool remote_process_connect(struct remote_process *rp, unsigned i, int timeout_m
 
 int remote_process_finish(struct remote_process *rp)
 {
-	bool listens = false, told;
+	bool tell = listens(rp), told;
 	autofd pidfd = -1;
 	int status = 0;
 
 	for (unsigned i = 0; i < rp->count; i++) {
-		listens |= rp->device[i].path != NULL;
 		fd_close(&rp->device[i].fd);
 		fd_close(&rp->device[i].remote_fd);
 		g_clear_pointer(&rp->device[i].devid, g_free);
@@ -311,7 +335,7 @@ int remote_process_finish(struct remote_process *rp)
 	rp->count = 0;
 	if (rp->pid < 0)
 		return 0;
-	told = listens && kill(rp->pid, SIGTERM) == 0;
+	told = tell && kill(rp->pid, SIGTERM) == 0;
 	pidfd = syscall(SYS_pidfd_open, rp->pid, 0);
 	if (pidfd >= 0) {
 		struct pollfd p = { .fd = pidfd, .events = POLLIN };

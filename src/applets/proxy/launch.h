@@ -37,7 +37,10 @@ struct remote_process {
  */
 bool remote_process_read(struct remote_process *rp, char *const *argv, GError **error);
 
-/* Starts that command, with a socket at each fd that it names. */
+/*
+ * Starts that command, with a socket at each fd that it names.  One that listens gets SIGTERM when
+ * the calling thread ends, whatever ends it.
+ */
 bool remote_process_start(struct remote_process *rp, char *const *argv, GError **error);
 
 /* A remote that runs already: one device, at @path or, when that is NULL, behind @fd. */

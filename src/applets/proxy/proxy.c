@@ -4,6 +4,7 @@
 
 #include "applets/applet.h"
 #include "applets/proxy/args.h"
+#include "applets/proxy/metrics.h"
 #include "base/log.h"
 
 static int status_of(const GError *error)
@@ -12,11 +13,19 @@ static int status_of(const GError *error)
 								    PROXY_EXIT_REMOTE;
 }
 
-static int run(const struct proxy_args *args)
+static int run(struct proxy_args *args)
 {
+	g_autofree struct client_metrics *metrics = args->metrics ?
+		g_new(struct client_metrics, 1) : NULL;
 	g_autoptr(GError) error = NULL;
-	int status = args->verb->run(args, &error);
+	int status;
 
+	if (metrics)
+		client_metrics_init(metrics);
+	args->target.metrics = metrics;
+	status = args->verb->run(args, &error);
+	if (metrics)
+		proxy_metrics_print(metrics, args->metrics_json);
 	/* What was found out before an error is wanted too. */
 	if (fflush(stdout) && !error)
 		mpq_fail(&error, MPQ_ERROR_SYSTEM, "standard output: %s", log_errname(errno));

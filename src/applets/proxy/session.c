@@ -78,6 +78,7 @@ bool session_open(struct session *s, unsigned i, uint64_t ram_size, GError **err
 		return false;
 	ret = client_init(&s->client, device->protocol, fd_steal(&device->fd), ram_size,
 			  REPLY_TIMEOUT_MS);
+	s->client.metrics = s->target->metrics;
 	s->open = true;
 	s->index = i;
 	if (!ret && device->protocol == CLIENT_MPQEMU && s->target->command)

@@ -23,12 +23,14 @@ struct proxy_target {
 	int fd;				/* --fd; or -1 */
 	enum client_protocol protocol;	/* of --socket or --fd */
 	const char *device;		/* --device; or NULL */
+	struct client_metrics *metrics;	/* what clients count in; or NULL */
 };
 
 /* The command line, while it is read and afterwards.  All strings are argv's. */
 struct proxy_args {
 	bool help, version;
 	bool protocol_named;
+	bool metrics, metrics_json;	/* --metrics */
 	struct proxy_target target;
 	const struct proxy_verb *verb;
 	int verb_index;			/* argv's */

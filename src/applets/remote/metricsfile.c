@@ -26,8 +26,19 @@ static int open_one(const char *text, bool *ret_known)
 	return -1;
 }
 
-/* The size of a page, of zeroes; another remote's is left alone. */
-static int clear(int fd)
+/* What stands there may be somebody's disk: only a page may go. */
+static int check_content(int fd, const struct stat *st)
+{
+	struct metrics_page page;
+	ssize_t n = st->st_size ? pread(fd, &page, sizeof(page), 0) : 0;
+
+	if (n < 0)
+		return -errno;
+	return !st->st_size || metrics_is_page(&page, n, st->st_size) ? 0 : -EEXIST;
+}
+
+/* Another remote's is left alone. */
+static int take(int fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat st;
@@ -36,10 +47,15 @@ static int clear(int fd)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	if (fcntl(fd, F_OFD_SETLK, &lock) < 0 || ftruncate(fd, 0) < 0 ||
-	    ftruncate(fd, METRICS_SIZE) < 0)
-		return -errno;
-	return 0;
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : check_content(fd, &st);
+}
+
+static const char *why(int ret)
+{
+	return ret == -EINVAL ? "it is no regular file" :
+	       ret == -EAGAIN ? "another process has it" :
+	       ret == -EEXIST ? "it has something else than counters in it: it stays as it is" :
+	       log_errname(ret);
 }
 
 bool metrics_file_open(const char *text, int *ret_fd, GError **error)
@@ -51,12 +67,27 @@ bool metrics_file_open(const char *text, int *ret_fd, GError **error)
 	if (!known)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--metrics=%s: it takes a number, 3 or "
 				"more", text);
-	ret = fd < 0 ? -errno : clear(fd);
+	ret = fd < 0 ? -errno : take(fd);
 	if (ret)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text,
-				ret == -EINVAL ? "it is no regular file" :
-				ret == -EAGAIN ? "another process has it" : log_errname(ret));
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text, why(ret));
 	*ret_fd = fd_steal(&fd);
+	return true;
+}
+
+/* With its head, so that the next remote knows it even if none ever counts in it. */
+bool metrics_file_begin(const char *text, int fd, GError **error)
+{
+	struct metrics_page page = { 0 };
+	ssize_t n;
+
+	metrics_head(&page);
+	if (ftruncate(fd, 0) < 0 || ftruncate(fd, METRICS_SIZE) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text,
+				log_errname(errno));
+	n = pwrite(fd, &page, sizeof(page), 0);
+	if (n != sizeof(page))
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text,
+				log_errname(n < 0 ? errno : ENOSPC));
 	return true;
 }
 
@@ -67,6 +98,7 @@ bool metrics_file_print(const char *path, bool json, GError **error)
 	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
 	struct text text;
 	ssize_t n;
+	int ret;
 
 	/* No mapping: the file may get shorter at any time. */
 	n = fd < 0 ? -1 : pread(fd, &raw, sizeof(raw), 0);
@@ -78,7 +110,7 @@ bool metrics_file_print(const char *path, bool json, GError **error)
 				"counters of this version, or nobody has begun it", path);
 	text_init(&text, buf, METRICS_TEXT_MAX);
 	(json ? metrics_print_json : metrics_print_text)(&page, &text);
-	if (fd_write_all(STDOUT_FILENO, buf, text.len))
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--print-metrics=%s: stdout", path);
-	return true;
+	ret = fd_write_all(STDOUT_FILENO, buf, text.len);
+	return !ret || mpq_fail(error, MPQ_ERROR_SYSTEM, "--print-metrics=%s: standard output: %s",
+				path, log_errname(ret));
 }

@@ -12,10 +12,13 @@
 #include "base/error.h"
 
 /*
- * Opens "PATH" or "fd=N", which is a file for this remote alone, and clears it.  The caller owns
- * the fd.
+ * Opens "PATH" or "fd=N", which is a file for this remote alone, empty or an older page; nothing
+ * in it changes yet.  The caller owns the fd.
  */
 bool metrics_file_open(const char *text, int *ret_fd, GError **error);
+
+/* Makes the file a page of zeroes: after all that may keep this remote from starting. */
+bool metrics_file_begin(const char *text, int fd, GError **error);
 
 /* Prints the page at @path to stdout.  What stands in it is another process's. */
 bool metrics_file_print(const char *path, bool json, GError **error);

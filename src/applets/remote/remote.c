@@ -209,7 +209,8 @@ static bool prepare(struct remote *r, GError **error)
 		log_warning("NOTIFY_SOCKET: %s: the service manager is told nothing",
 			    log_errname(ret));
 	return onerror_create(&r->plan, &r->onerror, error) &&
-	       images_open(&r->plan, &r->images, error);
+	       images_open(&r->plan, &r->images, error) &&
+	       (!r->plan.metrics || metrics_file_begin(r->plan.metrics, r->metrics_fd, error));
 }
 
 /* The pid file, the sockets' paths, NULL. */

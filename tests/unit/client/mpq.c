@@ -94,7 +94,9 @@ static void hostile(const struct row *row, int flags)
 	ret = client_cfg_read(&r.client, 0, 4, &val);
 	g_test_message("%s", client_why(&r.client, ret));
 	g_assert_cmpint(ret, ==, row->ret);
-	g_assert_true(g_str_has_prefix(client_why(&r.client, ret), row->why));
+	g_assert_nonnull(strstr(client_why(&r.client, ret), row->why));
+	g_assert_cmpint(g_str_has_prefix(client_why(&r.client, ret), "the remote broke the "
+					 "protocol: "), ==, ret == -EPROTO);
 	g_assert_cmpuint(val, ==, 77);
 	finish(&r);
 	g_assert_cmpuint(open_fds(), ==, before);
@@ -159,7 +161,8 @@ static void test_reset(void)
 	g_assert_cmpint(client_reset(&r.client), ==, 0);
 	say_ret(&r, 0);
 	g_assert_cmpint(client_reset(&r.client), ==, -EPROTO);
-	g_assert_cmpstr(client_why(&r.client, -EPROTO), ==, "RET with 8 bytes, expected 0");
+	g_assert_cmpstr(client_why(&r.client, -EPROTO), ==, "the remote broke the protocol: "
+			"RET with 8 bytes, expected 0");
 	finish(&r);
 }
 

@@ -122,10 +122,10 @@ static void test_bad_header(void)
 		uint64_t size;
 		const char *why;
 	} rows[] = {
-		{ -1, 0, "unknown command -1" },
-		{ INT32_MIN, 0, "unknown command -2147483648" },
-		{ 8, 0, "unknown command 8" },
-		{ INT32_MAX, 8, "unknown command 2147483647" },
+		{ -1, 0, "unknown command 0xffffffff" },
+		{ INT32_MIN, 0, "unknown command 0x80000000" },
+		{ 8, 0, "unknown command 0x8" },
+		{ INT32_MAX, 8, "unknown command 0x7fffffff" },
 		{ MPQ_RET, 8, "RET comes from the wrong side" },
 		{ MPQ_SYNC_SYSMEM, 191, "SYNC_SYSMEM with 191 bytes of payload, expected 192" },
 		{ MPQ_SYNC_SYSMEM, 193, "SYNC_SYSMEM with 193 bytes of payload, expected 192" },
