@@ -18,8 +18,8 @@ STATICS_ALLOWED = {
     ("src/metrics/page.c", "metrics_now"): "the same: which page it is",
     ("src/metrics/page.h", "metrics_now"): "the same: which page it is",
     ("src/mem/sigbus.c", "guarded"): "a signal handler gets no argument",
-    ("src/applets/proxy/disk-plugin.c", "plugin"): "nbdkit passes nothing to config and after_fork",
-    ("src/applets/proxy/disk-plugin.c", "row"): "nbdkit writes to what it is registered with",
+    ("src/applets/proxy/disk/plugin.c", "plugin"): "nbdkit passes nothing to config and after_fork",
+    ("src/applets/proxy/disk/plugin.c", "row"): "nbdkit writes to what it is registered with",
 }
 # Calls that live in one folder: (what, pattern, folder, rule).
 HOMES = [

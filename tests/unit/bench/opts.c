@@ -6,7 +6,7 @@
 #include <glib.h>
 
 #include "applets/proxy/args.h"
-#include "applets/proxy/bench.h"
+#include "applets/proxy/bench/bench.h"
 
 #define MAX_WORDS 24
 

@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-#include "applets/proxy/bench.h"
+#include "applets/proxy/bench/bench.h"
 
 struct world {
 	struct bench *bench;

@@ -6,7 +6,7 @@
 
 #include <glib.h>
 
-#include "applets/proxy/svg.h"
+#include "applets/proxy/bench/svg.h"
 
 /* Elements seen, and how they nest. */
 struct seen {

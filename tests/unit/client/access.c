@@ -3,7 +3,7 @@
 
 #include <glib.h>
 
-#include "applets/proxy/access.h"
+#include "applets/proxy/info/access.h"
 
 static const struct { enum access_kind kind; const char *text; } bad[] = {
 	{ ACCESS_READ, "" }, { ACCESS_READ, "0" }, { ACCESS_READ, "0:" }, { ACCESS_READ, ":0" },

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "applets/proxy/recfile.h"
+#include "applets/proxy/record/recfile.h"
 #include "../util.h"
 
 #define HEADER "mpqemu-record 1\ncommand a 'b c'\ndma yes\n"
