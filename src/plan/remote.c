@@ -8,7 +8,7 @@
 
 #include "plan/props.h"
 #include "plan/remoteopts.h"
-#include "plan/topo.h"
+#include "plan/topo/topo.h"
 
 /* The handlers of the option table: each takes one option into the parse. */
 

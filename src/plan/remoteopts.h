@@ -10,7 +10,7 @@
 
 #include "plan/opts.h"
 #include "plan/remote.h"
-#include "plan/topo.h"
+#include "plan/topo/topo.h"
 
 /* What the handlers collect: the opaque pointer of each. */
 struct remote_parse {

@@ -6,7 +6,7 @@
 
 #include <glib.h>
 
-#include "plan/rewrite.h"
+#include "plan/rewrite/rewrite.h"
 
 #define SOCKETS "/run/user/1/mpqemu-XXXXXX"
 #define LSI "-device lsi53c895a,id=lsi0 "

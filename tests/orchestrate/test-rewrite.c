@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Command lines in, plans or refusals out: src/plan/rewrite.h.  Hostile rows first. */
+/* Command lines in, plans or refusals out: src/plan/rewrite.  Hostile rows first. */
 
 #include <string.h>
 
 #include <glib.h>
 
-#include "plan/rewrite.h"
-#include "plan/vm.h"
+#include "plan/rewrite/rewrite.h"
+#include "plan/vm/vm.h"
 
 #define LSI "-device lsi53c895a,id=lsi0"
 #define DISK "-drive if=none,id=d,file=x.raw,format=raw -device scsi-hd,drive=d,id=disk"

@@ -2,7 +2,7 @@
 
 /*
  * mpqemu-orchestrate: plans the processes of one VM, checks the plan, starts them and sees them
- * through to their end.  Options and verbs here; the plan in src/plan/rewrite.h, a VM's file in
+ * through to their end.  Options and verbs here; the plan in src/plan/rewrite, a VM's file in
  * src/plan/vm.h, the processes in run.h.
  */
 

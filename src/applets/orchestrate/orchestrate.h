@@ -13,8 +13,8 @@
 
 #include "applets/orchestrate/run.h"
 #include "base/error.h"
-#include "plan/rewrite.h"
-#include "plan/vm.h"
+#include "plan/rewrite/rewrite.h"
+#include "plan/vm/vm.h"
 
 #define NAME "mpqemu-orchestrate"
 

@@ -6,7 +6,7 @@
 
 #include <glib.h>
 
-#include "plan/rewrite.h"
+#include "plan/rewrite/rewrite.h"
 
 struct probe {
 	struct rewrite_facts facts;

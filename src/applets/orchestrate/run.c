@@ -15,7 +15,7 @@
 #include "applets/orchestrate/sockets.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "plan/rewrite.h"
+#include "plan/rewrite/rewrite.h"
 
 #define SIGNALS_TOGETHER_US 100000
 /* How long a remote has to end by itself, then after each SIGTERM, before the next step. */

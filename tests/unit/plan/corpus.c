@@ -12,7 +12,7 @@
 #include <glib.h>
 
 #include "plan/remote.h"
-#include "plan/rewrite.h"
+#include "plan/rewrite/rewrite.h"
 
 /* An fd that the caller passes: -add-fd looks whether it is open. */
 #define BUSY_FD 50

@@ -6,7 +6,7 @@
 #include <glib.h>
 
 #include "plan/remote.h"
-#include "plan/rewrite.h"
+#include "plan/rewrite/rewrite.h"
 
 static const char *const prefix[] = { "mpqemu-remote", NULL };
 

@@ -6,8 +6,8 @@
 
 #include <glib.h>
 
-#include "plan/vm.h"
-#include "plan/vmkeys.h"
+#include "plan/vm/vm.h"
+#include "plan/vm/keys.h"
 
 #define VM "[vm]\nqemu=q\n"
 

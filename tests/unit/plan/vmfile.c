@@ -12,9 +12,9 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 
-#include "plan/nearest.h"
+#include "plan/vm/nearest.h"
 #include "plan/proclimits.h"
-#include "plan/vmfile.h"
+#include "plan/vm/file.h"
 
 /* A literal that may hold NUL. */
 #define TEXT(text) text, sizeof(text) - 1

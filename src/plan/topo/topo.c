@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan/topo-priv.h"
+#include "plan/topo/priv.h"
 
 #include <string.h>
 

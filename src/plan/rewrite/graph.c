@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "plan/rewrite-move.h"
+#include "plan/rewrite/move.h"
 
 /* Keys (or their last parts) whose value is the name of another node. */
 static const char *const node_keys[] = {

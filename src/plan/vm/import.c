@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "plan/opts.h"
-#include "plan/rewrite-cmd.h"
-#include "plan/vm.h"
-#include "plan/vmkeys.h"
+#include "plan/rewrite/cmd.h"
+#include "plan/vm/vm.h"
+#include "plan/vm/keys.h"
 
 struct writing {
 	const struct qcmd *cmd;

@@ -2,7 +2,7 @@
 
 /*
  * An ordinary command line: which devices move, what each takes along, and what stands in their
- * place.  The graph behind a disk is in rewrite-graph.c.
+ * place.  The graph behind a disk is in graph.c.
  *
  * The order of QEMU's command line decides PCI slots and bus names, so nothing changes its place:
  * a moved -device becomes an x-pci-proxy-dev or vfio-user-pci where it stood.  QEMU makes the
@@ -10,7 +10,7 @@
  * that.
  */
 
-#include "plan/rewrite-move.h"
+#include "plan/rewrite/move.h"
 
 #include <string.h>
 
@@ -611,7 +611,7 @@ static bool write_remote(struct move *move, struct move_remote *remote, GError *
 	static const char *const qemu_words[] = {
 		"-nodefaults", "-no-user-config", "-display", "none", NULL
 	};
-	/* As far as x-remote bears it: it was started so with each device of rewrite-engine.c. */
+	/* As far as x-remote bears it: it was started so with each device of engine.c. */
 	static const char *const sandbox_words[] = {
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,"
 		"resourcecontrol=deny", NULL

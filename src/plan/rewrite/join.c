@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "plan/rewrite-priv.h"
+#include "plan/rewrite/priv.h"
 
 struct join {
 	const struct rewrite_facts *facts;

@@ -13,8 +13,8 @@
 
 #include "base/error.h"
 #include "plan/proclimits.h"
-#include "plan/rewrite.h"
-#include "plan/vmfile.h"
+#include "plan/rewrite/rewrite.h"
+#include "plan/vm/file.h"
 
 /* [remote NAME] */
 struct vm_remote {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan/rewrite.h"
+#include "plan/rewrite/rewrite.h"
 
 #include <string.h>
 
-#include "plan/rewrite-priv.h"
+#include "plan/rewrite/priv.h"
 
 bool rewrite_is_qemu(const char *prog)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan/rewrite-cmd.h"
+#include "plan/rewrite/cmd.h"
 
 #include <stdarg.h>
 #include <string.h>

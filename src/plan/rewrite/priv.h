@@ -4,8 +4,8 @@
 
 /* Between the files of the rewriting. */
 
-#include "plan/rewrite-cmd.h"
-#include "plan/rewrite.h"
+#include "plan/rewrite/cmd.h"
+#include "plan/rewrite/rewrite.h"
 
 /* What the devices of a plan are reached by, and who serves them. */
 struct rewrite_uses {

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "plan/topo-priv.h"
+#include "plan/topo/priv.h"
 
 enum { SOCKET_TYPE, SOCKET_PATH, SOCKET_STR, SOCKET_KEYS };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan/nearest.h"
+#include "plan/vm/nearest.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 /* Between the files that make devices, disks and peers. */
 
 #include "plan/props.h"
-#include "plan/topo.h"
+#include "plan/topo/topo.h"
 
 #define BUS_NAME_MAX 96
 

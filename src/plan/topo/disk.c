@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "plan/props.h"
-#include "plan/topo-priv.h"
+#include "plan/topo/priv.h"
 
 /* The controllers' own SCSI id; eight ids a bus, as in QEMU, and eight LUNs (SCSI-2, 7.2.2). */
 #define HOST_ID 7

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "plan/vmfile.h"
+#include "plan/vm/file.h"
 
 enum vm_type {
 	VM_TEXT,	/* char * */

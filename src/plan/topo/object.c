@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/topo-priv.h"
+#include "plan/topo/priv.h"
 
 bool topo_check_keys(const struct opt_set *set, const char *const *known, GError **error)
 {

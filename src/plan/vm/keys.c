@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan/vmkeys.h"
+#include "plan/vm/keys.h"
 
 #include <string.h>
 
-#include "plan/nearest.h"
+#include "plan/vm/nearest.h"
 #include "plan/opts.h"
 #include "plan/proclimits.h"
 #include "plan/props.h"
 #include "plan/remote.h"
-#include "plan/vm.h"
+#include "plan/vm/vm.h"
 
 #define IN_VM(member) offsetof(struct vm, member)
 #define IN_REMOTE(member) offsetof(struct vm_remote, member)

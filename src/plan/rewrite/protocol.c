@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "plan/rewrite-move.h"
+#include "plan/rewrite/move.h"
 
 /* QEMU has vfio-user-pci from this version on. */
 #define VFIO_USER_MAJOR 10

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "plan/rewrite-priv.h"
+#include "plan/rewrite/priv.h"
 
 #define MIB (1024ULL * 1024)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan/vmfile.h"
+#include "plan/vm/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

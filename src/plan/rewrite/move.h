@@ -3,11 +3,11 @@
 #define PLAN_REWRITE_MOVE_H
 
 /*
- * Between rewrite-move.c (devices), rewrite-graph.c (what is behind their disks), rewrite-qmp.c,
- * rewrite-protocol.c (how they are reached).
+ * Between move.c (devices), graph.c (what is behind their disks), qmp.c,
+ * protocol.c (how they are reached).
  */
 
-#include "plan/rewrite-priv.h"
+#include "plan/rewrite/priv.h"
 
 /* struct qopt.copies has a bit for each. */
 #define MOVE_MAX_REMOTES 31

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#include "plan/nearest.h"
-#include "plan/vm.h"
-#include "plan/vmkeys.h"
+#include "plan/vm/nearest.h"
+#include "plan/vm/vm.h"
+#include "plan/vm/keys.h"
 
 /* The names in QEMU's answer (char *, owned); unref.  NULL: it has no such type. */
 static GPtrArray *read_answer(const char *text)

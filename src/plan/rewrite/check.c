@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "plan/rewrite-priv.h"
+#include "plan/rewrite/priv.h"
 
 /*
  * Memory regions: the protocol carries 8, and while firmware runs there is one more than there are

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "plan/rewrite-move.h"
+#include "plan/rewrite/move.h"
 
 static const char *const qemu_devices[] = {
 	"am53c974", "dc390", "e1000", "i82551", "i82557b", "lsi53c810", "lsi53c895a", "mptsas1068",

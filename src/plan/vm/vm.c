@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan/vm.h"
+#include "plan/vm/vm.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan/opts.h"
-#include "plan/rewrite-cmd.h"
-#include "plan/vmkeys.h"
+#include "plan/rewrite/cmd.h"
+#include "plan/vm/keys.h"
 
 /* While a file is read. */
 struct reading {

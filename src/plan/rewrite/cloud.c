@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "plan/rewrite-priv.h"
+#include "plan/rewrite/priv.h"
 
 /* Without --memory it takes this much. */
 #define DEFAULT_MEMORY "size=512M"

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "plan/rewrite-move.h"
+#include "plan/rewrite/move.h"
 
 /* "-chardev socket,id=mpqemu-qmp-DEVICE": rewrite_join() finds it by this name. */
 #define CHARDEV_PREFIX "mpqemu-qmp-"
