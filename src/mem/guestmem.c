@@ -223,7 +223,7 @@ static int regions_check(const struct guestmem_region *regions, unsigned count,
 
 int guestmem_set(struct guestmem *mem, const struct guestmem_region *regions, unsigned count)
 {
-	struct region fresh[GUESTMEM_MAX_REGIONS];
+	struct region fresh[GUESTMEM_MAX_REGIONS] = { 0 };
 	bool kept[GUESTMEM_MAX_REGIONS] = { false }, mapped[GUESTMEM_MAX_REGIONS] = { false };
 	int ret = mem->max > GUESTMEM_MAX_REGIONS ? -EINVAL :
 		  regions_check(regions, count, fresh);

@@ -281,7 +281,7 @@ static int set_caps_to(uint64_t caps, uint64_t inheritable)
 /* Those of @caps that this process has. */
 static uint64_t held(uint64_t caps)
 {
-	struct caps own;
+	struct caps own = { 0 };
 
 	return get_caps(&own) ? 0 : own.effective & caps;
 }
@@ -344,7 +344,7 @@ static int drop_root(void)
 
 static bool caps_are(uint64_t caps)
 {
-	struct caps own;
+	struct caps own = { 0 };
 
 	return !get_caps(&own) && !(own.permitted & ~caps) && !own.inheritable;
 }

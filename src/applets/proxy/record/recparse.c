@@ -184,7 +184,7 @@ static int nibble(char c)
 static bool take_bytes(struct cursor *c, struct rec_dma *d)
 {
 	int high = nibble(c->at[0]), low = high < 0 ? -1 : nibble(c->at[1]);
-	uint64_t count;
+	uint64_t count = 0;
 
 	d->has_data = true;
 	d->data = g_malloc(d->len);
