@@ -539,4 +539,7 @@ static struct nbdkit_plugin row = {
 	.errno_is_preserved = 0,
 };
 
+/* What nbdkit looks for; its header defines it and declares it nowhere. */
+extern struct nbdkit_plugin *plugin_init(void);
+
 NBDKIT_REGISTER_PLUGIN(row)
