@@ -79,14 +79,17 @@ void trace_put(struct trace *t, enum trace_kind kind, unsigned device, uint64_t 
 	       const void *data, size_t len)
 {
 	struct trace_event event = { .kind = kind, .device = device, .arg = arg };
+	const uint8_t *from = data;	/* NULL without data */
 
-	do {
+	for (;;) {
 		event.len = min_u64(len, TRACE_DATA_MAX - (event.arg & (TRACE_DATA_MAX - 1)));
-		put_one(t, &event, data);
-		event.arg += event.len;
-		data = (const uint8_t *)data + event.len;
+		put_one(t, &event, from);
 		len -= event.len;
-	} while (len);
+		if (!len)
+			return;
+		event.arg += event.len;
+		from += event.len;
+	}
 }
 
 /* ---- the reader ---- */

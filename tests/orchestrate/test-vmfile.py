@@ -71,7 +71,7 @@ class Refused(File):
 
     def test_not_for_us(self):
         if os.getuid() == 0:
-            self.skipTest("root may read everything")
+            self.skipTest("every file is readable to root")
         path = self.vm()
         os.chmod(path, 0)
         self.refused(self.call("check", path), f"{path}: Permission denied")
@@ -124,7 +124,7 @@ class Refused(File):
 
     def test_oom_score(self):
         if os.getuid() == 0:
-            self.skipTest("root may lower it")
+            self.skipTest("nothing is refused to root")
         path = self.vm(remote="oom-score = -1000\n")
         self.refused(self.call("check", path), "oom-score: Permission denied")
 

@@ -100,6 +100,42 @@ class RecordTest(wire.unittest.TestCase):
 
     # ---- hostile files ----
 
+    def test_output_that_is_something_else(self):
+        """A disk is not recorded over, nor any record whose successor cannot begin."""
+        self.write("a disk, for example")
+        fifo = self.path + ".fifo"
+        os.mkfifo(fifo)
+        for path, words in ((self.path, "it is no record: it stays as it is"),
+                            (fifo, "expected a file"),
+                            (os.path.dirname(self.path), "Is a directory")):
+            with self.subTest(words), Recording(path, remote()) as recording:
+                self.assertEqual(recording.wait(), EXIT_REMOTE)
+                self.assertEqual(plain(recording.log()),
+                                 f"mpqemu-proxy: record: --output {path}: {words}\n")
+        self.assertEqual(self.text(), "a disk, for example")
+        self.write(HEADER)
+        with Recording(self.path, remote(program=["/nonexistent"])) as recording:
+            self.assertEqual(recording.wait(), EXIT_REMOTE)
+        self.assertEqual(self.text(), HEADER)
+
+    def test_replay_of_a_remote_that_dies(self):
+        """It waits for what does not happen; the remote's end ends that."""
+        self.write(HEADER + SYNC + "0.000001 > PCI_CFGREAD 0x0 4\n0.000002 < RET 0x11e81234\n"
+                   "0.1 dma write 0x10 1 01\n0.2 > PCI_CFGREAD 0x0 4\n"
+                   "0.2 < RET 0x11e81234\n0.3 end\n")
+        script = 'echo $$ >"$0"; exec "$@"'
+        pidfile = self.path + ".pid"
+        command = ["--", "sh", "-c", script, pidfile, *remote()[1:]]
+        with subprocess.Popen([*mpq.wrapper(), mpq.program("mpqemu-proxy"), "replay", self.path,
+                               *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as proc:
+            mpq.wait_for(lambda: os.path.exists(pidfile) and open(pidfile).read().strip(),
+                         "the remote")
+            os.kill(int(open(pidfile).read()), signal.SIGKILL)
+            out, err = proc.communicate(timeout=TIMEOUT)
+        self.assertEqual(proc.returncode, EXIT_REMOTE, out + err)
+        self.assertIn("the remote", err)
+
     def test_bad_records(self):
         rows = [
             ("", 1, "expected mpqemu-record , found the end"),

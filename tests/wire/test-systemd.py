@@ -132,7 +132,7 @@ def unit_args(name):
 class Activation(wire.unittest.TestCase):
     """As the socket unit does it, with the arguments that the service's comment has."""
 
-    @wire.not_wrapped("the program is started by another one")
+    @wire.not_wrapped("valgrind does not follow into what another program starts")
     def test_first_client(self):
         with tempfile.TemporaryDirectory() as folder, Manager() as manager:
             path, image = f"{folder}/device", f"{folder}/disk.img"

@@ -164,6 +164,6 @@ void rec_write_header(FILE *out, const struct rec_header *h)
 {
 	g_autofree char *command = g_strescape(h->command, NULL);
 
-	fprintf(out, "mpqemu-record %d\ncommand %.4000s\ndma %s\n", REC_VERSION, command,
+	fprintf(out, REC_MAGIC "%d\ncommand %.4000s\ndma %s\n", REC_VERSION, command,
 		h->dma ? "yes" : "no");
 }

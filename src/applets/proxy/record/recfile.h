@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "proto/mpqemu.h"
 
+#define REC_MAGIC "mpqemu-record "	/* a record begins with it */
 #define REC_VERSION 1
 #define REC_DATA_MAX 4096	/* bytes of a DMA line */
 #define REC_PLAIN_MAX 64	/* of a DMA write: more than that is a sum */

@@ -8,11 +8,13 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "applets/proxy/launch.h"
+#include "applets/proxy/record/recfile.h"
 #include "applets/proxy/record/recorder.h"
 #include "applets/proxy/record/tracing.h"
 #include "applets/proxy/verb.h"
@@ -248,11 +250,41 @@ static bool take_vm(struct record *r, const struct proxy_target *target, GError 
 	return true;
 }
 
+/* What stands there may be somebody's disk: only a record may go.  0 or -errno. */
+static int check_output(int fd)
+{
+	char head[sizeof(REC_MAGIC) - 1];
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	/* A reader that is slow would hold up the VM. */
+	if (S_ISFIFO(st.st_mode) || S_ISBLK(st.st_mode))
+		return -EINVAL;
+	if (!S_ISREG(st.st_mode) || !st.st_size)
+		return 0;
+	n = pread(fd, head, sizeof(head), 0);
+	return n == sizeof(head) && !memcmp(head, REC_MAGIC, sizeof(head)) ? 0 : -EEXIST;
+}
+
+/* It stays as it is until the remote has been started. */
 static bool open_output(struct record *r, GError **error)
 {
-	r->out = fopen(r->output, "we");
-	return r->out || mpq_fail(error, MPQ_ERROR_USAGE, "record: --output %s: %s", r->output,
-				  log_errname(errno));
+	autofd fd = open(r->output, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+	int ret = fd < 0 ? -errno : check_output(fd);
+
+	if (!ret) {
+		r->out = fdopen(fd, "w");
+		ret = r->out ? 0 : -errno;
+	}
+	if (ret)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "record: --output %s: %s", r->output,
+				ret == -EINVAL ? "expected a file" :
+				ret == -EEXIST ? "it is no record: it stays as it is" :
+				log_errname(ret));
+	fd_steal(&fd);
+	return true;
 }
 
 /* From here on they are the remote's; it has the mask that we were started with. */
@@ -261,6 +293,7 @@ static bool take_signals(struct record *r, GError **error)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -297,6 +330,9 @@ static bool start(struct record *r, const struct proxy_args *args, GError **erro
 	    !remote_process_start(&r->remote, r->tracing.argv, error) || !take_signals(r, error))
 		return false;
 	tracing_started(&r->tracing);
+	if (ftruncate(fileno(r->out), 0) < 0 && errno != EINVAL)	/* EINVAL: a device */
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "record: --output %s: %s", r->output,
+				log_errname(errno));
 	r->recorder = recorder_create(r->out, r->tracing.on ? &r->tracing.trace : NULL, text);
 	relay_init(&r->way[TO_REMOTE], r->vm_fd, r->remote.device[0].fd);
 	relay_init(&r->way[TO_VM], r->remote.device[0].fd, r->vm_fd);

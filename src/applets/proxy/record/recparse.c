@@ -330,7 +330,7 @@ static bool read_header(struct rec_file *f, GError **error)
 	uint64_t version = 0;
 	struct cursor c;
 
-	if (!header_line(f, "mpqemu-record ", &c, error) ||
+	if (!header_line(f, REC_MAGIC, &c, error) ||
 	    !number(&c, 10, UINT32_MAX, &version, "a version"))
 		return false;
 	if (version != REC_VERSION || *c.at)

@@ -209,16 +209,35 @@ static void nudge(struct replay *r, const struct item *item)
 		eventfd_write(r->resamplefd, 1);
 }
 
+/* Asked before the trace is read once more: what the remote did until its end counts. */
+static bool has_gone(const struct replay *r, gint64 start)
+{
+	struct pollfd p = { .fd = r->fd, .events = POLLRDHUP };
+
+	return g_get_monotonic_time() - start > SPINS && poll(&p, 1, 0) > 0 &&
+	       p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+static bool gone(const struct replay *r, const struct item *item, GError **error)
+{
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s:%u: the remote ended the session", r->path,
+			item->e.line);
+}
+
 bool side_wait(struct replay *r, struct item *item, GError **error)
 {
 	gint64 start = g_get_monotonic_time();
 	bool nudged = false;
 
 	for (;;) {
+		bool ended = has_gone(r, start);
+
 		if (!side_pump(r, error))
 			return false;
 		if (item->done)
 			return true;
+		if (ended)
+			return gone(r, item, error);
 		if (!nudged && g_get_monotonic_time() - start > 1000) {
 			nudge(r, item);
 			nudged = true;
@@ -238,8 +257,12 @@ bool side_eoi(struct replay *r, struct item *item, GError **error)
 
 	eventfd_write(r->resamplefd, 1);
 	while (r->tracing.on && r->eois == before) {
+		bool ended = has_gone(r, start);
+
 		if (!side_pump(r, error))
 			return false;
+		if (ended && r->eois == before)
+			return gone(r, item, error);
 		if (!side_pause(r, start))
 			return replay_differs(r, item, error, "the remote does not take it");
 	}
