@@ -19,6 +19,7 @@
 #include <glib.h>
 
 #include "applets/proxy/session.h"
+#include "initiator/scsi.h"
 #include "metrics/hist.h"
 
 /* ---- workloads ---- */
@@ -125,14 +126,9 @@ struct bench_series {
 	uint64_t ops, elapsed_ns;
 };
 
-struct initiator;
-
 struct bench_disk {
 	bool known;
-	uint8_t target, lun;
-	char name[29];			/* vendor, product, revision */
-	uint64_t blocks;
-	uint32_t block_size;
+	struct scsi_lu lu;
 	uint64_t next;			/* where sequential I/O goes on, in --bs */
 };
 
@@ -191,6 +187,10 @@ bool bench_trip_run(struct bench *b, struct bench_side *s, enum bench_op op,
 
 /* Bytes of guest RAM that the options need. */
 uint64_t bench_disk_ram(const struct bench_opts *opts);
+/* Bytes of it. */
+uint64_t bench_disk_size(const struct bench_disk *disk);
+/* "QEMU QEMU HARDDISK 2.5+"; g_free() it. */
+char *bench_disk_name(const struct bench_disk *disk);
 /* Finds the disk; it must be large enough. */
 bool bench_disk_prepare(struct bench *b, struct bench_side *s, GError **error);
 bool bench_disk_run(struct bench *b, struct bench_side *s, enum bench_op op, unsigned round,

@@ -4,20 +4,14 @@
 
 #include "applets/proxy/bench/bench.h"
 #include "base/num.h"
-#include "initiator/initiator.h"
+#include "initiator/scsi.h"
 
 /* Disk I/O: so many commands in flight, each followed by the next. */
 
 #define TIMEOUT_MS 30000
 #define TARGETS 16
-#define READY_TRIES 8		/* one takes one unit attention: SAM-5, section 5.14 */
 
 enum { STATUS_GOOD = 0 };	/* SAM-5, section 5.3.1 */
-enum {				/* SPC-4 and SBC-3, operation codes */
-	TEST_UNIT_READY = 0x00, INQUIRY = 0x12, READ_CAPACITY_10 = 0x25, READ_10 = 0x28,
-	WRITE_10 = 0x2a, READ_16 = 0x88, WRITE_16 = 0x8a, READ_CAPACITY_16 = 0x9e,
-};
-enum { INQUIRY_LEN = 36, CAPACITY_10_LEN = 8, CAPACITY_16_LEN = 32 };
 
 static uint64_t slot_size(const struct bench_opts *o)
 {
@@ -35,141 +29,72 @@ static bool failed(struct bench_side *s, int ret, const char *what, GError **err
 			ret == -EAGAIN ? "no answer in 30 s" : initiator_why(s->initiator, ret));
 }
 
-/* Fixed and descriptor format, SPC-4, section 4.5. */
 static bool bad_status(struct bench_side *s, const struct initiator_cmd *cmd, GError **error)
 {
-	const uint8_t *sense = cmd->sense;
-	bool descriptor = (sense[0] & 0x7f) >= 0x72;
+	struct scsi_sense_info sense = { .key = 0 };
 
+	scsi_sense_read(cmd->sense, cmd->sense_len, &sense);
 	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: command 0x%02x at disk %u:%u: status 0x%02x"
 			", sense key %x, code %02x %02x", session_name(&s->session), cmd->cdb[0],
-			cmd->target, cmd->lun, cmd->status, sense[descriptor ? 1 : 2] & 0xf,
-			sense[descriptor ? 2 : 12], sense[descriptor ? 3 : 13]);
+			cmd->target, cmd->lun, cmd->status, sense.key, sense.asc, sense.ascq);
 }
 
 /* ---- finding the disk ---- */
 
-/* A command with @len bytes of data from the device; @ret_data points at them. */
-static int ask(struct bench_side *s, struct initiator_cmd *cmd, const uint8_t *cdb, unsigned len,
-	       unsigned data, const uint8_t **ret_data)
-{
-	*cmd = (struct initiator_cmd){
-		.target = s->disk.target, .lun = s->disk.lun, .cdb_len = len,
-		.dir = data ? INITIATOR_IN : INITIATOR_NO_DATA, .addr = INITIATOR_RAM, .len = data,
-	};
-	memcpy(cmd->cdb, cdb, len);
-	*ret_data = s->session.client.mem + INITIATOR_RAM;
-	return initiator_execute(s->initiator, cmd, TIMEOUT_MS);
-}
-
-/* Vendor, product and revision are fields of fixed length: one blank is enough between them. */
-static void keep_name(char *name, const uint8_t *fields, unsigned len)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < len; i++) {
-		char c = g_ascii_isprint(fields[i]) ? fields[i] : '?';
-
-		if (c != ' ' || (n && name[n - 1] != ' '))
-			name[n++] = c;
-	}
-	name[n] = 0;
-	g_strchomp(name);
-}
-
-/* Is there a disk?  0, -ENODEV: no. */
-static int inquire(struct bench_side *s)
-{
-	static const uint8_t cdb[6] = { [0] = INQUIRY, [4] = INQUIRY_LEN };
-	struct initiator_cmd cmd;
-	const uint8_t *data;
-	int ret = ask(s, &cmd, cdb, sizeof(cdb), INQUIRY_LEN, &data);
-
-	if (ret)
-		return ret;
-	/* Peripheral qualifier and type, SPC-4, section 6.6.2: a direct access block device. */
-	if (cmd.status != STATUS_GOOD || cmd.moved < INQUIRY_LEN || data[0] != 0)
-		return -ENODEV;
-	keep_name(s->disk.name, data + 8, sizeof(s->disk.name) - 1);
-	return 0;
-}
-
+/* The unit that is meant, or the first disk. */
 static bool find_disk(const struct bench_opts *o, struct bench_side *s, GError **error)
 {
 	unsigned first = o->target < 0 ? 0 : o->target;
 	unsigned last = o->target < 0 ? TARGETS - 1 : first;
+	struct scsi_host host = {
+		.initiator = s->initiator, .client = &s->session.client,
+		.scratch = INITIATOR_RAM, .timeout_ms = TIMEOUT_MS,
+	};
 
 	for (unsigned t = first; t <= last; t++) {
-		int ret;
+		struct scsi_lu lu = { .type = SCSI_NO_UNIT };
+		int ret = scsi_probe(&host, t, MAX(o->lun, 0), &lu);
 
-		s->disk.target = t;
-		s->disk.lun = o->lun < 0 ? 0 : o->lun;
-		ret = inquire(s);
-		if (!ret)
+		if (ret && (host.broken || lu.type == SCSI_DISK))
+			return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s",
+					session_name(&s->session), host.why);
+		s->disk.lu = lu;
+		if (lu.type == SCSI_DISK)
 			return true;
-		if (ret != -ENODEV)
-			return failed(s, ret, "INQUIRY", error);
 	}
 	return o->target < 0 ?
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: no disk", session_name(&s->session)) :
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: no disk at %d:%d", session_name(&s->session),
-			 o->target, o->lun);
+			 o->target, MAX(o->lun, 0));
 }
 
-static bool wait_ready(struct bench_side *s, GError **error)
+uint64_t bench_disk_size(const struct bench_disk *d)
 {
-	static const uint8_t cdb[6] = { [0] = TEST_UNIT_READY };
-	struct initiator_cmd cmd;
-	const uint8_t *data;
-
-	for (unsigned i = 0; i < READY_TRIES; i++) {
-		int ret = ask(s, &cmd, cdb, sizeof(cdb), 0, &data);
-
-		if (ret)
-			return failed(s, ret, "TEST UNIT READY", error);
-		if (cmd.status == STATUS_GOOD)
-			return true;
-	}
-	return bad_status(s, &cmd, error);
+	return d->lu.blocks * d->lu.block_size;
 }
 
-static bool read_capacity(struct bench_side *s, GError **error)
+char *bench_disk_name(const struct bench_disk *d)
 {
-	static const uint8_t cdb10[10] = { [0] = READ_CAPACITY_10 };
-	static const uint8_t cdb16[16] = {
-		[0] = READ_CAPACITY_16, [1] = 0x10, [13] = CAPACITY_16_LEN,
-	};
-	struct initiator_cmd cmd;
-	const uint8_t *data;
-	int ret = ask(s, &cmd, cdb10, sizeof(cdb10), CAPACITY_10_LEN, &data);
+	const char *const part[] = { d->lu.vendor, d->lu.product, d->lu.revision };
+	GString *name = g_string_new(NULL);
 
-	if (ret)
-		return failed(s, ret, "READ CAPACITY", error);
-	s->disk.blocks = get_be32(data) + 1ULL;
-	s->disk.block_size = get_be32(data + 4);
-	if (cmd.status == STATUS_GOOD && get_be32(data) == UINT32_MAX) {
-		ret = ask(s, &cmd, cdb16, sizeof(cdb16), CAPACITY_16_LEN, &data);
-		if (ret)
-			return failed(s, ret, "READ CAPACITY", error);
-		s->disk.blocks = get_be64(data) + 1;
-		s->disk.block_size = get_be32(data + 8);
-	}
-	return cmd.status == STATUS_GOOD ? true : bad_status(s, &cmd, error);
+	for (unsigned i = 0; i < G_N_ELEMENTS(part); i++)
+		g_string_append_printf(name, "%s%s", name->len && *part[i] ? " " : "", part[i]);
+	return g_string_free(name, false);
 }
 
 static bool check_disk(const struct bench_opts *o, const struct bench_side *s, GError **error)
 {
-	const struct bench_disk *d = &s->disk;
-	uint64_t size;
+	const struct scsi_lu *lu = &s->disk.lu;
+	uint64_t size = bench_disk_size(&s->disk);
 
-	if (!d->block_size || !d->blocks || d->blocks > UINT64_MAX / d->block_size)
+	if (!size)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: a disk of %" G_GUINT64_FORMAT
-				" blocks of %u bytes", session_name(&s->session), d->blocks,
-				d->block_size);
-	size = d->blocks * d->block_size;
-	if (o->bs % d->block_size)
+				" blocks of %u bytes", session_name(&s->session), lu->blocks,
+				lu->block_size);
+	if (o->bs % lu->block_size)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--bs %u: the disk has blocks of %u bytes",
-				o->bs, d->block_size);
+				o->bs, lu->block_size);
 	if (size < o->bs || size < o->size)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: the disk has %" G_GUINT64_FORMAT
 				" bytes only", session_name(&s->session), size);
@@ -198,8 +123,7 @@ bool bench_disk_prepare(struct bench *b, struct bench_side *s, GError **error)
 				"need", session_name(&s->session));
 	if (ret)
 		return session_failed(&s->session, ret, error);
-	if (!find_disk(&b->opts, s, error) || !wait_ready(s, error) || !read_capacity(s, error) ||
-	    !check_disk(&b->opts, s, error))
+	if (!find_disk(&b->opts, s, error) || !check_disk(&b->opts, s, error))
 		return false;
 	fill_buffers(&b->opts, s);
 	s->disk.known = true;
@@ -234,23 +158,6 @@ static uint64_t next_place(struct run *r)
 	return n % r->places;
 }
 
-/* The 10-byte command where it is enough, as Linux's sd does: SBC-3, sections 5.11 and 5.13. */
-static void make_cdb(struct initiator_cmd *cmd, bool write, uint64_t lba, uint32_t blocks)
-{
-	memset(cmd->cdb, 0, sizeof(cmd->cdb));
-	if (lba <= UINT32_MAX && blocks <= UINT16_MAX) {
-		cmd->cdb_len = 10;
-		cmd->cdb[0] = write ? WRITE_10 : READ_10;
-		put_be32(cmd->cdb + 2, lba);
-		put_be16(cmd->cdb + 7, blocks);
-		return;
-	}
-	cmd->cdb_len = 16;
-	cmd->cdb[0] = write ? WRITE_16 : READ_16;
-	put_be64(cmd->cdb + 2, lba);
-	put_be32(cmd->cdb + 10, blocks);
-}
-
 static int begin(struct run *r, unsigned slot)
 {
 	struct initiator_cmd *cmd = &r->cmd[slot];
@@ -258,13 +165,9 @@ static int begin(struct run *r, unsigned slot)
 
 	if (r->op->reads && r->op->writes)
 		write = (unsigned)g_rand_int_range(r->rand, 0, 100) >= r->opts->mix_reads;
-	*cmd = (struct initiator_cmd){
-		.target = r->side->disk.target, .lun = r->side->disk.lun,
-		.dir = write ? INITIATOR_OUT : INITIATOR_IN,
-		.addr = INITIATOR_RAM + slot * slot_size(r->opts), .len = r->opts->bs,
-		.opaque = &r->from[slot],
-	};
-	make_cdb(cmd, write, next_place(r) * r->blocks, r->blocks);
+	cmd->addr = INITIATOR_RAM + slot * slot_size(r->opts);
+	cmd->opaque = &r->from[slot];
+	scsi_rw(cmd, &r->side->disk.lu, write, next_place(r) * r->blocks, r->blocks, false);
 	r->begun++;
 	r->from[slot] = bench_now();
 	return initiator_submit(r->side->initiator, cmd);
@@ -317,7 +220,7 @@ bool bench_disk_run(struct bench *b, struct bench_side *s, enum bench_op op, uns
 		    struct bench_meter *m, GError **error)
 {
 	const struct bench_opts *o = &b->opts;
-	uint64_t size = o->size ? o->size : s->disk.blocks * s->disk.block_size;
+	uint64_t size = o->size ? o->size : bench_disk_size(&s->disk);
 	/* Each side has the same places in the same round. */
 	uint32_t seed[] = { o->seed, o->seed >> 32, round };
 	g_autoptr(GRand) rand = g_rand_new_with_seed_array(seed, G_N_ELEMENTS(seed));
@@ -328,7 +231,7 @@ bool bench_disk_run(struct bench *b, struct bench_side *s, enum bench_op op, uns
 	r->op = &bench_ops[op];
 	r->meter = m;
 	r->rand = rand;
-	r->blocks = o->bs / s->disk.block_size;
+	r->blocks = o->bs / s->disk.lu.block_size;
 	r->places = size / o->bs;
 	return run(r, error);
 }

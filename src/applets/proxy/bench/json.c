@@ -32,10 +32,14 @@ static json_t *json_side(const struct bench_side *s)
 	json_object_set_new(o, "protocol", json_string(client_protocol_name(device->protocol)));
 	json_object_set_new(o, "command", json_words(s->target.command));
 	json_object_set_new(o, "pid", s->pid ? json_integer(s->pid) : json_null());
-	if (s->disk.known)
+	if (s->disk.known) {
+		const struct scsi_lu *lu = &s->disk.lu;
+		g_autofree char *name = bench_disk_name(&s->disk);
+
 		json_object_set_new(o, "disk", json_pack("{s:i,s:i,s:s,s:I,s:i}",
-			"target", s->disk.target, "lun", s->disk.lun, "name", s->disk.name,
-			"blocks", (json_int_t)s->disk.blocks, "block_size", s->disk.block_size));
+			"target", lu->target, "lun", lu->lun, "name", name,
+			"blocks", (json_int_t)lu->blocks, "block_size", lu->block_size));
+	}
 	return o;
 }
 

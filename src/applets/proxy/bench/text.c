@@ -189,9 +189,12 @@ static void print_side(const struct bench_side *s)
 	if (!s->started)
 		return;
 	printf("%s: %s", s->label, session_name(&s->session));
-	if (s->disk.known)
-		printf(", disk %u:%u, %s, %.0f MiB", s->disk.target, s->disk.lun, s->disk.name,
-		       (double)s->disk.blocks * s->disk.block_size / (1 << 20));
+	if (s->disk.known) {
+		g_autofree char *name = bench_disk_name(&s->disk);
+
+		printf(", disk %u:%u, %s, %.0f MiB", s->disk.lu.target, s->disk.lu.lun, name,
+		       (double)bench_disk_size(&s->disk) / (1 << 20));
+	}
 	if (s->target.command) {
 		g_autofree char *words = g_strjoinv(" ", (char **)(uintptr_t)s->target.command);
 
