@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "proto/mpqemu.h"
 
 #define REPLY_SIZE (sizeof(struct mpq_header) + sizeof(uint64_t))
@@ -27,14 +27,6 @@ static void fail(const char *what)
 {
 	fprintf(stderr, "bench-client: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static int64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
 /* One config read. */
@@ -59,7 +51,7 @@ static int64_t start(int slot, char **command)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		fail("socketpair");
-	begin = now();
+	begin = clock_ns();
 	if (fork() == 0) {
 		if (dup2(pair[1], slot) < 0)
 			fail("dup2");
@@ -68,7 +60,7 @@ static int64_t start(int slot, char **command)
 	}
 	close(pair[1]);
 	ask(pair[0]);
-	ns = now() - begin;
+	ns = clock_ns() - begin;
 	close(pair[0]);
 	wait(NULL);
 	return ns;

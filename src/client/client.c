@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -99,28 +99,20 @@ const char *client_why(struct client *c, int ret)
 
 /* ---- waiting ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 int64_t client_deadline(const struct client *c)
 {
-	return now_ms() + c->timeout_ms;
+	return clock_ms() + c->timeout_ms;
 }
 
 bool client_expired(int64_t deadline)
 {
-	return now_ms() >= deadline;
+	return clock_ms() >= deadline;
 }
 
 static int wait_for(struct client *c, short events, int64_t most_ms, int64_t deadline)
 {
 	struct pollfd p = { .fd = c->fd, .events = events };
-	int64_t left = deadline - now_ms();
+	int64_t left = deadline - clock_ms();
 	int n;
 
 	if (left <= 0)

@@ -2,8 +2,8 @@
 #include "client/metrics.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "client/client.h"
 #include "metrics/page.h"
 
@@ -16,17 +16,9 @@ void client_metrics_init(struct client_metrics *m)
 	hist_init(&m->trip, &shape);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 uint64_t client_trip_begin(const struct client *c)
 {
-	return c->metrics ? now_ns() : 0;
+	return c->metrics ? clock_ns() : 0;
 }
 
 void client_trip_end(struct client *c, enum client_message kind, uint64_t begun, bool answered)
@@ -35,5 +27,5 @@ void client_trip_end(struct client *c, enum client_message kind, uint64_t begun,
 		return;
 	c->metrics->message[kind]++;
 	if (answered)
-		hist_add(&c->metrics->trip, now_ns() - begun);
+		hist_add(&c->metrics->trip, clock_ns() - begun);
 }

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "initiator/priv.h"
 
 #define REGISTERS 1		/* BAR: the registers in memory space */
@@ -237,14 +237,6 @@ int initiator_submit(struct initiator *i, struct initiator_cmd *cmd)
 
 /* ---- waiting ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 /*
  * Until the remote interrupts: 0, or -EAGAIN.  Anything at the socket meanwhile, its end too, is
  * for the client to see, in the register access that follows.
@@ -255,7 +247,7 @@ static int wait_irq(struct initiator *i, int64_t deadline)
 		{ .fd = i->client->irqfd, .events = POLLIN },
 		{ .fd = i->client->fd, .events = POLLIN },
 	};
-	int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+	int64_t left = deadline < 0 ? -1 : deadline - clock_ms();
 	eventfd_t count;
 	int n;
 
@@ -285,7 +277,7 @@ static struct initiator_cmd *take_ready(struct initiator *i)
 
 int initiator_reap(struct initiator *i, int timeout_ms, struct initiator_cmd **ret_cmd)
 {
-	int64_t deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	int64_t deadline = timeout_ms < 0 ? -1 : clock_ms() + timeout_ms;
 	bool expired = false;
 	int ret;
 
@@ -301,7 +293,7 @@ int initiator_reap(struct initiator *i, int timeout_ms, struct initiator_cmd **r
 			ret = client_eoi(i->client);
 		if (ret && ret != -EAGAIN)
 			return ret;
-		expired = deadline >= 0 && now_ms() >= deadline;
+		expired = deadline >= 0 && clock_ms() >= deadline;
 	}
 	*ret_cmd = take_ready(i);
 	return 0;

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "applets/proxy/bench/bench.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "initiator/initiator.h"
 
 /* The verb bench: who is measured, and in which order. */
-
-uint64_t bench_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 void bench_meter_add(struct bench_meter *m, uint64_t from, uint64_t to)
 {
@@ -258,7 +250,7 @@ static struct bench_meter meter_make(const struct bench *b, unsigned round, stru
 {
 	const struct bench_opts *o = &b->opts;
 	struct bench_meter m = {
-		.latency = latency, .ticks = ticks, .begin = bench_now(), .count = UINT64_MAX,
+		.latency = latency, .ticks = ticks, .begin = clock_ns(), .count = UINT64_MAX,
 	};
 
 	hist_init(latency, &HIST_FINE);

@@ -107,9 +107,6 @@ struct bench_meter {
 
 #define BENCH_TICK_NS 20000000u
 
-/* ns of CLOCK_MONOTONIC. */
-uint64_t bench_now(void);
-
 static inline bool bench_meter_over(const struct bench_meter *m, uint64_t now, uint64_t begun)
 {
 	return begun >= m->count || (m->end && now >= m->end);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "applets/proxy/bench/bench.h"
+#include "base/clock.h"
 #include "base/num.h"
 #include "initiator/scsi.h"
 
@@ -169,7 +170,7 @@ static int begin(struct run *r, unsigned slot)
 	cmd->opaque = &r->from[slot];
 	scsi_rw(cmd, &r->side->disk.lu, write, next_place(r) * r->blocks, r->blocks, false);
 	r->begun++;
-	r->from[slot] = bench_now();
+	r->from[slot] = clock_ns();
 	return initiator_submit(r->side->initiator, cmd);
 }
 
@@ -190,7 +191,7 @@ static bool end(struct run *r, unsigned *ret_slot, GError **error)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s: %u bytes of %u were moved",
 				session_name(&r->side->session), r->op->name, cmd->moved, cmd->len);
 	from = cmd->opaque;
-	bench_meter_add(r->meter, *from, bench_now());
+	bench_meter_add(r->meter, *from, clock_ns());
 	*ret_slot = from - r->from;
 	return true;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "applets/proxy/bench/bench.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "pci/pci.h"
@@ -90,7 +91,7 @@ static bool floor_run(struct bench_side *s, struct sizes sizes, struct bench_met
 		    recv(s->echo_fd, buf, sizes.reply, MSG_WAITALL) != (ssize_t)sizes.reply)
 			return mpq_fail(error, MPQ_ERROR_SYSTEM, "the process that echoes: %s",
 					log_errname(errno));
-		to = bench_now();
+		to = clock_ns();
 		bench_meter_add(m, from, to);
 		from = to;
 	}
@@ -210,7 +211,7 @@ bool bench_trip_run(struct bench *b, struct bench_side *s, enum bench_op op,
 
 		if (ret)
 			return session_failed(&s->session, ret, error);
-		to = bench_now();
+		to = clock_ns();
 		bench_meter_add(m, from, to);
 		from = to;
 	}
