@@ -8,7 +8,6 @@
 #include "pci/pci.h"
 
 #define REPLY_TIMEOUT_MS 10000		/* the first reply includes the remote's start */
-#define START_PAUSE_MS 20
 
 bool session_wants(const struct session *s, unsigned i)
 {
@@ -54,18 +53,26 @@ bool session_start(struct session *s, const struct proxy_target *target, bool on
 	       remote_process_start(&s->remote, target->command, error);
 }
 
-/*
- * QEMU's own remote goes on answering before its power-on reset for as long as it finds the next
- * message at once, and what was written till then is lost (docs/upstream-bugs.md, row 20).  A
- * pause after the first answer, and it is reset before it hears of us again.
- */
-static int let_start(struct client *client)
+bool session_connect(struct session *s, unsigned i, GError **error)
+{
+	s->index = i;
+	return remote_process_connect(&s->remote, i, REPLY_TIMEOUT_MS, error);
+}
+
+int session_start_pause(const struct session *s)
+{
+	bool mpqemu = s->remote.device[s->index].protocol == CLIENT_MPQEMU;
+
+	return mpqemu && s->target->command ? REMOTE_START_PAUSE_MS : 0;
+}
+
+static int let_start(struct session *s)
 {
 	uint64_t id;
-	int ret = client_cfg_read(client, PCI_VENDOR_ID, 2, &id);
+	int ret = client_cfg_read(&s->client, PCI_VENDOR_ID, 2, &id);
 
 	if (!ret)
-		poll(NULL, 0, START_PAUSE_MS);
+		poll(NULL, 0, session_start_pause(s));
 	return ret;
 }
 
@@ -74,15 +81,14 @@ bool session_open(struct session *s, unsigned i, uint64_t ram_size, GError **err
 	struct remote_device *device = &s->remote.device[i];
 	int ret;
 
-	if (!remote_process_connect(&s->remote, i, REPLY_TIMEOUT_MS, error))
+	if (!session_connect(s, i, error))
 		return false;
 	ret = client_init(&s->client, device->protocol, fd_steal(&device->fd), ram_size,
 			  REPLY_TIMEOUT_MS);
 	s->client.metrics = s->target->metrics;
 	s->open = true;
-	s->index = i;
-	if (!ret && device->protocol == CLIENT_MPQEMU && s->target->command)
-		ret = let_start(&s->client);
+	if (!ret && session_start_pause(s))
+		ret = let_start(s);
 	return ret ? session_failed(s, ret, error) : true;
 }
 

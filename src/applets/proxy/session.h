@@ -38,6 +38,11 @@ bool session_wants(const struct session *session, unsigned i);
 /* The one that is meant; of several the first. */
 unsigned session_device(const struct session *session);
 
+/* Connects to device @i alone: it is what session_name() names, and its fd is the socket. */
+bool session_connect(struct session *session, unsigned i, GError **error);
+/* ms that it wants after its first answer (REMOTE_START_PAUSE_MS), or 0. */
+int session_start_pause(const struct session *session);
+
 /* Connects to device @i, with @ram_size bytes of guest RAM (a multiple of 4096). */
 bool session_open(struct session *session, unsigned i, uint64_t ram_size, GError **error);
 void session_close(struct session *session);

@@ -27,10 +27,8 @@
 
 #include "base/module.h"
 
-#define CONNECT_TIMEOUT_MS 10000
 #define END_TIMEOUT_MS 5000
 #define USELESS_TIMEOUT_MS 200	/* when it can do nothing any more; it waits for its clients */
-#define START_PAUSE_MS 20	/* as in session.c */
 
 struct server {
 	const struct disk_args *args;
@@ -56,7 +54,6 @@ static GPtrArray *make_command(const struct server *s, const struct session *ses
 			       const char *plugin, int sock, int ready)
 {
 	const struct remote_device *device = &session->remote.device[session->index];
-	bool pause = device->protocol == CLIENT_MPQEMU && session->target->command;
 	GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
 
 	g_ptr_array_add(argv, g_strdup("nbdkit"));
@@ -71,7 +68,7 @@ static GPtrArray *make_command(const struct server *s, const struct session *ses
 	g_ptr_array_add(argv, g_strdup_printf("ready-fd=%d", ready));
 	g_ptr_array_add(argv, g_strdup_printf("protocol=%s",
 					      client_protocol_name(device->protocol)));
-	g_ptr_array_add(argv, g_strdup_printf("pause=%d", pause ? START_PAUSE_MS : 0));
+	g_ptr_array_add(argv, g_strdup_printf("pause=%d", session_start_pause(session)));
 	g_ptr_array_add(argv, g_strdup_printf("target=%u", s->args->target));
 	g_ptr_array_add(argv, g_strdup_printf("lun=%u", s->args->lun));
 	g_ptr_array_add(argv, g_strdup_printf("device=%s", device->devid));
@@ -324,9 +321,8 @@ bool disk_export(const struct disk_args *args, struct session *session, GError *
 	s.path = g_canonicalize_filename(args->listen, NULL);
 	s.line = g_string_new(NULL);
 	module_find(places, G_N_ELEMENTS(places), plugin, sizeof(plugin));
-	session->index = session_device(session);
 	ok = check_path(&s, error) &&
-	     remote_process_connect(&session->remote, session->index, CONNECT_TIMEOUT_MS, error) &&
+	     session_connect(session, session_device(session), error) &&
 	     start(&s, session, plugin, error) && serve(&s, error);
 	fd_close(&s.ready);
 	fd_close(&s.log);

@@ -9,7 +9,6 @@
 
 /* The messages of a replay, and what is answered. */
 
-#define START_PAUSE_MS 20	/* as in session.c: QEMU's remote resets itself after its start */
 #define RETRY_US 2000000	/* how long a read is made again that gave something else */
 #define TURNS_MAX 2048		/* reads that a look for a poll loop goes over */
 
@@ -76,7 +75,7 @@ static bool get_reply(struct replay *r, const struct item *item, struct mpq_msg 
 	if (ret)
 		return lost(r, ret, item, error);
 	if (!r->started && !r->tracing.on)
-		poll(NULL, 0, START_PAUSE_MS);
+		poll(NULL, 0, REMOTE_START_PAUSE_MS);
 	r->started = true;
 	return true;
 }
