@@ -22,19 +22,27 @@
  */
 #define LOCK_USED	100
 #define LOCK_UNSHARED	200
+#define LOCK_PERMISSIONS 8	/* that there may be, now and in other versions of it */
+#define LOCK_BIT_WRITE	1	/* the bit of IMAGE_PERM_WRITE */
 
 static const char *const perm_names[] = { "consistent read", "write", "write unchanged", "resize" };
 
-/* Locks or unlocks one byte.  Returns 0 or -errno. */
-static int lock_byte(int fd, int byte, short type)
+/* Locks or unlocks @len bytes from @byte on.  Returns 0 or -errno. */
+static int lock_bytes(int fd, int byte, int len, short type)
 {
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte,
+			      .l_len = len };
 	int ret;
 
 	do
 		ret = fcntl(fd, F_OFD_SETLK, &lock);
 	while (ret < 0 && errno == EINTR);
 	return ret < 0 ? -errno : 0;
+}
+
+static int lock_byte(int fd, int byte, short type)
+{
+	return lock_bytes(fd, byte, 1, type);
 }
 
 /* Does nobody else hold the byte?  Returns 0, -EAGAIN or -errno. */
@@ -95,6 +103,20 @@ bool image_lock(int fd, const char *path, unsigned perm, unsigned shared, GError
 		return true;
 	unlock_all(fd);
 	return false;
+}
+
+int image_lock_reader(int fd)
+{
+	int ret = lock_byte(fd, LOCK_UNSHARED + LOCK_BIT_WRITE, F_RDLCK);
+
+	return ret ? ret : byte_is_free(fd, LOCK_USED + LOCK_BIT_WRITE);
+}
+
+int image_lock_owner(int fd)
+{
+	int ret = lock_bytes(fd, LOCK_USED, LOCK_PERMISSIONS, F_WRLCK);
+
+	return ret ? ret : lock_bytes(fd, LOCK_UNSHARED, LOCK_PERMISSIONS, F_WRLCK);
 }
 
 const char *image_probe(const char *path, const void *head, size_t len)

@@ -66,6 +66,14 @@ const char *image_probe(const char *path, const void *head, size_t len);
  */
 bool image_lock(int fd, const char *path, unsigned perm, unsigned shared, GError **error);
 
+/*
+ * For who reads or overwrites a file that may be an image, and is no disk itself: the first must
+ * have no writer and gets none, the second nobody at all.  @fd is open for that.  0; -EAGAIN or
+ * -EACCES: somebody is there; or -errno, where there are no such locks.
+ */
+int image_lock_reader(int fd);
+int image_lock_owner(int fd);
+
 /* What QEMU warns of when a writable image's format was guessed to be raw: one line, g_free(). */
 char *image_probe_warning(const char *path);
 

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "block/image.h"
 #include "client/client.h"
 
 /*
@@ -27,12 +28,6 @@
 #define REAP_TIMEOUT_MS 30000
 #define PROGRESS_MS 200
 #define STOP_MS 200		/* until a signal is seen at the latest */
-
-/* Of QEMU's locks (src/block/image.c has the same). */
-#define LOCK_USED 100
-#define LOCK_UNSHARED 200
-#define LOCK_PERMISSIONS 8
-#define PERMISSION_WRITE 1
 
 #define NO_FILE "%s: it is no file and no block device"
 
@@ -151,45 +146,13 @@ static bool check_kind(const struct copy *c, struct stat *ret_st, GError **error
 	return true;
 }
 
-/* A kernel or file system without such locks has none that others hold. */
-static bool lock_failed(const struct copy *c, GError **error)
+/* @ret: of image_lock_...().  Where there are no such locks others have none. */
+static bool check_lock(const struct copy *c, int ret, GError **error)
 {
-	if (errno != EAGAIN && errno != EACCES)
+	if (ret != -EAGAIN && ret != -EACCES)
 		return true;
 	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: it is in use as a disk, of the remote or of "
 			"another process", c->args->file);
-}
-
-/*
- * QEMU's file-posix driver, and ours, mark with a shared lock of one byte each what they do with an
- * image (100 + permission) and what others must not do (200 + permission).  What is overwritten
- * must have no such mark, and gets none while we are at it.
- */
-static bool lock_destination(const struct copy *c, GError **error)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = LOCK_PERMISSIONS };
-
-	lock.l_start = LOCK_USED;
-	if (fcntl(c->fd, F_OFD_SETLK, &lock) < 0)
-		return lock_failed(c, error);
-	lock.l_start = LOCK_UNSHARED;
-	return fcntl(c->fd, F_OFD_SETLK, &lock) < 0 ? lock_failed(c, error) : true;
-}
-
-/* What is read must have no writer, and gets none. */
-static bool lock_source(const struct copy *c, GError **error)
-{
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1 };
-
-	lock.l_start = LOCK_UNSHARED + PERMISSION_WRITE;
-	if (fcntl(c->fd, F_OFD_SETLK, &lock) < 0)
-		return lock_failed(c, error);
-	lock.l_type = F_WRLCK;
-	lock.l_start = LOCK_USED + PERMISSION_WRITE;
-	if (fcntl(c->fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
-		return true;
-	errno = EAGAIN;
-	return lock_failed(c, error);
 }
 
 static bool open_source(struct copy *c, GError **error)
@@ -199,7 +162,7 @@ static bool open_source(struct copy *c, GError **error)
 	off_t size;
 
 	if (!open_file(c, O_RDONLY, error) || !check_kind(c, &st, error) ||
-	    !lock_source(c, error))
+	    !check_lock(c, image_lock_reader(c->fd), error))
 		return false;
 	size = lseek(c->fd, 0, SEEK_END);
 	if (size < 0)
@@ -223,7 +186,7 @@ static bool check_destination(struct copy *c, struct stat *ret_st, GError **erro
 	if (!c->args->force && (S_ISBLK(ret_st->st_mode) || ret_st->st_size))
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: it exists; --force overwrites it",
 				c->args->file);
-	return lock_destination(c, error);
+	return check_lock(c, image_lock_owner(c->fd), error);
 }
 
 static bool check_room(struct copy *c, uint64_t size, GError **error)
