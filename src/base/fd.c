@@ -36,6 +36,13 @@ int fd_stat(int fd, struct stat *ret_st)
 	return 0;
 }
 
+bool fd_is_event(int fd)
+{
+	struct stat st;
+
+	return fd_stat(fd, &st) == 0 && !(st.st_mode & S_IFMT);
+}
+
 int fd_close_from(int first)
 {
 	long max;

@@ -35,6 +35,9 @@ bool fd_is_open(int fd);
  */
 int fd_stat(int fd, struct stat *ret_st);
 
+/* Is it an eventfd, or one of its like: an anonymous inode, of no file type at all? */
+bool fd_is_event(int fd);
+
 /*
  * Closes every fd from @first on, whatever opened it.  Returns 0 or -errno.
  */

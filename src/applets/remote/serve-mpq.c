@@ -89,7 +89,7 @@ static int handle_set_irqfd(struct serve *serve, struct mpq_msg *msg)
 {
 	int ret;
 
-	if (!serve_is_event(msg->fd[0]) || !serve_is_event(msg->fd[1]))
+	if (!fd_is_event(msg->fd[0]) || !fd_is_event(msg->fd[1]))
 		return -EBADF;
 	irq_close(serve);
 	ret = loop_fd_add(serve->loop, msg->fd[1], EPOLLIN, on_resample, serve);

@@ -46,8 +46,6 @@ bool serve_has_message(const struct serve *serve);
 /* May a line be logged that comes at most once a second?  @after: of its kind. */
 bool serve_may_tell(int64_t *after);
 
-/* Is it an eventfd, or one of its like: an anonymous inode, of no file type at all? */
-bool serve_is_event(int fd);
 /*
  * One count on an eventfd.  One that is full blocks a writer, and the file's flags are not ours to
  * change: not writable means that one is pending already.  -1 is nobody's.  0, or -errno: it is no

@@ -289,7 +289,7 @@ static bool set_ok(const struct serve *serve, const struct vfu_msg *msg, const s
 						     msg->fds.count != c->count)))
 		return false;
 	for (unsigned i = 0; i < msg->fds.count; i++)
-		if (!serve_is_event(msg->fds.fd[i]))
+		if (!fd_is_event(msg->fds.fd[i]))
 			return false;
 	return true;
 }

@@ -94,13 +94,6 @@ static void tell_lost_ram(struct serve *serve)
 
 /* ---- eventfds ---- */
 
-bool serve_is_event(int fd)
-{
-	struct stat st;
-
-	return fd_stat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
-}
-
 int serve_event_write(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };

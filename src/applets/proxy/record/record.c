@@ -50,14 +50,6 @@ struct record {
 
 /* ---- passing on ---- */
 
-/* An eventfd is an anonymous inode, of no file type at all; guest RAM is in files. */
-static bool is_event(int fd)
-{
-	struct stat st;
-
-	return fd_stat(fd, &st) == 0 && !(st.st_mode & S_IFMT);
-}
-
 /*
  * Without a trace interrupts are seen on an eventfd of ours, which takes the place of the VM's.  Of
  * a message in pieces this one may be too short to tell its command: its fds do.
@@ -65,7 +57,7 @@ static bool is_event(int fd)
 static void replace_irqfd(struct record *r, struct relay *way)
 {
 	if (r->tracing.on || way->from != r->vm_fd || way->fds.count != 2 ||
-	    !is_event(way->fds.fd[0]) || !is_event(way->fds.fd[1]))
+	    !fd_is_event(way->fds.fd[0]) || !fd_is_event(way->fds.fd[1]))
 		return;
 	fd_close(&r->irq_in);
 	fd_close(&r->irq_out);
