@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/fd.h"
+
 int unix_addr_parse(const char *name, struct unix_addr *ret_addr)
 {
 	struct unix_addr addr = { .sun.sun_family = AF_UNIX };
@@ -25,4 +27,13 @@ int unix_addr_parse(const char *name, struct unix_addr *ret_addr)
 int unix_addr_connect(int fd, const struct unix_addr *addr)
 {
 	return connect(fd, (const struct sockaddr *)&addr->sun, addr->len) < 0 ? -errno : 0;
+}
+
+int unix_addr_ask(const struct unix_addr *addr)
+{
+	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int ret = fd < 0 ? -errno : unix_addr_connect(fd, addr);
+
+	/* a datagram socket's: not one that we would make */
+	return ret ? ret : -EEXIST;
 }

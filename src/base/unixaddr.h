@@ -17,6 +17,13 @@ struct unix_addr {
  */
 int unix_addr_parse(const char *name, struct unix_addr *ret_addr);
 
+/*
+ * Has anybody the socket at @addr?  A datagram socket cannot be connected to another kind, and the
+ * kernel says so where there is one, which hears nothing of the question.  Never 0: -EPROTOTYPE
+ * somebody has it; -ECONNREFUSED the name was left behind; -ENOENT there is none; or -errno.
+ */
+int unix_addr_ask(const struct unix_addr *addr);
+
 /* connect(2).  Returns 0 or -errno. */
 int unix_addr_connect(int fd, const struct unix_addr *addr);
 

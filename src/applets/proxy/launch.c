@@ -54,19 +54,15 @@ static bool make_pair(struct remote_process *rp, const char *where,
 	return true;
 }
 
-/*
- * Who listens there would be taken for the remote.  A datagram socket cannot be connected to it,
- * so a server hears nothing of the question.
- */
+/* Who listens there would be taken for the remote. */
 static bool check_path(const char *path, GError **error)
 {
-	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct unix_addr addr;
-	int ret = fd < 0 ? -errno : unix_addr_parse(path, &addr);
+	int ret = unix_addr_parse(path, &addr);
 
 	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", path, log_errname(ret));
-	if (unix_addr_connect(fd, &addr) == -EPROTOTYPE)
+	if (unix_addr_ask(&addr) == -EPROTOTYPE)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: another process listens there", path);
 	return true;
 }

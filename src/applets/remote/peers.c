@@ -114,27 +114,16 @@ static bool open_listen(const struct plan_peer *peer, const struct place *place,
 
 /* ---- A path of our own ---- */
 
-/*
- * Does any process have the socket at that path?  A datagram socket cannot be connected to another
- * kind, and the kernel says so (EPROTOTYPE) where there is one, which hears nothing of it; for a
- * name that was left behind it says ECONNREFUSED.
- */
-static bool is_live(const struct unix_addr *addr)
-{
-	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int ret = fd < 0 ? -errno : unix_addr_connect(fd, addr);
-
-	return ret != -ECONNREFUSED && ret != -ENOENT;
-}
-
 /* What an earlier server has left there goes away, as in QEMU; nothing else does. */
 static bool make_room(const struct plan_peer *peer, const struct unix_addr *addr, GError **error)
 {
 	struct stat st;
+	int ret;
 
 	if (lstat(peer->name, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return true;	/* bind() knows better what is wrong, if anything is */
-	if (is_live(addr))
+	ret = unix_addr_ask(addr);
+	if (ret != -ECONNREFUSED && ret != -ENOENT)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: Failed to bind socket to '%s': "
 				"another process has it", peer->where, peer->name);
 	if (unlink(peer->name) < 0 && errno != ENOENT)

@@ -262,16 +262,12 @@ static int end(struct server *s)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/*
- * Removes a socket that nobody listens on.  0: there is nothing at @path.  A datagram socket cannot
- * be connected to it, so that a server hears nothing of the question.
- */
+/* Removes a socket that nobody listens on.  0: there is nothing at @path. */
 static int clear_path(const char *path)
 {
-	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct unix_addr addr;
 	struct stat st;
-	int ret = fd < 0 ? -errno : unix_addr_parse(path, &addr);
+	int ret = unix_addr_parse(path, &addr);
 
 	if (ret)
 		return ret;
@@ -279,9 +275,9 @@ static int clear_path(const char *path)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	ret = unix_addr_connect(fd, &addr);
+	ret = unix_addr_ask(&addr);
 	if (ret != -ECONNREFUSED)
-		return ret == -EPROTOTYPE ? -EADDRINUSE : ret ? ret : -EEXIST;
+		return ret == -EPROTOTYPE ? -EADDRINUSE : ret;
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
