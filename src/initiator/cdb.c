@@ -4,20 +4,12 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "initiator/opcodes.h"
 #include "initiator/scsi.h"
 
 /* Command blocks of disks (SBC-3 clause 5), and what became of commands. */
 
-enum {
-	OP_TEST_UNIT_READY = 0x00, OP_INQUIRY = 0x12, OP_MODE_SENSE_6 = 0x1a,
-	OP_READ_CAPACITY_10 = 0x25, OP_READ_10 = 0x28, OP_WRITE_10 = 0x2a,
-	OP_SYNC_CACHE_10 = 0x35, OP_UNMAP = 0x42, OP_READ_16 = 0x88, OP_WRITE_16 = 0x8a,
-	OP_WRITE_SAME_16 = 0x93, OP_SERVICE_ACTION_IN_16 = 0x9e, OP_REPORT_LUNS = 0xa0,
-};
-
 enum { CDB1_FUA = 0x08, CDB1_UNMAP = 0x08 };
-
-enum { STATUS_GOOD = 0x00, STATUS_CHECK = 0x02, STATUS_BUSY = 0x08, STATUS_FULL = 0x28 };
 
 enum {
 	KEY_RECOVERED = 1, KEY_NOT_READY = 2, KEY_ILLEGAL = 5, KEY_ATTENTION = 6, KEY_PROTECT = 7,
@@ -109,8 +101,9 @@ static const struct {
 	uint8_t status;
 	const char *name;
 } statuses[] = {
-	{ 0x04, "CONDITION MET" }, { STATUS_BUSY, "BUSY" }, { 0x18, "RESERVATION CONFLICT" },
-	{ STATUS_FULL, "TASK SET FULL" }, { 0x30, "ACA ACTIVE" }, { 0x40, "TASK ABORTED" },
+	{ 0x04, "CONDITION MET" }, { INITIATOR_BUSY, "BUSY" }, { 0x18, "RESERVATION CONFLICT" },
+	{ INITIATOR_TASK_SET_FULL, "TASK SET FULL" }, { 0x30, "ACA ACTIVE" },
+	{ 0x40, "TASK ABORTED" },
 };
 
 /* "READ at LBA 5".  Has it an LBA, in *ret_lba? */
@@ -140,9 +133,9 @@ bool scsi_retry(const struct initiator_cmd *cmd)
 
 	if (cmd->ret)
 		return false;
-	if (cmd->status == STATUS_BUSY || cmd->status == STATUS_FULL)
+	if (cmd->status == INITIATOR_BUSY || cmd->status == INITIATOR_TASK_SET_FULL)
 		return true;
-	return cmd->status == STATUS_CHECK &&
+	return cmd->status == INITIATOR_CHECK_CONDITION &&
 	       scsi_sense_read(cmd->sense, cmd->sense_len, &info) && info.key == KEY_ATTENTION;
 }
 
@@ -212,9 +205,9 @@ int scsi_result(const struct initiator *initiator, const struct initiator_cmd *c
 		snprintf(text, size, "%s: %s", what, initiator_why(initiator, cmd->ret));
 		return cmd->ret;
 	}
-	if (cmd->status == STATUS_CHECK)
+	if (cmd->status == INITIATOR_CHECK_CONDITION)
 		ret = check_condition(cmd, what, has_lba ? &lba : NULL, text, size);
-	else if (cmd->status != STATUS_GOOD)
+	else if (cmd->status != INITIATOR_GOOD)
 		ret = other_status(cmd, what, text, size);
 	if (!ret && moves_blocks(cmd) && cmd->moved != cmd->len) {
 		snprintf(text, size, "%s: %u bytes instead of %u", what, cmd->moved, cmd->len);

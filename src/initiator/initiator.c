@@ -19,7 +19,6 @@ enum { CFG_ID = 0x00, CFG_COMMAND = 0x04 };
 enum { COMMAND_SPACES = 3, COMMAND_MASTER = 4, COMMAND_NO_INTX = 0x400 };
 enum { ID_53C810 = 0x00011000, ID_53C895A = 0x00121000 };
 
-enum { STATUS_GOOD = 0x00, STATUS_CHECK_CONDITION = 0x02 };
 enum { MAX_CDB = 16, MAX_LUN = 63, MAX_TARGET = 15 };
 
 /* ---- errors ---- */
@@ -179,12 +178,12 @@ int init_end(struct initiator *i, unsigned slot, int result, uint8_t status)
 	int ret = 0;
 
 	if (!result && s->sensing)
-		ret = status == STATUS_GOOD ? take_sense(i, slot) : 0;
+		ret = status == INITIATOR_GOOD ? take_sense(i, slot) : 0;
 	else if (!result)
 		ret = take_status(i, slot, status);
 	if (ret)
 		return ret;
-	if (!result && !s->sensing && status == STATUS_CHECK_CONDITION) {
+	if (!result && !s->sensing && status == INITIATOR_CHECK_CONDITION) {
 		s->sensing = true;
 		queue_describe_sense(i, slot);
 		queue_put_first(i, slot);

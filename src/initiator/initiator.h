@@ -28,6 +28,12 @@ struct initiator;
 #define INITIATOR_MAX_DEPTH 64	/* commands in flight */
 #define INITIATOR_SENSE 96	/* bytes of sense data that are kept */
 
+/* Statuses of a command (SAM-5 5.3.1), as far as something follows from them. */
+enum initiator_status {
+	INITIATOR_GOOD = 0x00, INITIATOR_CHECK_CONDITION = 0x02, INITIATOR_BUSY = 0x08,
+	INITIATOR_TASK_SET_FULL = 0x28,
+};
+
 enum initiator_dir { INITIATOR_NO_DATA, INITIATOR_IN, INITIATOR_OUT };
 
 /* One command.  The caller's until initiator_submit(), and again when initiator_reap() gives it. */

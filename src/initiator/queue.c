@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
+#include "initiator/opcodes.h"
 #include "initiator/priv.h"
 
 /* Start queue, done queue and jobs in guest RAM: see layout.h. */
 
 enum { MSG_SIMPLE_TAG = 0x20, MSG_IDENTIFY = 0x80, IDENTIFY_DISCONNECT = 0x40 };
-enum { OP_REQUEST_SENSE = 0x03 };
 
 static struct ram_link *link_at(struct initiator *i, uint32_t queue, unsigned n)
 {

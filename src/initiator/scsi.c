@@ -8,6 +8,7 @@
 
 #include "base/num.h"
 #include "client/client.h"
+#include "initiator/opcodes.h"
 
 /* What a logical unit is: SPC-4 clause 6, SBC-3 clause 5. */
 
@@ -16,13 +17,8 @@
 #define MIN_BLOCK 256u
 #define MAX_BLOCK 65536u
 
-enum {
-	OP_TEST_UNIT_READY = 0x00, OP_INQUIRY = 0x12, OP_MODE_SENSE_6 = 0x1a,
-	OP_READ_CAPACITY_10 = 0x25, OP_SERVICE_ACTION_IN_16 = 0x9e, OP_REPORT_LUNS = 0xa0,
-};
 enum { ACTION_READ_CAPACITY_16 = 0x10 };
 enum { VPD_PAGES = 0x00, VPD_SERIAL = 0x80, VPD_LIMITS = 0xb0, VPD_PROVISIONING = 0xb2 };
-enum { STATUS_CHECK = 0x02, KEY_ATTENTION = 6 };
 
 const char *scsi_type_name(unsigned type, char *text, size_t size)
 {
@@ -42,14 +38,6 @@ const char *scsi_type_name(unsigned type, char *text, size_t size)
 
 /* ---- one command ---- */
 
-static bool attention(const struct initiator_cmd *cmd)
-{
-	struct scsi_sense_info info;
-
-	return cmd->status == STATUS_CHECK &&
-	       scsi_sense_read(cmd->sense, cmd->sense_len, &info) && info.key == KEY_ATTENTION;
-}
-
 /* Until it is not one to be sent again.  0, or -errno with host->why. */
 static int run(struct scsi_host *h, struct initiator_cmd *cmd)
 {
@@ -63,7 +51,7 @@ static int run(struct scsi_host *h, struct initiator_cmd *cmd)
 		}
 		if (ret || tries <= 1 || !scsi_retry(cmd))
 			return scsi_result(h->initiator, cmd, h->why, sizeof(h->why));
-		if (!attention(cmd))
+		if (cmd->status != INITIATOR_CHECK_CONDITION)
 			poll(NULL, 0, TRY_PAUSE_MS);
 	}
 }

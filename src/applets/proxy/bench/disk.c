@@ -12,8 +12,6 @@
 #define TIMEOUT_MS 30000
 #define TARGETS 16
 
-enum { STATUS_GOOD = 0 };	/* SAM-5, section 5.3.1 */
-
 static uint64_t slot_size(const struct bench_opts *o)
 {
 	return align_up(o->bs, 4096);
@@ -185,7 +183,7 @@ static bool end(struct run *r, unsigned *ret_slot, GError **error)
 		ret = cmd->ret;
 	if (ret)
 		return failed(r->side, ret, r->op->name, error);
-	if (cmd->status != STATUS_GOOD)
+	if (cmd->status != INITIATOR_GOOD)
 		return bad_status(r->side, cmd, error);
 	if (cmd->moved != cmd->len)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s: %u bytes of %u were moved",
