@@ -3,28 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "applets/remote/fdoption.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "metrics/page.h"
 #include "metrics/text.h"
-
-static int open_one(const char *text, bool *ret_known)
-{
-	guint64 number;
-
-	*ret_known = true;
-	if (!g_str_has_prefix(text, "fd="))
-		return open(text, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	*ret_known = g_ascii_string_to_unsigned(text + 3, 10, 3, INT_MAX, &number, NULL);
-	if (*ret_known && fd_set_cloexec(number, true) == 0)
-		return number;
-	errno = EBADF;
-	return -1;
-}
 
 /* What stands there may be somebody's disk: only a page may go. */
 static int check_content(int fd, const struct stat *st)
@@ -60,13 +46,13 @@ static const char *why(int ret)
 
 bool metrics_file_open(const char *text, int *ret_fd, GError **error)
 {
-	bool known;
-	autofd fd = open_one(text, &known);
+	autofd fd = -1;
 	int ret;
 
-	if (!known)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--metrics=%s: it takes a number, 3 or "
-				"more", text);
+	if (!fd_option_is(text))
+		fd = open(text, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	else if (!fd_option_take("--metrics", text, &fd, error))
+		return false;
 	ret = fd < 0 ? -errno : take(fd);
 	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "--metrics=%s: %s", text, why(ret));

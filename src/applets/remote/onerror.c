@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "applets/remote/events.h"
+#include "applets/remote/fdoption.h"
 #include "applets/remote/qmp.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -204,23 +205,6 @@ void onerror_polled(struct onerror *o, const struct pollfd *p, int control)
 
 /* ---- Opening ---- */
 
-/* "fd=N" of the command line: ours from now on. */
-static bool take_fd(const char *option, const char *text, int *ret_fd, GError **error)
-{
-	guint64 fd;
-	int ret;
-
-	if (!g_ascii_string_to_unsigned(text, 10, 3, INT_MAX, &fd, NULL))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s=fd=%s: it takes a number, 3 or more",
-				option, text);
-	ret = fd_set_cloexec(fd, true);
-	if (ret)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s=fd=%s: %s", option, text,
-				log_errname(ret));
-	*ret_fd = fd;
-	return true;
-}
-
 static bool read_address(const char *option, const char *path, struct unix_addr *ret,
 			 GError **error)
 {
@@ -238,8 +222,8 @@ static bool open_qmp(struct onerror *o, GError **error)
 	int fd, type = 0;
 	socklen_t len = sizeof(type);
 
-	if (g_str_has_prefix(text, "fd=")) {
-		if (!take_fd("--qmp", text + 3, &fd, error))
+	if (fd_option_is(text)) {
+		if (!fd_option_take("--qmp", text, &fd, error))
 			return false;
 		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM)
 			return mpq_fail(error, MPQ_ERROR_USAGE, "--qmp=%s: it is no stream socket",
@@ -262,8 +246,8 @@ static bool open_events(struct onerror *o, GError **error)
 	struct unix_addr addr;
 	int ret;
 
-	if (g_str_has_prefix(text, "fd="))
-		return take_fd("--events", text + 3, &o->events, error);
+	if (fd_option_is(text))
+		return fd_option_take("--events", text, &o->events, error);
 	if (!read_address("--events", text, &addr, error))
 		return false;
 	o->events = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 
+#include "applets/remote/fdoption.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -38,20 +38,18 @@ static int ring_size(int fd, uint32_t *ret_size)
 	    !is_power_of_2(st.st_size - TRACE_HEADER))
 		return -EINVAL;
 	*ret_size = st.st_size - TRACE_HEADER;
-	return fd_set_cloexec(fd, true);
+	return 0;
 }
 
 bool trace_take(const struct remote_plan *plan, int *ret_fd, GError **error)
 {
 	const char *text = plan->trace;
-	guint64 fd;
-	int ret;
+	int fd, ret;
 
-	if (!g_str_has_prefix(text, "fd=") ||
-	    !g_ascii_string_to_unsigned(text + 3, 10, 3, INT_MAX, &fd, NULL))
+	if (!fd_option_is(text))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--trace=%s: expected fd=N, 3 or more",
 				text);
-	if (!check_devices(plan, error))
+	if (!fd_option_take("--trace", text, &fd, error) || !check_devices(plan, error))
 		return false;
 	ret = ring_size(fd, &plan->spec->trace_size);
 	if (ret == -EINVAL)
