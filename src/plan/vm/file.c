@@ -156,15 +156,11 @@ static char *parse_value(const struct vmfile *file, unsigned number, const char 
 	return g_strdup(value->str);
 }
 
-static const struct vmfile_entry *find_entry(const struct vmfile_group *group, const char *key)
+const struct vmfile_entry *vmfile_find(const struct vmfile_group *group, const char *key)
 {
-	for (unsigned i = 0; i < group->entries->len; i++) {
-		const struct vmfile_entry *entry =
-			&g_array_index(group->entries, struct vmfile_entry, i);
-
+	for_each_entry(entry, group)
 		if (!strcmp(entry->key, key))
 			return entry;
-	}
 	return NULL;
 }
 
@@ -186,7 +182,7 @@ static bool parse_entry(struct vmfile *file, unsigned number, char *line, GError
 	g_strchomp(line);
 	if (strpbrk(line, "[]"))
 		return vmfile_fail(file, number, error, "%s: a key has no brackets", line);
-	other = find_entry(group, line);
+	other = vmfile_find(group, line);
 	if (other)
 		return vmfile_fail(file, number, error, "%s: line %u has this key already", line,
 				   other->line);

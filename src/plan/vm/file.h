@@ -39,6 +39,16 @@ struct vmfile_group {
 	GArray *entries;	/* struct vmfile_entry */
 };
 
+/* Its keys in their order; break ends one turn, not the loop. */
+#define for_each_entry(entry, group)                                                           \
+	for (unsigned entry##_i = 0; entry##_i < (group)->entries->len; entry##_i++)           \
+		for (const struct vmfile_entry *entry =                                        \
+			     &g_array_index((group)->entries, struct vmfile_entry, entry##_i); \
+		     entry; entry = NULL)
+
+/* The one of that key, or NULL. */
+const struct vmfile_entry *vmfile_find(const struct vmfile_group *group, const char *key);
+
 struct vmfile {
 	char *path;		/* as it was given; stands before each error */
 	GPtrArray *groups;	/* struct vmfile_group *, in their order */

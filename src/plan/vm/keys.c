@@ -119,14 +119,9 @@ const struct vm_key *vm_key_find(const char *kind, const char *key)
 
 const char *vm_get(const struct vmfile_group *group, const char *key)
 {
-	for (unsigned i = 0; i < group->entries->len; i++) {
-		const struct vmfile_entry *entry =
-			&g_array_index(group->entries, struct vmfile_entry, i);
+	const struct vmfile_entry *entry = vmfile_find(group, key);
 
-		if (!strcmp(entry->key, key))
-			return entry->value;
-	}
-	return NULL;
+	return entry ? entry->value : NULL;
 }
 
 /* ---- Which keys there are ---- */
@@ -376,9 +371,7 @@ static bool check_keys(const struct vmfile *file, const struct vmfile_group *gro
 	g_autoptr(GPtrArray) keys = known_keys(group->kind, vm_get(group, "driver"));
 	g_autofree char *name = heading(group);
 
-	for (unsigned i = 0; i < group->entries->len; i++) {
-		const struct vmfile_entry *entry =
-			&g_array_index(group->entries, struct vmfile_entry, i);
+	for_each_entry(entry, group) {
 		const struct vm_key *row = vm_key_find(group->kind, entry->key);
 		g_autofree char *hint = NULL;
 

@@ -42,9 +42,7 @@ static bool check_keys(const struct vm *vm, const struct vmfile_group *group,
 {
 	const char *const *words = (const char *const *)names->pdata;
 
-	for (unsigned i = 0; i < group->entries->len; i++) {
-		const struct vmfile_entry *entry =
-			&g_array_index(group->entries, struct vmfile_entry, i);
+	for_each_entry(entry, group) {
 		g_autofree char *hint = NULL;
 
 		if (is_common(row, entry->key) || g_strv_contains(words, entry->key) ||

@@ -80,9 +80,7 @@ void vm_cleanup(struct vm **vm)
 /* The group's values into @object, a struct vm or vm_remote, as the table says. */
 static void take_values(const struct vmfile_group *group, void *object)
 {
-	for (unsigned i = 0; i < group->entries->len; i++) {
-		const struct vmfile_entry *entry =
-			&g_array_index(group->entries, struct vmfile_entry, i);
+	for_each_entry(entry, group) {
 		const struct vm_key *row = vm_key_find(group->kind, entry->key);
 		char *at = (char *)object + row->offset;
 
@@ -174,15 +172,12 @@ static bool check_words(struct reading *reading, const struct vmfile_entry *entr
 /* "arguments = ..." */
 static bool take_words(struct reading *reading, const struct vmfile_group *group, GError **error)
 {
-	const struct vmfile_entry *entry = NULL;
+	const struct vmfile_entry *entry = vmfile_find(group, "arguments");
 	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
 	g_auto(GStrv) words = NULL, argv = NULL;
 	g_autoptr(GError) why = NULL;
 	auto_qcmd cmd = NULL;
 
-	for (unsigned i = 0; i < group->entries->len; i++)
-		if (!strcmp(g_array_index(group->entries, struct vmfile_entry, i).key, "arguments"))
-			entry = &g_array_index(group->entries, struct vmfile_entry, i);
 	if (!entry || !entry->value[strspn(entry->value, " \t\n")])
 		return true;
 	if (!g_shell_parse_argv(entry->value, NULL, &words, &why))
@@ -228,10 +223,7 @@ static void take_option(struct reading *reading, const struct vmfile_group *grou
 	}
 	if (group->name && !vm_get(group, row->id))
 		opt_put(set, row->id, group->name);
-	for (unsigned i = 0; i < group->entries->len; i++) {
-		const struct vmfile_entry *entry =
-			&g_array_index(group->entries, struct vmfile_entry, i);
-
+	for_each_entry(entry, group) {
 		if (!first || strcmp(entry->key, row->implied))
 			opt_put(set, entry->key, entry->value);
 	}
@@ -250,10 +242,7 @@ static void take_disk(struct reading *reading, const struct vmfile_group *group)
 	device->opt[0].implied = true;
 	opt_put(device, "id", group->name);
 	opt_put(device, "drive", group->name);
-	for (unsigned i = 0; i < group->entries->len; i++) {
-		const struct vmfile_entry *entry =
-			&g_array_index(group->entries, struct vmfile_entry, i);
-
+	for_each_entry(entry, group) {
 		opt_put(vm_disk_key(entry->key) ? drive : device, entry->key, entry->value);
 	}
 	add_option(reading->vm, "drive", drive, group->name, group->line);
