@@ -11,7 +11,7 @@
 
 #include <glib.h>
 
-#include "applets/orchestrate/run.h"
+#include "applets/orchestrate/run/run.h"
 #include "base/error.h"
 #include "plan/rewrite/rewrite.h"
 #include "plan/vm/vm.h"

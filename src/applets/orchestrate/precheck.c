@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "applets/orchestrate/child.h"
+#include "applets/orchestrate/run/child.h"
 #include "applets/remote/storage.h"
 #include "base/log.h"
 #include "block/image.h"

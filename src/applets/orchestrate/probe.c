@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "applets/orchestrate/sockets.h"
+#include "applets/orchestrate/run/sockets.h"
 #include "base/fd.h"
 #include "base/log.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef APPLETS_ORCHESTRATE_SOCKETS_H
-#define APPLETS_ORCHESTRATE_SOCKETS_H
+#ifndef APPLETS_ORCHESTRATE_RUN_SOCKETS_H
+#define APPLETS_ORCHESTRATE_RUN_SOCKETS_H
 
 /*
  * The sockets with a path over which a VMM finds its remotes (vfio-user).  QEMU's and Cloud

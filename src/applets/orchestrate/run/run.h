@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef APPLETS_ORCHESTRATE_RUN_H
-#define APPLETS_ORCHESTRATE_RUN_H
+#ifndef APPLETS_ORCHESTRATE_RUN_RUN_H
+#define APPLETS_ORCHESTRATE_RUN_RUN_H
 
 /*
  * The life of a plan's processes:

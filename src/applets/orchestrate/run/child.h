@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef APPLETS_ORCHESTRATE_CHILD_H
-#define APPLETS_ORCHESTRATE_CHILD_H
+#ifndef APPLETS_ORCHESTRATE_RUN_CHILD_H
+#define APPLETS_ORCHESTRATE_RUN_CHILD_H
 
 /*
  * One child process of the orchestrator: fork, fds in place, exec, and how it ended.
@@ -73,5 +73,8 @@ int child_try_limits(const struct plan_limits *limits, const char **ret_which);
 
 /* Sends a signal; nothing when the child is not running. */
 void child_kill(struct child *child, int sig);
+
+/* "ended with exit status 1": how, for people, after child_reap().  The caller frees. */
+char *child_describe_end(const struct child *child);
 
 #endif

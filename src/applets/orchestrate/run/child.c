@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "applets/orchestrate/child.h"
+#include "applets/orchestrate/run/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <glib.h>
 
 #include "base/fd.h"
 
@@ -321,4 +323,13 @@ void child_kill(struct child *child, int sig)
 {
 	if (child->pid)
 		pidfd_send_signal(child->pidfd, sig, NULL, 0);
+}
+
+char *child_describe_end(const struct child *child)
+{
+	if (child->signal)
+		return g_strdup_printf("was killed by signal %d (%s)%s", child->signal,
+				       sigabbrev_np(child->signal) ?: "unknown",
+				       child->core ? ", core dumped" : "");
+	return g_strdup_printf("ended with exit status %d", child->status);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef APPLETS_ORCHESTRATE_PEER_H
-#define APPLETS_ORCHESTRATE_PEER_H
+#ifndef APPLETS_ORCHESTRATE_RUN_PEER_H
+#define APPLETS_ORCHESTRATE_RUN_PEER_H
 
 /*
  * The question that shows that a remote is alive: the vendor and device id of its function.  Over

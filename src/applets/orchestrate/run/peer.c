@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "applets/orchestrate/peer.h"
+#include "applets/orchestrate/run/peer.h"
 
 #include <errno.h>
 #include <string.h>

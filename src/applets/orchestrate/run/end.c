@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* How a run ends: in order, then with signals. */
+
+#include <signal.h>
+
+#include "applets/orchestrate/run/priv.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+/* How long a remote has to end by itself, then after each SIGTERM, before the next step. */
+#define END_GRACE_MS 5000
+/* After the last SIGTERM: mpqemu-remote gives its storage daemon 10 s to write back. */
+#define END_LAST_MS 15000
+
+static gboolean end_timer(void *opaque)
+{
+	struct run *run = opaque;
+	bool last = run->end_step == END_TERM_AGAIN;
+
+	run->end_step++;
+	for (unsigned i = 0; i < run->remote_count; i++) {
+		struct run_remote *remote = &run->remotes[i];
+
+		/* One that got its first SIGTERM when this began is as far as the others. */
+		if (!remote->child.pid || (remote->told && run->end_step == END_TERM))
+			continue;
+		log_warning("%s: process %d has not ended; sending %s", remote->process->serves,
+			    remote->child.pid, last ? "SIGKILL" : "SIGTERM");
+		child_kill(&remote->child, last ? SIGKILL : SIGTERM);
+	}
+	if (run->end_step == END_TERM)
+		return G_SOURCE_CONTINUE;
+	run->timer = last ? 0 : g_timeout_add(END_LAST_MS, end_timer, run);
+	return G_SOURCE_REMOVE;
+}
+
+void run_close_pair(struct run_pair *pair)
+{
+	if (pair->watch)
+		g_source_remove(pair->watch);
+	pair->watch = 0;
+	fd_close(&pair->proxy_end);
+	fd_close(&pair->remote_end);
+}
+
+/* Is it one that would wait for its next client for ever? */
+static bool waits_for_clients(const struct run_remote *remote)
+{
+	const struct run *run = remote->run;
+
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		if (run->pairs[i].remote == remote && run->pairs[i].path)
+			return !remote->process->auto_shutdown;
+	return false;
+}
+
+static void tell_listeners(struct run *run)
+{
+	for (unsigned i = 0; i < run->remote_count; i++) {
+		struct run_remote *remote = &run->remotes[i];
+
+		if (!remote->child.pid || !waits_for_clients(remote))
+			continue;
+		child_kill(&remote->child, SIGTERM);
+		remote->told = true;
+	}
+}
+
+/* QEMU is gone or will not start: closing what we hold is what tells the remotes. */
+void run_end(struct run *run)
+{
+	if (run->phase == PHASE_END)
+		return;
+	run->phase = PHASE_END;
+	run_stop_timer(run);
+	for (unsigned i = 0; i < run_pair_total(run); i++)
+		run_close_pair(&run->pairs[i]);
+	if (run->end_step == END_WAIT)
+		tell_listeners(run);
+	run->timer = g_timeout_add(END_GRACE_MS, end_timer, run);
+	run_quit_when_done(run);
+}
+
+/* Ends what was started before QEMU was; the remotes need not wait to notice. */
+void run_abort(struct run *run, int status)
+{
+	run_set_status(run, status);
+	run_kill_remotes(run, SIGTERM);
+	run->end_step = END_TERM;
+	run_end(run);
+}
