@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/service.h"
 #include "control/launch.h"
 #include "plan/remote.h"
 #include "sandbox/filter.h"
@@ -66,78 +67,18 @@ static bool set_up_log(struct remote *r, GError **error)
 
 static bool open_pidfile(struct remote *r, GError **error)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
 	if (!r->plan.pidfile)
 		return true;
-	r->pid_fd = open(r->plan.pidfile, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (r->pid_fd < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-pidfile %s: cannot create PID file: "
-				"Cannot open pid file: %s", r->plan.pidfile, log_errname(errno));
-	if (fcntl(r->pid_fd, F_OFD_SETLK, &lock) < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-pidfile %s: cannot create PID file: "
-				"Cannot lock pid file: %s", r->plan.pidfile, log_errname(errno));
-	return true;
+	r->pid_fd = service_pidfile(r->plan.pidfile, error);
+	return r->pid_fd >= 0;
 }
 
 static int write_pidfile(struct remote *r)
 {
-	char text[32];
-	int len = snprintf(text, sizeof(text), "%d\n", getpid());
-
 	if (r->pid_fd < 0)
 		return 0;
-	if (ftruncate(r->pid_fd, 0) < 0)
-		return -errno;
 	r->pid_written = true;
-	return fd_write_all(r->pid_fd, text, len);
-}
-
-/*
- * -daemonize: the caller's process waits until the devices are served, or ends with the status of
- * what failed before; ours goes on in a session of its own.  Returns 0 in ours, or -errno.
- */
-static int daemonize(struct remote *r)
-{
-	int pipe_fd[2], null_fd;
-	uint8_t status = DEVICE_EXIT_START;
-	pid_t pid;
-
-	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
-		return -errno;
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (pid > 0) {
-		close(pipe_fd[1]);
-		if (read(pipe_fd[0], &status, 1) != 1)
-			status = DEVICE_EXIT_START;
-		_exit(status);
-	}
-	close(pipe_fd[0]);
-	r->parent_fd = pipe_fd[1];
-	setsid();
-	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
-		return -errno;
-	close(null_fd);
-	return 0;
-}
-
-/* The devices are served: stderr stays the caller's until here, so that errors are seen. */
-static void release_parent(struct remote *r)
-{
-	uint8_t ok = DEVICE_EXIT_OK;
-	autofd null_fd = -1;
-
-	if (r->parent_fd < 0)
-		return;
-	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null_fd >= 0)
-		dup2(null_fd, STDERR_FILENO);
-	if (write(r->parent_fd, &ok, 1) != 1)
-		log_warning("-daemonize: the caller is gone");
-	fd_close(&r->parent_fd);
+	return service_write_pid(r->pid_fd);
 }
 
 static int on_ready(void *opaque)
@@ -149,7 +90,9 @@ static int on_ready(void *opaque)
 		log_error("cannot create PID file: %s", log_errname(ret));
 		return ret;
 	}
-	release_parent(r);
+	/* stderr stays the caller's until here, so that errors are seen. */
+	if (service_release(&r->parent_fd, false))
+		log_warning("-daemonize: the caller is gone");
 	return 0;
 }
 
@@ -201,7 +144,7 @@ static bool prepare(struct remote *r, GError **error)
 	if (!open_pidfile(r, error) || !peers_open(&r->plan, &r->peers, error))
 		return false;
 	/* and a storage daemon ends with the one that started it. */
-	ret = r->plan.daemonize ? daemonize(r) : 0;
+	ret = r->plan.daemonize ? service_fork(&r->parent_fd) : 0;
 	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "-daemonize: %s", log_errname(ret));
 	ret = notify_init(&r->notify);
