@@ -20,6 +20,8 @@ static struct {
 	enum log_level level;
 	bool timestamp;
 	unsigned long lost, told;	/* lines; and how many of them a later line has told of */
+	log_writer *writer;
+	void *opaque;			/* of the writer */
 	char prog[64];
 } log_state = { .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .prog = "mpqemu" };
 
@@ -43,6 +45,12 @@ void log_set_level(enum log_level level)
 void log_set_timestamp(bool on)
 {
 	log_state.timestamp = on;
+}
+
+void log_set_writer(log_writer *writer, void *opaque)
+{
+	log_state.writer = writer;
+	log_state.opaque = opaque;
 }
 
 /*
@@ -210,11 +218,17 @@ void log_vline(enum log_level level, const char *fmt, va_list ap)
 
 	if (level > log_state.level)
 		return;
-	line_begin(line, &len, level);
+	if (!log_state.writer)
+		line_begin(line, &len, level);
 	line_addv(line, &len, fmt, ap);
 	clean(line, len, false);
-	line[len++] = '\n';
-	write_lines(line, len, 1);
+	if (log_state.writer) {
+		line[len] = '\0';
+		log_state.writer(log_state.opaque, level, line);
+	} else {
+		line[len++] = '\n';
+		write_lines(line, len, 1);
+	}
 	errno = saved;
 }
 

@@ -35,6 +35,13 @@ void log_set_level(enum log_level level);
 void log_set_timestamp(bool on);
 
 /*
+ * Takes lines in place of the fd: @text without the program's name, without controls or a newline.
+ * NULL: the fd has them again.
+ */
+typedef void log_writer(void *opaque, enum log_level level, const char *text);
+void log_set_writer(log_writer *writer, void *opaque);
+
+/*
  * Writes "PROG: text\n" (warnings: "PROG: warning: text\n").  A line is cut at 1023 bytes; control
  * characters in it are written as '?'.  A full or closed log fd loses the line (SIGPIPE must be
  * ignored); after the next line that it takes, one says how many were lost.  Keeps errno.

@@ -13,7 +13,10 @@
  * released, and *ret_parent to be released by; or -errno.
  */
 int service_fork(int *ret_parent);
-/* Ours works: stderr becomes /dev/null, if it is not to be kept.  -1: nobody waits.  0 or -errno. */
+/*
+ * Ours works: stderr becomes /dev/null, if it is not to be kept.  *parent -1: nobody waits.
+ * Returns 0 or -errno.
+ */
 int service_release(int *parent, bool keep_stderr);
 
 /*

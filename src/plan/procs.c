@@ -41,6 +41,19 @@ static void process_free(void *p)
 	plan_process_destroy(p);
 }
 
+char **plan_process_remote(const struct plan_process *process)
+{
+	char **argv = plan_process_argv(process);
+	g_autofree char *name = g_path_get_basename(argv[0]);
+
+	if (!strcmp(name, "mpqemu-remote"))
+		return argv;
+	if (!strcmp(name, "mpqemu") && argv[1] &&
+	    (!strcmp(argv[1], "remote") || !strcmp(argv[1], "mpqemu-remote")))
+		return argv + 1;
+	return NULL;
+}
+
 struct plan *plan_create(void)
 {
 	struct plan *plan = g_new0(struct plan, 1);
@@ -49,6 +62,7 @@ struct plan *plan_create(void)
 	plan->qemu = plan_process_create();
 	plan->notes = g_ptr_array_new_with_free_func(g_free);
 	plan->warnings = g_ptr_array_new_with_free_func(g_free);
+	plan->monitor = -1;
 	return plan;
 }
 
@@ -283,6 +297,8 @@ char *plan_to_shell(const struct plan *plan, const char *self)
 			"processes):\n");
 	if (has_limits(plan))
 		g_string_append(out, "# (CPUs and oom_score_adj are not in it)\n");
+	g_string_append(out, "# (what each run adds is not in it: a QMP monitor of QEMU's, and "
+			"--control\n# and --metrics of mpqemu-remote)\n");
 	add_word(out, self);
 	g_string_append(out, " -- \\\n");
 	for (unsigned i = 0; i < plan->remotes->len; i++) {

@@ -30,6 +30,14 @@ struct plan_slot {
  */
 #define PLAN_SOCKET_DIR "mpqemu-XXXXXX"
 
+/* --on-remote-exit: what follows when a remote ends while the VM uses it, beside a line. */
+#define PLAN_REMOTE_EXIT_WORDS "report|pause|stop"
+enum plan_remote_exit {
+	PLAN_REMOTE_EXIT_REPORT,	/* nothing: QEMU goes on */
+	PLAN_REMOTE_EXIT_PAUSE,		/* the VM is stopped, as by QMP's "stop" */
+	PLAN_REMOTE_EXIT_STOP,		/* QEMU is ended */
+};
+
 struct plan_process {
 	GPtrArray *argv;	/* char *, NULL-terminated */
 	GArray *slots;		/* struct plan_slot */
@@ -39,6 +47,8 @@ struct plan_process {
 	bool is_qemu;		/* runs QEMU's own binary */
 	bool auto_shutdown;	/* its -machine says so: it ends after its first client */
 	int qmp_fd;		/* --qmp=fd=N of a remote's own command line, or 0 */
+	int metrics_fd;		/* number of the file of its counters, which we read; 0: none */
+	int control_fd;		/* number of the socket by which we run it; 0: none */
 	struct plan_limits limits;	/* what it and its children are held to */
 };
 
@@ -47,6 +57,7 @@ struct plan {
 	struct plan_process *qemu;
 	unsigned pair_count;	/* socketpairs (or listening sockets) of devices; */
 	unsigned qmp_count;	/* those of QMP have the indices behind them */
+	int monitor;		/* the one of these whose other end we keep; -1: none */
 	GPtrArray *notes;	/* char *: what was changed, a line each */
 	GPtrArray *warnings;	/* char * */
 };
@@ -69,6 +80,12 @@ void plan_process_limit(struct plan_process *process, const struct plan_limits *
 /* Appends one line to the plan's notes or warnings. */
 void plan_note(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void plan_warn(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * The arguments of mpqemu-remote, its name first, if that is what the process runs
+ * ("mpqemu-remote ..." or "mpqemu remote ..."); else NULL.
+ */
+char **plan_process_remote(const struct plan_process *process);
 
 /* The process's argv as exec wants it; belongs to the process. */
 static inline char **plan_process_argv(const struct plan_process *process)

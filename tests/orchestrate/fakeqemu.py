@@ -67,6 +67,7 @@ def do_signals():
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     # A handler of Python's would not run when its signal came just before a sleep.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    write_out("ready\n")
     print("ready", flush=True)
     signum = signal.sigwait(signals)
     write_out(f"{signum.name} remotes={len(siblings())}\n")
@@ -135,6 +136,41 @@ def do_argv():
 def do_wait():
     print("ready", flush=True)
     sys.stdin.read()
+
+
+def monitor():
+    """The socket of the monitor that mpqemu-orchestrate watches."""
+    text = next(arg for arg in sys.argv if arg.startswith("socket,id=mpqemu-qmp,"))
+    return socket.socket(fileno=int(text.rpartition("fd=")[2]))
+
+
+def do_babble():
+    """A QEMU that was taken over, at its monitor."""
+    sock = monitor()
+    sock.sendall(b'{"QMP": ' + b"[" * 100000)
+    do_signals()
+
+
+def do_liar():
+    """Greets, then answers what nobody has asked."""
+    sock = monitor()
+    sock.sendall(b'{"QMP": {"version": {"qemu": {"major": "x"}}, "capabilities": []}}\r\n'
+                 b'{"return": {}, "id": 77}\r\n{"event": "STOP"}\r\n{"event": 7}\r\n')
+    do_signals()
+
+
+def do_refuses():
+    """Greets, and refuses all but query-status."""
+    file = monitor().makefile("rwb", 0)
+    file.write(b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, '
+               b'"capabilities": []}}\r\n')
+    print("ready", flush=True)
+    while line := file.readline():
+        command = json.loads(line)
+        answer = {"id": command["id"], "return": {"status": "running", "running": True}}
+        if command["execute"] not in ("qmp_capabilities", "query-status"):
+            answer = {"id": command["id"], "error": {"class": "GenericError", "desc": "no"}}
+        file.write(json.dumps(answer).encode() + b"\r\n")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ class Run:
 
     def __init__(self, test, argv, env=None, **kwargs):
         self.mark = str(uuid.uuid4())
-        env = {**os.environ, MARK: self.mark, **(env or {})}
+        env = {**os.environ, MARK: self.mark, "MPQEMU_RUNTIME_DIR": str(test.dir / "run"),
+               **(env or {})}
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen([qemu.built("mpqemu-orchestrate"), *argv], env=env,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -279,7 +279,7 @@ class Ends(Case):
                 (["--", FAKE, "---"], "a command is missing at a"),
                 (["--nope", "--", FAKE], "Unknown option --nope"),
                 (["stray", "--", FAKE], "stray: QEMU's command line stands after"),
-                (["--on-remote-exit=panic", "--", FAKE], "it is 'report' or 'stop'"),
+                (["--on-remote-exit=panic", "--", FAKE], "it is one of report|pause|stop"),
                 (["--start-timeout=0", "--", FAKE], "1 or more"),
                 (["--remote", "x", "--", "a", "---", FAKE], "with explicit remote commands"),
                 (["--remote-command", "a 'b", "--", FAKE], "--remote-command 'a 'b'"),
@@ -447,7 +447,7 @@ class Ends(Case):
         self.nothing_left(run)
 
     def test_inherited_fds(self):
-        """QEMU has what it was given and its socket; the remote has its socket alone."""
+        """QEMU has what it was given, its socket, its monitor; the remote its socket alone."""
         out = str(self.dir / "remote-out")
         with open(self.image, "rb") as file:
             inherited = file.fileno()
@@ -461,7 +461,9 @@ class Ends(Case):
         self.assertEqual(qemus["3"], "socket")
         self.assertEqual(qemus[str(inherited)] if inherited > 4 else self.image, self.image)
         extra = set(qemus) - {"0", "1", "2", "3", str(inherited)}
-        self.assertTrue(all("/proc" in qemus[fd] for fd in extra), qemus)
+        monitors = [fd for fd in extra if qemus[fd] == "socket"]
+        self.assertEqual(len(monitors), 1, qemus)
+        self.assertTrue(all("/proc" in qemus[fd] for fd in extra - set(monitors)), qemus)
         self.assertEqual(remotes[0], "0 /dev/null")
         self.assertEqual(remotes[3], "4 socket")
         self.assertTrue(all("/proc" in line for line in remotes[4:-1]), remotes)

@@ -21,176 +21,13 @@
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
+#include "applets/orchestrate/service.h"
+#include "applets/orchestrate/verbs/verb.h"
 #include "base/log.h"
 #include "plan/remote.h"
 
 /* Between the commands of the explicit form. */
 #define SEPARATOR "---"
-
-static const char summary[] =
-	"Starts QEMU with its SCSI controllers and disks in processes of their own.\n"
-	"\n"
-	"  " NAME " [OPTION...] -- QEMU QEMU-ARGS...\n"
-	"      moves each -device that mpqemu-remote emulates, and the disks on it\n"
-	"  " NAME " [OPTION...] -- REMOTE ARGS... --- ... --- QEMU QEMU-ARGS...\n"
-	"      joins command lines that name x-remote-object and x-pci-proxy-dev, or\n"
-	"      x-vfio-user-server and vfio-user-pci, themselves\n"
-	"  " NAME " [OPTION...] --device DEV... -- cloud-hypervisor ARGS...\n"
-	"      gives Cloud Hypervisor these devices, each in a process of its own\n"
-	"  " NAME " start FILE\n"
-	"      runs the VM that the file describes\n"
-	"  " NAME " check FILE\n"
-	"      makes all checks and prints the commands, as --dry-run does\n"
-	"  " NAME " import [OPTION...] -- QEMU QEMU-ARGS...\n"
-	"      prints a file that says the same as this command line\n"
-	"  " NAME " doctor\n"
-	"      says what this host offers, and what helps where something is missing";
-
-static const char epilogue[] =
-	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
-	"error of " NAME "; 126 a program cannot be run; 127 a program is not there.";
-
-/* ---- Options ---- */
-
-/* glib's own ellipsis is no ASCII, which a C locale cannot show. */
-static char *help_text(GOptionContext *context)
-{
-	g_autofree char *text = g_option_context_get_help(context, true, NULL);
-	g_auto(GStrv) parts = g_strsplit(text, "\xe2\x80\xa6", -1);
-
-	return g_strjoinv("...", parts);
-}
-
-/* The caller frees; what they set is @self's and @help. */
-static GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
-{
-	/* A file's name need not be text: FILENAME takes the bytes. */
-	const GOptionEntry entries[] = {
-		{ "remote", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote,
-		  "move these devices only", "ID[,ID]" },
-		{ "local", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->local,
-		  "leave these devices in QEMU", "ID[,ID]" },
-		{ "protocol", 0, 0, G_OPTION_ARG_STRING, &self->protocol_word,
-		  "what QEMU and the remotes speak (default auto)", REWRITE_PROTOCOL_WORDS },
-		{ "device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->device,
-		  "a device for Cloud Hypervisor, as QEMU's -device", "DRIVER,..." },
-		{ "drive", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->drive,
-		  "a disk image of it, as QEMU's -drive", "if=none,..." },
-		{ "blockdev", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->blockdev,
-		  "the same, as QEMU's -blockdev", "DRIVER,..." },
-		{ "object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->object,
-		  "what they name, as QEMU's -object", "TYPE,..." },
-		{ "add-fd", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->add_fd,
-		  "an inherited image, as QEMU's -add-fd", "fd=N,set=S" },
-		{ "remote-program", 0, 0, G_OPTION_ARG_FILENAME, &self->remote_program,
-		  "run this in place of mpqemu-remote (also QEMU itself)", "PROGRAM" },
-		{ "remote-command", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote_commands,
-		  "a remote's whole command line (explicit form)", "'COMMAND ARGS'" },
-		{ "on-remote-exit", 0, 0, G_OPTION_ARG_STRING, &self->on_remote_exit,
-		  "when a remote ends early: report it (default), or stop QEMU", "report|stop" },
-		{ "on-error", 0, 0, G_OPTION_ARG_STRING, &self->on_error,
-		  "what a disk's error does (see mpqemu-remote)", PLAN_ON_ERROR_WORDS },
-		{ "sandbox", 0, 0, G_OPTION_ARG_STRING, &self->sandbox,
-		  "how far the remotes are shut in (see mpqemu-remote)", PLAN_SANDBOX_WORDS },
-		{ "events", 0, 0, G_OPTION_ARG_STRING, &self->events,
-		  "where the remotes write events (see mpqemu-remote)", "PATH|fd=N" },
-		{ "start-timeout", 0, 0, G_OPTION_ARG_INT, &self->start_timeout,
-		  "how long a remote has to answer (default 30)", "SECONDS" },
-		{ "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
-		  "print the commands and fd slots, start nothing", NULL },
-		{ "version", 0, 0, G_OPTION_ARG_NONE, &self->version, "print the version", NULL },
-		{ "help", 'h', 0, G_OPTION_ARG_NONE, help, "print this", NULL },
-		{ NULL }
-	};
-
-	return g_memdup2(entries, sizeof(entries));
-}
-
-static bool parse_options(struct orchestrate *self, char ***argv, GError **error)
-{
-	gboolean help = false;
-	g_autofree GOptionEntry *entries = options_new(self, &help);
-	GOptionContext *context = g_option_context_new("-- QEMU QEMU-ARGS...");
-	g_autoptr(GError) local = NULL;
-	bool ok;
-
-	g_option_context_set_help_enabled(context, false);
-	g_option_context_set_summary(context, summary);
-	g_option_context_set_description(context, epilogue);
-	g_option_context_add_main_entries(context, entries, NULL);
-	ok = g_option_context_parse_strv(context, argv, &local);
-	self->help = help ? help_text(context) : NULL;
-	g_option_context_free(context);
-	if (!ok)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s", local->message);
-	if ((*argv)[0] && (*argv)[1])
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: QEMU's command line stands after a "
-				"\"--\"", (*argv)[1]);
-	return true;
-}
-
-/* "a,b" and "c" as one list; NULL stays NULL.  The list is replaced. */
-static void flatten(char ***list)
-{
-	GPtrArray *ids = g_ptr_array_new();
-
-	if (!*list) {
-		g_ptr_array_free(ids, true);
-		return;
-	}
-	for (char **entry = *list; *entry; entry++) {
-		g_auto(GStrv) parts = g_strsplit(*entry, ",", -1);
-
-		for (char **part = parts; *part; part++)
-			if (**part)
-				g_ptr_array_add(ids, g_strdup(*part));
-	}
-	g_ptr_array_add(ids, NULL);
-	g_strfreev(*list);
-	*list = (char **)g_ptr_array_free(ids, false);
-}
-
-/* Which of "a|b|c" is it?  -1: none. */
-static int word_of(const char *word, const char *list)
-{
-	g_auto(GStrv) words = g_strsplit(list, "|", -1);
-
-	for (int i = 0; words[i]; i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -1;
-}
-
-/* A word that is not given, or one of the list. */
-static bool check_word(const char *option, const char *word, const char *list, GError **error)
-{
-	if (!word || word_of(word, list) >= 0)
-		return true;
-	return mpq_fail(error, MPQ_ERROR_USAGE, "--%s=%s: it is one of %s", option, word, list);
-}
-
-bool orchestrate_check(struct orchestrate *self, GError **error)
-{
-	const char *policy = self->on_remote_exit ?: "report";
-
-	flatten(&self->remote);
-	flatten(&self->local);
-	self->run.stop_on_remote_exit = !strcmp(policy, "stop");
-	if (!self->run.stop_on_remote_exit && strcmp(policy, "report"))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-remote-exit=%s: it is 'report' or "
-				"'stop'", policy);
-	if (self->start_timeout < 1)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--start-timeout: it takes a number of "
-				"seconds, 1 or more");
-	self->run.start_timeout = self->start_timeout;
-	if (!check_word("on-error", self->on_error, PLAN_ON_ERROR_WORDS, error) ||
-	    !check_word("sandbox", self->sandbox, PLAN_SANDBOX_WORDS, error) ||
-	    !check_word("protocol", self->protocol_word, REWRITE_PROTOCOL_WORDS, error))
-		return false;
-	if (self->protocol_word)
-		self->protocol = word_of(self->protocol_word, REWRITE_PROTOCOL_WORDS);
-	return true;
-}
 
 /* ---- The commands after "--" ---- */
 
@@ -372,10 +209,11 @@ bool orchestrate_run(struct orchestrate *self, GError **error)
 {
 	struct probe probe;
 	auto_plan plan = make_plan(self, &probe, error);
+	bool ok = plan && (self->dry_run || rewrite_watch(plan, &probe.facts, error));
 	g_autofree char *text = NULL;
 
 	probe_finish(&probe);
-	if (!plan || !precheck_remotes(plan, self->dry_run, error) ||
+	if (!ok || !precheck_remotes(plan, self->dry_run, error) ||
 	    !precheck_limits(plan, error)) {
 		if (self->vm)
 			vm_locate_error(self->vm, error);
@@ -390,6 +228,8 @@ bool orchestrate_run(struct orchestrate *self, GError **error)
 	}
 	log_lines(plan->warnings, LOG_LEVEL_WARNING);
 	log_lines(plan->notes, LOG_LEVEL_INFO);
+	if (!service_begin(self, error))
+		return false;
 	self->status = run_plan(plan, &self->run);
 	return true;
 }
@@ -479,6 +319,20 @@ static const struct verb {
 	{ NULL, true, run_line },
 };
 
+static void complete_ask(const struct ask_verb *verb, completion_fn *row, void *opaque)
+{
+	struct verb_args none = { 0 };
+	g_autofree GOptionEntry *entries = ask_options(verb, &none);
+
+	row(opaque, &(struct completion_row){ .word = verb->name, .help = verb->help });
+	for (const GOptionEntry *e = entries; e->long_name; e++)
+		row(opaque, &(struct completion_row){
+			.verb = verb->name, .word = e->long_name, .args = e->arg_description,
+			.help = e->description,
+			.kind = e->arg == G_OPTION_ARG_NONE ? COMPLETION_OWN : COMPLETION_BOTH,
+		});
+}
+
 void orchestrate_complete(completion_fn *row, void *opaque)
 {
 	struct orchestrate none = { 0 };
@@ -487,6 +341,8 @@ void orchestrate_complete(completion_fn *row, void *opaque)
 
 	for (const struct verb *verb = verbs; verb->name; verb++)
 		row(opaque, &(struct completion_row){ .word = verb->name });
+	for (const struct ask_verb *verb = ask_verbs; verb->name; verb++)
+		complete_ask(verb, row, opaque);
 	for (const GOptionEntry *e = entries; e->long_name; e++)
 		row(opaque, &(struct completion_row){
 			.word = e->long_name, .args = e->arg_description, .help = e->description,
@@ -506,10 +362,13 @@ static const struct verb *find_verb(const char *word)
 /* What the options would say stands in the file: one place, for every start. */
 static bool check_own(const struct verb *verb, char *const *own, GError **error)
 {
-	static const char *const allowed[] = { "--help", "-h", "--version", NULL };
+	static const char *const allowed[] = {
+		"--help", "-h", "--version", "--daemonize", "--log-json", NULL
+	};
 
 	for (own++; !verb->options && *own; own++)
-		if (!g_strv_contains(allowed, *own))
+		if (!g_strv_contains(allowed, *own) && !g_str_has_prefix(*own, "--pidfile=") &&
+		    !g_str_has_prefix(*own, "--log-file=") && !g_str_has_prefix(*own, "--control="))
 			return mpq_fail(error, MPQ_ERROR_USAGE, "%s: what %s and the like say "
 					"stands in the file", verb->name, *own);
 	return true;
@@ -519,7 +378,7 @@ static bool check_own(const struct verb *verb, char *const *own, GError **error)
 static bool orchestrate(struct orchestrate *self, const struct verb *verb, char ***own,
 			char **words, GError **error)
 {
-	if (!check_own(verb, *own, error) || !parse_options(self, own, error) ||
+	if (!check_own(verb, *own, error) || !options_parse(self, own, error) ||
 	    !orchestrate_check(self, error))
 		return false;
 	if (self->help) {
@@ -533,7 +392,7 @@ static bool orchestrate(struct orchestrate *self, const struct verb *verb, char 
 	if (!words)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "QEMU's command line is missing: " NAME
 				" [OPTION...] -- QEMU QEMU-ARGS... (--help says more)");
-	return verb->run(self, words, error);
+	return service_open_log(self, error) && verb->run(self, words, error);
 }
 
 /* Sockets must not end up as stdin, stdout or stderr of anybody. */
@@ -549,12 +408,13 @@ static bool fill_stdio(void)
 	return fd >= 0;
 }
 
-/* QEMU spells long options with one dash. */
-static const char *own_word(const char *word)
+/* QEMU spells long options with one dash: these are as there. */
+static char *own_word(const char *word)
 {
-	if (!strcmp(word, "-version"))
-		return "--version";
-	return strcmp(word, "-help") ? word : "--help";
+	static const char *const names[] = { "version", "help", "daemonize", "pidfile", NULL };
+
+	return g_strconcat(word[0] == '-' && g_strv_contains(names, word + 1) ? "-" : "", word,
+			   NULL);
 }
 
 static void orchestrate_finish(struct orchestrate *self)
@@ -569,6 +429,12 @@ static void orchestrate_finish(struct orchestrate *self)
 	g_free(self->events);
 	g_free(self->help);
 	g_free(self->protocol_word);
+	g_free(self->name);
+	g_free(self->control);
+	g_free(self->pidfile);
+	g_free(self->log_file);
+	g_free(self->run.name);
+	g_free(self->run.control);
 	g_strfreev(self->device);
 	g_strfreev(self->drive);
 	g_strfreev(self->blockdev);
@@ -594,18 +460,36 @@ static char **split_own(const struct verb *verb, int argc, char **argv, char ***
 	int i = verb->name ? 2 : 1;
 
 	g_strv_builder_add(builder, NAME);
-	while (i < argc && strcmp(argv[i], "--") && (verb->options || argv[i][0] == '-'))
-		g_strv_builder_add(builder, own_word(argv[i++]));
+	while (i < argc && strcmp(argv[i], "--") && (verb->options || argv[i][0] == '-')) {
+		g_autofree char *word = own_word(argv[i++]);
+
+		g_strv_builder_add(builder, word);
+	}
 	*ret_words = i < argc || !verb->options ? argv + i : NULL;
 	if (i < argc && !strcmp(argv[i], "--"))
 		(*ret_words)++;
 	return g_strv_builder_end(builder);
 }
 
+/* A verb that asks a VM: its words are its own. */
+static int run_ask(const struct ask_verb *verb, char **words)
+{
+	g_autoptr(GError) error = NULL;
+	int status = 0;
+
+	if (ask_run(verb, words, &status, &error) && fflush(stdout) != EOF)
+		return status;
+	log_error("%s", error ? error->message : "stdout cannot be written");
+	return RUN_STATUS_FAILED;
+}
+
 int orchestrate_main(int argc, char **argv)
 {
-	struct orchestrate self = { .start_timeout = RUN_START_TIMEOUT };
+	struct orchestrate self = {
+		.start_timeout = RUN_START_TIMEOUT, .log_fd = -1, .pid_fd = -1, .run.ready_fd = -1,
+	};
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	const struct ask_verb *ask = argc > 1 ? ask_find(argv[1]) : NULL;
 	const struct verb *verb = find_verb(argc > 1 ? argv[1] : NULL);
 	g_autoptr(GError) error = NULL;
 	char **words;
@@ -620,12 +504,15 @@ int orchestrate_main(int argc, char **argv)
 		log_error("/dev/null: %s", log_errname(errno));
 		return RUN_STATUS_FAILED;
 	}
+	if (ask)
+		return run_ask(ask, argv + 2);
 	self.remotes = g_ptr_array_new_with_free_func(free_argv);
 	if (!orchestrate(&self, verb, &own, words, &error)) {
 		log_error("%s", error->message);
 		if (!self.status)
 			self.status = RUN_STATUS_FAILED;
 	}
+	service_end(&self);
 	orchestrate_finish(&self);
 	return self.status;
 }

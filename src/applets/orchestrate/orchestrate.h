@@ -28,7 +28,9 @@ struct orchestrate {
 	char *protocol_word;
 	enum rewrite_protocol protocol;
 	char **device, **drive, **blockdev, **object, **add_fd;	/* of Cloud Hypervisor */
-	int start_timeout;
+	int start_timeout, shutdown_timeout;
+	char *name, *control, *pidfile, *log_file;
+	gboolean daemonize, log_json;
 	gboolean dry_run, version;
 	char *help;			/* the text, when --help asks for it */
 	/* what follows from them and the rest of the command line */
@@ -36,8 +38,19 @@ struct orchestrate {
 	char **qemu;
 	struct run_options run;
 	int status;			/* exit status that goes with the error, or 0 */
+	int log_fd, pid_fd;		/* owned, or -1 */
+	bool pid_written;
 	struct vm *vm;			/* the file that all this comes from, or NULL */
 };
+
+/* GLib's table, which the caller frees; what the options set is @self's and @help. */
+GOptionEntry *options_new(struct orchestrate *self, gboolean *help);
+
+/* Help of the context's options, in ASCII; the caller frees. */
+char *options_help(GOptionContext *context);
+
+/* Takes the options out of @argv, which has our name first.  --help leaves its text. */
+bool options_parse(struct orchestrate *self, char ***argv, GError **error);
 
 /* Checks what the options say, and keeps what follows from it. */
 bool orchestrate_check(struct orchestrate *self, GError **error);

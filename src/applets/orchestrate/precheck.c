@@ -11,22 +11,6 @@
 #include "block/image.h"
 #include "plan/remote.h"
 
-/*
- * The arguments of mpqemu-remote, its name first, if that is what @argv runs ("mpqemu-remote ..."
- * or "mpqemu remote ..."); else NULL.
- */
-static char **remote_argv(char **argv)
-{
-	g_autofree char *name = g_path_get_basename(argv[0]);
-
-	if (!strcmp(name, "mpqemu-remote"))
-		return argv;
-	if (!strcmp(name, "mpqemu") && argv[1] &&
-	    (!strcmp(argv[1], "remote") || !strcmp(argv[1], "mpqemu-remote")))
-		return argv + 1;
-	return NULL;
-}
-
 /* Opens one image as the remote's keeper does; the fd goes to @fds, which keeps its lock. */
 static bool check_image(struct plan_image *in, GArray *fds, GError **error)
 {
@@ -105,7 +89,7 @@ bool precheck_remotes(struct plan *plan, bool note_daemons, GError **error)
 	bool ok = true;
 
 	for (unsigned i = 0; ok && i < plan->remotes->len; i++) {
-		char **argv = remote_argv(plan_process_argv(plan->remotes->pdata[i]));
+		char **argv = plan_process_remote(plan->remotes->pdata[i]);
 
 		ok = !argv || check_remote(argv, fds, note_daemons ? plan : NULL, error);
 	}

@@ -34,6 +34,10 @@ bool orchestrate_read_vm(struct orchestrate *self, const char *path, GError **er
 	self->local = one(vm->local);
 	self->remote_program = g_strdup(vm->all.program);
 	self->on_remote_exit = g_strdup(vm->on_remote_exit);
+	/* The command line's says more of this start. */
+	if (!self->control)
+		self->control = g_strdup(vm->control);
+	self->shutdown_timeout = vm->shutdown_timeout;
 	self->on_error = g_strdup(vm->all.on_error);
 	self->events = g_strdup(vm->all.events);
 	self->sandbox = g_strdup(vm->all.sandbox);
@@ -51,6 +55,7 @@ bool orchestrate_import(struct orchestrate *self, GError **error)
 		.protocol = self->protocol_word, .on_remote_exit = self->on_remote_exit,
 		.remote = remote, .local = local, .program = self->remote_program,
 		.sandbox = self->sandbox, .on_error = self->on_error, .events = self->events,
+		.control = self->control, .shutdown_timeout = self->shutdown_timeout,
 		.start_timeout = self->start_timeout == RUN_START_TIMEOUT ? 0 :
 				 self->start_timeout,
 	};

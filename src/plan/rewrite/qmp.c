@@ -2,8 +2,8 @@
 
 /*
  * A QMP monitor of QEMU's for each remote that may have to stop the VM (--on-error=stop, or werror=
- * and rerror= of the disks that moved), over a socketpair of its own: the user's monitors are left
- * alone.
+ * and rerror= of the disks that moved), over a socketpair of its own, and one for whoever watches
+ * the VM: the user's monitors are left alone.
  */
 
 #include <string.h>
@@ -12,6 +12,8 @@
 
 /* "-chardev socket,id=mpqemu-qmp-DEVICE": rewrite_join() finds it by this name. */
 #define CHARDEV_PREFIX "mpqemu-qmp-"
+/* That of rewrite_watch(), after which no device can be called. */
+#define CHARDEV_OWN "mpqemu-qmp"
 
 char *rewrite_qmp_chardev(const char *device)
 {
@@ -90,10 +92,9 @@ static void keep_default_monitor(struct qcmd *cmd)
 
 /* ---- Ours ---- */
 
-static void add_monitor(struct qcmd *cmd, const char *device, int fd)
+static void add_monitor(struct qcmd *cmd, const char *id, int fd)
 {
 	struct opt_set *chardev = opt_set_create("-chardev"), *mon = opt_set_create("-mon");
-	g_autofree char *id = rewrite_qmp_chardev(device);
 	g_autofree char *number = g_strdup_printf("%d", fd);
 
 	opt_put(chardev, "backend", "socket");
@@ -106,7 +107,7 @@ static void add_monitor(struct qcmd *cmd, const char *device, int fd)
 	qcmd_insert(cmd, cmd->opts->len, "mon", mon);
 }
 
-/* The numbers of both ends: free ones of those two processes. */
+/* The next free number of that process. */
 static int free_fd(const struct plan_process *process)
 {
 	int fd = 3;
@@ -118,20 +119,86 @@ static int free_fd(const struct plan_process *process)
 	return fd;
 }
 
+static int free_qemu_fd(const struct plan *plan, const struct rewrite_facts *facts)
+{
+	int fd = free_fd(plan->qemu);
+
+	while (rewrite_is_busy(facts, fd))
+		fd++;
+	return fd;
+}
+
 static void connect_remote(struct move *move, const struct move_remote *remote)
 {
 	struct plan *plan = move->plan;
 	struct plan_process *process = plan->remotes->pdata[remote->index];
 	unsigned pair = plan->pair_count + plan->qmp_count++;
-	int qemu_fd = free_fd(plan->qemu), remote_fd = free_fd(process);
+	int qemu_fd = free_qemu_fd(plan, move->facts), remote_fd = free_fd(process);
 	g_autofree char *option = g_strdup_printf("--qmp=fd=%d", remote_fd);
+	g_autofree char *id = rewrite_qmp_chardev(remote->id);
 
-	while (rewrite_is_busy(move->facts, qemu_fd))
-		qemu_fd++;
 	plan_process_arg(process, option);
 	plan_process_slot(process, remote_fd, pair, remote->id);
 	plan_process_slot(plan->qemu, qemu_fd, pair, remote->id);
-	add_monitor(move->cmd, remote->id, qemu_fd);
+	add_monitor(move->cmd, id, qemu_fd);
+}
+
+static bool watch_qemu(struct plan *plan, const struct rewrite_facts *facts, GError **error)
+{
+	struct plan_process *qemu = plan->qemu;
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+	auto_qcmd cmd = qcmd_parse(plan_process_argv(qemu), error);
+	int fd = free_qemu_fd(plan, facts);
+
+	if (!cmd)
+		return false;
+	keep_default_monitor(cmd);
+	add_monitor(cmd, CHARDEV_OWN, fd);
+	g_ptr_array_add(argv, g_strdup(cmd->prefix->pdata[0]));
+	if (!rewrite_emit(cmd, QOPT_QEMU, argv, error))
+		return false;
+	g_ptr_array_set_size(qemu->argv, 0);
+	g_ptr_array_extend_and_steal(qemu->argv, g_steal_pointer(&argv));
+	plan->monitor = plan->pair_count + plan->qmp_count++;
+	plan_process_slot(qemu, fd, plan->monitor, "the VM");
+	return true;
+}
+
+/* Has it an option of that name already, in either form? */
+static bool has_option(char *const *argv, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (argv++; *argv; argv++) {
+		const char *word = *argv + strspn(*argv, "-");
+
+		if (word != *argv && !strncmp(word, name, len) && (!word[len] || word[len] == '='))
+			return true;
+	}
+	return false;
+}
+
+/* Gives it "--NAME=fd=N", unless it has its own.  Returns N, or 0. */
+static int add_fd_option(struct plan_process *process, const char *name)
+{
+	char **argv = plan_process_remote(process);
+	int fd = MAX(free_fd(process), MAX(process->metrics_fd, process->control_fd) + 1);
+	g_autofree char *option = g_strdup_printf("--%s=fd=%d", name, fd);
+
+	if (!argv || has_option(argv, name))
+		return 0;
+	plan_process_arg(process, option);
+	return fd;
+}
+
+bool rewrite_watch(struct plan *plan, const struct rewrite_facts *facts, GError **error)
+{
+	for (unsigned i = 0; i < plan->remotes->len; i++) {
+		struct plan_process *process = plan->remotes->pdata[i];
+
+		process->metrics_fd = add_fd_option(process, "metrics");
+	}
+	return rewrite_is_cloud(plan->qemu->argv->pdata[0]) || watch_qemu(plan, facts, error);
 }
 
 /* "--events=fd=N" is an inherited fd, which the remote gets and QEMU does not. */

@@ -87,6 +87,12 @@ struct plan *rewrite_join(const GPtrArray *remotes, char *const *qemu,
 			  const struct rewrite_facts *facts, GError **error);
 
 /*
+ * Gives who runs the plan its own: QEMU a QMP monitor (plan->monitor is its socketpair, whose other
+ * end no remote gets), each mpqemu-remote a file for its counters, unless its command line has one.
+ */
+bool rewrite_watch(struct plan *plan, const struct rewrite_facts *facts, GError **error);
+
+/*
  * Is it a command line that only asks QEMU something (-version, -device help)?  False with @error
  * set when it cannot be read.
  */

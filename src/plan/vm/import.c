@@ -169,6 +169,7 @@ static bool write_settings(GString *text, const char *kind, const struct vm_sett
 		{ "vm", "remote", settings->remote },
 		{ "vm", "local", settings->local },
 		{ "vm", "on-remote-exit", settings->on_remote_exit },
+		{ "vm", "control", settings->control },
 		{ "remote", "program", settings->program },
 		{ "remote", "sandbox", settings->sandbox },
 		{ "remote", "on-error", settings->on_error },
@@ -181,6 +182,9 @@ static bool write_settings(GString *text, const char *kind, const struct vm_sett
 			return false;
 	if (!strcmp(kind, "vm") && settings->start_timeout)
 		g_string_append_printf(text, "start-timeout = %d\n", settings->start_timeout);
+	if (!strcmp(kind, "vm") && settings->shutdown_timeout)
+		g_string_append_printf(text, "shutdown-timeout = %d\n",
+				       settings->shutdown_timeout);
 	return true;
 }
 

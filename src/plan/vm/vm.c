@@ -60,6 +60,7 @@ void vm_destroy(struct vm *vm)
 	g_free(vm->program);
 	g_free(vm->protocol);
 	g_free(vm->on_remote_exit);
+	g_free(vm->control);
 	g_free(vm->remote);
 	g_free(vm->local);
 	g_free(vm->limits.cpus);

@@ -41,6 +41,8 @@ struct vm {
 	char *protocol, *on_remote_exit;
 	char *remote, *local;		/* "ID,ID" */
 	int start_timeout;		/* seconds; 0: not said */
+	int shutdown_timeout;		/* the same */
+	char *control;			/* a path, "off", or NULL */
 	struct plan_limits limits;	/* of QEMU */
 	struct vm_remote all;		/* [remote] */
 	GArray *remotes;		/* struct vm_remote: [remote NAME] */
@@ -78,7 +80,9 @@ struct vm_settings {
 	const char *protocol, *on_remote_exit;
 	const char *remote, *local;	/* "ID,ID" */
 	const char *program, *sandbox, *on_error, *events;
+	const char *control;
 	int start_timeout;		/* seconds; 0: not said */
+	int shutdown_timeout;		/* the same */
 };
 
 /*

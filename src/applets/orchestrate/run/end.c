@@ -12,6 +12,8 @@
 #define END_GRACE_MS 5000
 /* After the last SIGTERM: mpqemu-remote gives its storage daemon 10 s to write back. */
 #define END_LAST_MS 15000
+/* How long QEMU has after SIGTERM: it writes its disks back. */
+#define QEMU_TERM_MS 10000
 
 static gboolean end_timer(void *opaque)
 {
@@ -67,13 +69,79 @@ static void tell_listeners(struct run *run)
 	}
 }
 
-/* QEMU is gone or will not start: closing what we hold is what tells the remotes. */
+/* ---- Shutdown ---- */
+
+static void stop_shutdown_timer(struct run *run)
+{
+	if (run->shutdown_timer)
+		g_source_remove(run->shutdown_timer);
+	run->shutdown_timer = 0;
+}
+
+static gboolean shutdown_timed_out(void *opaque);
+
+static void shutdown_term(struct run *run)
+{
+	run->shutdown_step = SHUTDOWN_TERM;
+	child_kill(&run->qemu, SIGTERM);
+	run->shutdown_timer = g_timeout_add(QEMU_TERM_MS, shutdown_timed_out, run);
+}
+
+static gboolean shutdown_timed_out(void *opaque)
+{
+	struct run *run = opaque;
+
+	run->shutdown_timer = 0;
+	if (run->shutdown_step == SHUTDOWN_POWERDOWN) {
+		log_warning("the guest has not shut down in time; sending SIGTERM to %s",
+			    run_vmm_name(run));
+		shutdown_term(run);
+	} else {
+		run->shutdown_step = SHUTDOWN_KILL;
+		log_warning("%s has not ended %d s after SIGTERM; sending SIGKILL",
+			    run_vmm_name(run), QEMU_TERM_MS / 1000);
+		child_kill(&run->qemu, SIGKILL);
+	}
+	return G_SOURCE_REMOVE;
+}
+
+static void on_powerdown(void *opaque, const json_t *value, const struct qmp_failure *failure)
+{
+	struct run *run = opaque;
+
+	if (!failure || run->shutdown_step != SHUTDOWN_POWERDOWN)
+		return;
+	log_warning("the guest cannot be asked to shut down: %s; sending SIGTERM to %s",
+		    failure->desc, run_vmm_name(run));
+	stop_shutdown_timer(run);
+	shutdown_term(run);
+}
+
+void run_shutdown(struct run *run, unsigned seconds)
+{
+	bool ask = seconds && vmm_answers(run->vmm);
+
+	if (run->phase != PHASE_RUN || run->shutdown_step >= SHUTDOWN_TERM)
+		return;
+	stop_shutdown_timer(run);
+	if (!ask || vmm_execute(run->vmm, "system_powerdown", NULL, -1, on_powerdown, run)) {
+		shutdown_term(run);
+		return;
+	}
+	run->shutdown_step = SHUTDOWN_POWERDOWN;
+	run->shutdown_timer = g_timeout_add_seconds(seconds, shutdown_timed_out, run);
+}
+
+/* ---- The end ---- */
+
 void run_end(struct run *run)
 {
 	if (run->phase == PHASE_END)
 		return;
 	run->phase = PHASE_END;
 	run_stop_timer(run);
+	stop_shutdown_timer(run);
+	notify_say(&run->notify, "STOPPING=1\nSTATUS=%s: ending", run->options->name);
 	for (unsigned i = 0; i < run_pair_total(run); i++)
 		run_close_pair(&run->pairs[i]);
 	if (run->end_step == END_WAIT)

@@ -2,7 +2,7 @@
 #ifndef APPLETS_ORCHESTRATE_RUN_PRIV_H
 #define APPLETS_ORCHESTRATE_RUN_PRIV_H
 
-/* One run of a plan, for the files of this folder. */
+/* One run of a plan, for the files of this folder and of control/. */
 
 #include <signal.h>
 #include <stdbool.h>
@@ -14,6 +14,8 @@
 #include "applets/orchestrate/run/child.h"
 #include "applets/orchestrate/run/peer.h"
 #include "applets/orchestrate/run/run.h"
+#include "applets/orchestrate/run/vmm.h"
+#include "base/notify.h"
 #include "plan/procs.h"
 
 enum phase { PHASE_START, PHASE_RUN, PHASE_END };
@@ -28,6 +30,9 @@ struct run_remote {
 	const struct plan_process *process;
 	struct child child;
 	guint watch;
+	int64_t started;	/* of g_get_monotonic_time() */
+	int metrics;		/* the file of its counters, or -1 */
+	char *end;		/* how it ended (child_describe_end()), or NULL */
 	unsigned unanswered;	/* sockets on which the remote has not answered yet */
 	bool told;		/* it listens, and got SIGTERM since nobody will come any more */
 };
@@ -48,15 +53,27 @@ struct run_pair {
 	guint watch;		/* of the answer, or of the next attempt to connect */
 };
 
+/* The steps by which a VM is shut down, each after a time limit. */
+enum shutdown_step { SHUTDOWN_NONE, SHUTDOWN_POWERDOWN, SHUTDOWN_TERM, SHUTDOWN_KILL };
+
+struct control;
+
 struct run {
 	struct plan *plan;
 	char *socket_dir;	/* made here, or NULL */
-	const struct run_options *options;
+	struct run_options *options;
 	GMainLoop *loop;
 	struct run_remote *remotes;
 	unsigned remote_count;
 	struct run_pair *pairs;
 	struct child qemu;
+	struct vmm *vmm;	/* NULL: there is no monitor */
+	struct control *control;	/* NULL: there is no control socket */
+	struct notify notify;
+	guint watchdog;
+	int64_t started;	/* when QEMU was, of g_get_monotonic_time() */
+	enum shutdown_step shutdown_step;
+	guint shutdown_timer;
 	enum phase phase;
 	enum end_step end_step;
 	guint timer;
@@ -76,6 +93,13 @@ unsigned run_pair_total(const struct run *run);
 void run_set_status(struct run *run, int status);
 bool run_any_remote(const struct run *run);
 void run_kill_remotes(struct run *run, int sig);
+/*
+ * A pipe whose other end is the log's, for the stderr of @source.  The caller's, or -1 after a
+ * warning.
+ */
+int run_log_pipe(struct run *run, const char *source);
+/* An event for those who watch over the control socket; @data is taken over. */
+void run_event(struct run *run, const char *name, json_t *data);
 /* Leaves the loop when no process is left. */
 void run_quit_when_done(struct run *run);
 void run_stop_timer(struct run *run);
@@ -86,18 +110,36 @@ void run_stop_timer(struct run *run);
 void run_end(struct run *run);
 /* Ends what was started before QEMU was; the remotes need not wait to notice. */
 void run_abort(struct run *run, int status);
+/*
+ * Ends the VM in order: the guest is asked (system_powerdown) and has @seconds; then QEMU gets
+ * SIGTERM, and later SIGKILL.  0 seconds, or without a monitor: SIGTERM at once.  Does nothing when
+ * it is under way with a shorter limit.
+ */
+void run_shutdown(struct run *run, unsigned seconds);
 /* Closes what is open here of a socketpair or socket. */
 void run_close_pair(struct run_pair *pair);
 
 /* ---- qemu.c ---- */
 
+/* What a process gets from us beside its sockets; -1: it does not. */
+struct run_own {
+	int log;	/* its stderr; else it has ours */
+	int metrics;	/* the file of its counters */
+	int control;	/* its end of the channel by which we run it (control/supervise.h) */
+};
+
 /* Starts one process of the plan.  Returns 0 or the exit status, after logging why. */
-int run_start_process(struct run *run, const struct plan_process *process, struct child *child);
+int run_start_process(struct run *run, const struct plan_process *process, struct child *child,
+		      const struct run_own *own);
 /* All remotes have answered. */
 void run_start_qemu(struct run *run);
+/* Stops the VM, as QMP's "stop" does; logs why if it cannot. */
+void run_pause(struct run *run);
 
 /* ---- remote.c ---- */
 
+/* The id of its (first) device, by which it is called. */
+const char *run_remote_id(const struct run_remote *remote);
 /* Starts them all and asks them; QEMU follows when all have answered. */
 void run_start_remotes(struct run *run);
 

@@ -10,6 +10,7 @@
 #include "applets/orchestrate/run/priv.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/service.h"
 
 static gboolean qemu_ended(int fd, GIOCondition condition, void *opaque)
 {
@@ -47,35 +48,42 @@ static int report_start(const struct plan_process *process, int ret, const char 
 	return RUN_STATUS_FAILED;
 }
 
-/*
- * The process's ends of its socketpairs, as child_start() wants them.  @proxy: which end.  The
- * caller frees.
- */
-static struct child_fd *collect_fds(struct run *run, const struct plan_process *process, bool proxy,
-				    unsigned *ret_count)
+static void add_fd(struct child_fd *fds, unsigned *count, int fd, int slot)
 {
-	struct child_fd *fds = g_new0(struct child_fd, process->slots->len + 1);
+	if (fd >= 0 && slot > 0)
+		fds[(*count)++] = (struct child_fd){ .fd = fd, .slot = slot };
+}
+
+/*
+ * The process's ends of its socketpairs, and what it has of its own, as child_start() wants
+ * them.  The caller frees.
+ */
+static struct child_fd *collect_fds(struct run *run, const struct plan_process *process,
+				    const struct run_own *own, unsigned *ret_count)
+{
+	struct child_fd *fds = g_new0(struct child_fd, process->slots->len + 2);
+	bool is_vmm = process == run->plan->qemu;
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < process->slots->len; i++) {
 		const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, i);
 		const struct run_pair *pair = &run->pairs[slot->pair];
 
-		if (slot->fd < 0)
-			continue;
-		fds[count].fd = proxy ? pair->proxy_end : pair->remote_end;
-		fds[count++].slot = slot->fd;
+		add_fd(fds, &count, is_vmm ? pair->proxy_end : pair->remote_end, slot->fd);
 	}
+	add_fd(fds, &count, own->metrics, process->metrics_fd);
+	add_fd(fds, &count, own->control, process->control_fd);
 	*ret_count = count;
 	return fds;
 }
 
 /* Starts one process of the plan.  Returns 0 or the exit status, after logging why. */
-int run_start_process(struct run *run, const struct plan_process *process, struct child *child)
+int run_start_process(struct run *run, const struct plan_process *process, struct child *child,
+		      const struct run_own *own)
 {
 	bool is_vmm = process == run->plan->qemu;
 	unsigned fd_count;
-	g_autofree struct child_fd *fds = collect_fds(run, process, is_vmm, &fd_count);
+	g_autofree struct child_fd *fds = collect_fds(run, process, own, &fd_count);
 	struct child_setup setup = {
 		.argv = plan_process_argv(process),
 		.fds = fds,
@@ -85,6 +93,7 @@ int run_start_process(struct run *run, const struct plan_process *process, struc
 		.keep_count = process->keep->len,
 		.drop = (const int *)process->drop->data,
 		.drop_count = process->drop->len,
+		.stderr_fd = own->log,
 		.stdio = is_vmm ? CHILD_STDIO_OURS : CHILD_STDIO_SERVICE,
 		.sigmask = &run->old_mask,
 		.sigpipe = &run->options->sigpipe,
@@ -96,18 +105,87 @@ int run_start_process(struct run *run, const struct plan_process *process, struc
 	return ret ? report_start(process, ret, where) : 0;
 }
 
+/* ---- Its monitor ---- */
+
+static void on_changed(void *opaque)
+{
+	struct run *run = opaque;
+
+	log_debug("the VM's status is %s", vmm_status(run->vmm));
+	notify_say(&run->notify, "STATUS=%s: %s, %u remotes", run->options->name,
+		   vmm_status(run->vmm), run->remote_count);
+	run_event(run, "MPQEMU_STATUS", json_pack("{s:s}", "status", vmm_status(run->vmm)));
+}
+
+static void on_event(void *opaque, const char *name, const json_t *event)
+{
+	json_t *data = json_object_get(event, "data");
+
+	run_event(opaque, name, data ? json_incref(data) : NULL);
+}
+
+/* Its end closes the monitor too, and is seen by itself. */
+static void on_failed(void *opaque, const char *why, bool closed)
+{
+	if (!closed)
+		log_warning("QEMU's monitor: %s; the VM's status is not known from now on, and "
+			    "its guest cannot be asked to shut down", why);
+}
+
+static void watch_vmm(struct run *run)
+{
+	static const struct vmm_ops ops = {
+		.changed = on_changed, .event = on_event, .failed = on_failed,
+	};
+
+	if (run->plan->monitor >= 0)
+		run->vmm = vmm_create(fd_steal(&run->pairs[run->plan->monitor].remote_end), &ops,
+				      run);
+}
+
+static void on_paused(void *opaque, const json_t *value, const struct qmp_failure *failure)
+{
+	if (failure)
+		log_error("the VM cannot be stopped: %s", failure->desc);
+}
+
+void run_pause(struct run *run)
+{
+	int ret = vmm_answers(run->vmm) ?
+		  vmm_execute(run->vmm, "stop", NULL, -1, on_paused, run) : -ENOTCONN;
+
+	if (ret)
+		log_error("the VM cannot be stopped: its monitor: %s", log_errname(ret));
+}
+
+/* ---- Its start ---- */
+
+/* Who started us in the background, and the service manager, have waited for this. */
+static void tell_ready(struct run *run)
+{
+	if (service_release(&run->options->ready_fd, run->options->keep_stderr))
+		log_warning("--daemonize: the caller is gone");
+	notify_say(&run->notify, "READY=1\nSTATUS=%s: %u remotes", run->options->name,
+		   run->remote_count);
+}
+
 void run_start_qemu(struct run *run)
 {
+	autofd log = run->options->log_qemu ? run_log_pipe(run, "qemu") : -1;
+	const struct run_own own = { .log = log, .metrics = -1, .control = -1 };
 	int status;
 
 	run_stop_timer(run);
-	status = run_start_process(run, run->plan->qemu, &run->qemu);
+	status = run_start_process(run, run->plan->qemu, &run->qemu, &own);
 	if (status) {
 		run_abort(run, status);
 		return;
 	}
 	run->phase = PHASE_RUN;
+	run->started = g_get_monotonic_time();
 	for (unsigned i = 0; i < run_pair_total(run); i++)
 		fd_close(&run->pairs[i].proxy_end);
 	g_unix_fd_add(run->qemu.pidfd, G_IO_IN, qemu_ended, run);
+	watch_vmm(run);
+	tell_ready(run);
 }

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <glib-unix.h>
 
+#include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/sockets.h"
 #include "base/fd.h"
@@ -14,6 +16,11 @@
 
 /* How often a socket that a remote makes by itself is tried. */
 #define CONNECT_MS 50
+
+const char *run_remote_id(const struct run_remote *remote)
+{
+	return g_array_index(remote->process->slots, struct plan_slot, 0).device;
+}
 
 /*
  * Has QEMU still got the socket?  A process that ends closes its files before anybody can see its
@@ -54,7 +61,7 @@ static bool peer_closed_first(struct run_remote *remote)
 	return true;
 }
 
-static void run_close_remote(struct run_remote *remote)
+static void close_remote(struct run_remote *remote)
 {
 	for (unsigned i = 0; i < run_pair_total(remote->run); i++)
 		if (remote->run->pairs[i].remote == remote)
@@ -77,20 +84,37 @@ static bool listens(const struct run_remote *remote)
 	return false;
 }
 
+static void follow_policy(struct run *run)
+{
+	switch (run->options->on_remote_exit) {
+	case PLAN_REMOTE_EXIT_REPORT:
+		break;
+	case PLAN_REMOTE_EXIT_PAUSE:
+		run_pause(run);
+		break;
+	case PLAN_REMOTE_EXIT_STOP:
+		child_kill(&run->qemu, SIGTERM);
+		break;
+	}
+}
+
 /* QEMU would read all ones from the device for ever and not say more than a line an access. */
 static void remote_lost(struct run_remote *remote, const char *end)
 {
+	static const char *const follows[] = {
+		[PLAN_REMOTE_EXIT_REPORT] = "", [PLAN_REMOTE_EXIT_PAUSE] = "; stopping the VM",
+		[PLAN_REMOTE_EXIT_STOP] = "; ending ",
+	};
 	struct run *run = remote->run;
+	enum plan_remote_exit policy = run->options->on_remote_exit;
 
 	log_error("%s: its process %s while %s was using it; the guest reads all ones from now "
 		  "on%s%s%s",
 		  remote->process->serves, end, run_vmm_name(run),
 		  listens(remote) ? ", and QEMU aborts when it is reset" : "",
-		  run->options->stop_on_remote_exit ? "; ending " : "",
-		  run->options->stop_on_remote_exit ? run_vmm_name(run) : "");
+		  follows[policy], policy == PLAN_REMOTE_EXIT_STOP ? run_vmm_name(run) : "");
 	run_set_status(run, RUN_STATUS_REMOTE);
-	if (run->options->stop_on_remote_exit)
-		child_kill(&run->qemu, SIGTERM);
+	follow_policy(run);
 }
 
 /* Was it to end: told to, by QEMU's end or by us? */
@@ -109,7 +133,13 @@ static void remote_gone(struct run_remote *remote)
 	g_autofree char *end = child_describe_end(&remote->child);
 	bool ordinary = end_was_due(remote);
 
-	run_close_remote(remote);
+	close_remote(remote);
+	logs_drain(run->options->logs);
+	g_free(remote->end);
+	remote->end = g_strdup(end);
+	run_event(run, "MPQEMU_REMOTE_EXITED",
+		  json_pack("{s:s, s:s, s:b}", "remote", run_remote_id(remote), "reason", end,
+			    "expected", ordinary));
 	if (run->phase == PHASE_START) {
 		log_error("%s: its process %s before %s was started",
 			  remote->process->serves, end, run_vmm_name(run));
@@ -211,15 +241,32 @@ static gboolean start_timed_out(void *opaque)
 	return G_SOURCE_REMOVE;
 }
 
+/* Where it counts; we read it. */
+static void make_metrics(struct run_remote *remote)
+{
+	if (!remote->process->metrics_fd)
+		return;
+	remote->metrics = memfd_create("mpqemu-metrics", MFD_CLOEXEC);
+	if (remote->metrics < 0)
+		log_warning("%s: its counters are not read: memfd: %s", remote->process->serves,
+			    log_errname(errno));
+}
+
 static bool start_remote(struct run *run, struct run_remote *remote)
 {
-	int status = run_start_process(run, remote->process, &remote->child);
+	autofd log = run_log_pipe(run, run_remote_id(remote));
+	struct run_own own = { .log = log, .control = -1 };
+	int status;
 
+	make_metrics(remote);
+	own.metrics = remote->metrics;
+	status = run_start_process(run, remote->process, &remote->child, &own);
 	if (status) {
 		run_abort(run, status);
 		return false;
 	}
 	close_remote_ends(remote);
+	remote->started = g_get_monotonic_time();
 	remote->watch = g_unix_fd_add(remote->child.pidfd, G_IO_IN, remote_ended, remote);
 	log_info("%s is served by process %d: %s", remote->process->serves, remote->child.pid,
 		 (char *)remote->process->argv->pdata[0]);

@@ -2,12 +2,15 @@
 #include "applets/orchestrate/run/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/control/server.h"
+#include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/sockets.h"
 #include "base/fd.h"
@@ -33,6 +36,23 @@ void run_set_status(struct run *run, int status)
 {
 	if (!run->status)
 		run->status = status;
+}
+
+int run_log_pipe(struct run *run, const char *source)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		log_warning("%s: its log is not kept: pipe: %s", source, log_errname(errno));
+		return -1;
+	}
+	logs_read(run->options->logs, ends[0], source);
+	return ends[1];
+}
+
+void run_event(struct run *run, const char *name, json_t *data)
+{
+	control_event(run->control, name, data);
 }
 
 bool run_any_remote(const struct run *run)
@@ -65,7 +85,8 @@ void run_stop_timer(struct run *run)
 /* ---- Signals ---- */
 
 /*
- * First: QEMU gets the signal, ends as it does, and the remotes follow.  Second: QEMU is killed and
+ * First: QEMU gets the signal (or, with a time limit for that, the guest is asked to shut down),
+ * ends as it does, and the remotes follow.  Second: QEMU is killed and
  * the remotes are told to end.  Third: everything is killed.
  */
 static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
@@ -83,7 +104,9 @@ static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
 		run_abort(run, 128 + info->ssi_signo);
 	} else if (run->signals == 1) {
 		run->first_signal = g_get_monotonic_time();
-		if (!has_it)
+		if (run->options->shutdown_timeout && info->ssi_signo == SIGTERM)
+			run_shutdown(run, run->options->shutdown_timeout);
+		else if (!has_it)
 			child_kill(&run->qemu, info->ssi_signo);
 	} else if (run->signals == 2) {
 		log_warning("second signal: killing %s", run_vmm_name(run));
@@ -196,6 +219,7 @@ static void run_init(struct run *run)
 		run->remotes[i].run = run;
 		run->remotes[i].process = run->plan->remotes->pdata[i];
 		run->remotes[i].child = (struct child)CHILD_INIT;
+		run->remotes[i].metrics = -1;
 		bind_pairs(run, &run->remotes[i]);
 	}
 }
@@ -203,6 +227,16 @@ static void run_init(struct run *run)
 static void run_finish(struct run *run)
 {
 	run_stop_timer(run);
+	if (run->watchdog)
+		g_source_remove(run->watchdog);
+	control_destroy(run->control);
+	vmm_destroy(run->vmm);
+	notify_finish(&run->notify);
+	logs_drain(run->options->logs);
+	for (unsigned i = 0; i < run->remote_count; i++) {
+		g_free(run->remotes[i].end);
+		fd_close(&run->remotes[i].metrics);
+	}
 	for (unsigned i = 0; i < run_pair_total(run); i++) {
 		run_close_pair(&run->pairs[i]);
 		peer_finish(&run->pairs[i].peer);
@@ -215,6 +249,26 @@ static void run_finish(struct run *run)
 	g_free(run->pairs);
 }
 
+static gboolean alive(void *opaque)
+{
+	struct run *run = opaque;
+
+	notify_say(&run->notify, "WATCHDOG=1");
+	return G_SOURCE_CONTINUE;
+}
+
+/* The service manager, if there is one. */
+static void set_up_notify(struct run *run)
+{
+	int ret = notify_init(&run->notify);
+
+	if (ret)
+		log_warning("NOTIFY_SOCKET: %s: the service manager is told nothing",
+			    log_errname(ret));
+	if (run->notify.interval)
+		run->watchdog = g_timeout_add(run->notify.interval / 1000000, alive, run);
+}
+
 /* Returns the signalfd, or -1 with @error set. */
 static int set_up(struct run *run, char *socket_dir, GError **error)
 {
@@ -222,15 +276,16 @@ static int set_up(struct run *run, char *socket_dir, GError **error)
 
 	run_init(run);
 	run->socket_dir = socket_dir;
+	set_up_notify(run);
 	sigfd = take_signals(run);
 	if (sigfd < 0)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "signalfd: %s", log_errname(errno));
-	else if (make_pairs(run, error))
+	else if (make_pairs(run, error) && control_create(run, &run->control, error))
 		return fd_steal(&sigfd);
 	return -1;
 }
 
-int run_plan(struct plan *plan, const struct run_options *options)
+int run_plan(struct plan *plan, struct run_options *options)
 {
 	struct run run = { .plan = plan, .options = options };
 	g_autoptr(GError) error = NULL;

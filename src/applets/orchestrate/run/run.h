@@ -17,7 +17,6 @@
  */
 
 #include <signal.h>
-#include <stdbool.h>
 
 #include "plan/procs.h"
 
@@ -32,16 +31,26 @@ enum run_status {
 /* Seconds that a remote has to answer, if nothing else is said. */
 #define RUN_START_TIMEOUT 30
 
+struct logs;
+
 struct run_options {
-	bool stop_on_remote_exit;	/* else: report it, and let QEMU go on */
+	enum plan_remote_exit on_remote_exit;
 	unsigned start_timeout;		/* seconds that a remote has to answer */
+	unsigned shutdown_timeout;	/* seconds that the guest has when we are told to end;
+					   0: it is not asked, QEMU gets the signal */
 	struct sigaction sigpipe;	/* what SIGPIPE does in the children */
+	char *name;			/* the VM's */
+	char *control;			/* the path of its control socket; NULL: it has none */
+	struct logs *logs;		/* gets what the remotes write to stderr */
+	bool log_qemu;			/* what QEMU writes to stderr goes there as well */
+	bool keep_stderr;		/* once QEMU runs */
+	int ready_fd;			/* whoever waits for that (base/service.h), or -1 */
 };
 
 /*
  * Starts the plan's processes, sees them through to their end, returns the exit status.  The plan
  * gets the real paths of its sockets.
  */
-int run_plan(struct plan *plan, const struct run_options *options);
+int run_plan(struct plan *plan, struct run_options *options);
 
 #endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_ORCHESTRATE_CONTROL_PLACE_H
+#define APPLETS_ORCHESTRATE_CONTROL_PLACE_H
+
+/*
+ * Where the control sockets of running VMs are: NAME.sock, in one directory of the user's that
+ * nobody else may enter.  A VM's name is what the verbs call it by.
+ */
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+#define PLACE_ENV "MPQEMU_RUNTIME_DIR"
+#define PLACE_NAME_MAX 48	/* characters of a VM's name */
+
+/* Is it letters, digits, "-", "_" and ".", not "." first, and not too long? */
+bool place_is_name(const char *name);
+
+/* @text with "_" for what no name has; "vm" if nothing of it is left.  The caller frees. */
+char *place_make_name(const char *text);
+
+/*
+ * The directory: PLACE_ENV, or "mpqemu" in /run (root), XDG_RUNTIME_DIR or /run/user/UID, or
+ * /tmp/mpqemu-UID.  The caller frees.  With @make it is there afterwards; an error when it cannot
+ * be made, is another user's, or others may write there.
+ */
+char *place_dir(bool make, GError **error);
+
+/*
+ * The path of the control socket of @vm: a name, or a path, which has a "/".  The caller frees.
+ */
+char *place_socket(const char *vm, bool make, GError **error);
+
+/*
+ * Binds the socket at @path, for its owner alone, and listens.  Returns the fd, or -1 with @error:
+ * somebody has it (a VM of this name runs), or it is no socket of ours.  One that was left behind
+ * is replaced.  place_remove() removes it.
+ */
+int place_listen(const char *path, GError **error);
+/* Closes @fd and removes the path, unless another VM has it by now. */
+void place_remove(const char *path, int fd);
+
+/* A connection to @path.  The fd, or -1 with @error. */
+int place_connect(const char *path, GError **error);
+
+/* The names of all VMs that have a socket in @dir, sorted, NULL-terminated; g_strfreev() it. */
+char **place_names(const char *dir);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/orchestrate/control/report.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "applets/orchestrate/run/priv.h"
+#include "metrics/page.h"
+#include "metrics/text.h"
+
+/* Seconds since then, of g_get_monotonic_time(). */
+static double since(int64_t start)
+{
+	return start ? (g_get_monotonic_time() - start) / 1e6 : 0;
+}
+
+static const char *phase_name(const struct run *run)
+{
+	if (run->phase == PHASE_START)
+		return "starting";
+	if (run->phase == PHASE_END)
+		return "ending";
+	return run->shutdown_step ? "shutting-down" : "running";
+}
+
+static json_t *report_qemu(const struct run *run)
+{
+	json_t *qemu = json_pack("{s:s, s:s}", "program",
+				 (char *)run->plan->qemu->argv->pdata[0], "status",
+				 vmm_status(run->vmm));
+
+	if (run->qemu.pid)
+		json_object_set_new(qemu, "pid", json_integer(run->qemu.pid));
+	if (vmm_version(run->vmm))
+		json_object_set_new(qemu, "version", json_string(vmm_version(run->vmm)));
+	return qemu;
+}
+
+json_t *report_status(const struct run *run)
+{
+	return json_pack("{s:s, s:s, s:i, s:f, s:i, s:o}", "name", run->options->name, "phase",
+			 phase_name(run), "pid", (int)getpid(), "uptime", since(run->started),
+			 "remotes", (int)run->remote_count, "qemu", report_qemu(run));
+}
+
+static json_t *report_devices(const struct run_remote *remote)
+{
+	json_t *devices = json_array();
+
+	for (unsigned i = 0; i < remote->process->slots->len; i++) {
+		const struct plan_slot *slot =
+			&g_array_index(remote->process->slots, struct plan_slot, i);
+
+		if (slot->pair < remote->run->plan->pair_count)
+			json_array_append_new(devices, json_string(slot->device));
+	}
+	return devices;
+}
+
+static json_t *report_remote(const struct run_remote *remote)
+{
+	const struct plan_process *process = remote->process;
+	json_t *report = json_pack("{s:s, s:s, s:s, s:s, s:o, s:f}", "id", run_remote_id(remote),
+				   "serves", process->serves, "program",
+				   (char *)process->argv->pdata[0], "state",
+				   remote->child.pid ? "running" : remote->end ? "ended" : "none",
+				   "devices", report_devices(remote), "uptime",
+				   remote->child.pid ? since(remote->started) : 0.0);
+
+	if (remote->child.pid)
+		json_object_set_new(report, "pid", json_integer(remote->child.pid));
+	if (remote->end)
+		json_object_set_new(report, "reason", json_string(remote->end));
+	return report;
+}
+
+json_t *report_remotes(const struct run *run)
+{
+	json_t *remotes = json_array();
+
+	for (unsigned i = 0; i < run->remote_count; i++)
+		json_array_append_new(remotes, report_remote(&run->remotes[i]));
+	return remotes;
+}
+
+/* No mapping: the file is the remote's, and may get shorter at any time. */
+static bool read_page(const struct run_remote *remote, struct metrics_page *ret)
+{
+	struct metrics_page raw;
+	ssize_t n = remote->metrics < 0 ? -1 : pread(remote->metrics, &raw, sizeof(raw), 0);
+
+	return n >= 0 && !metrics_copy(&raw, n, ret);
+}
+
+static json_t *report_page(const struct run_remote *remote, const struct metrics_page *page)
+{
+	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
+	struct text text;
+	json_t *report = json_pack("{s:s}", "id", run_remote_id(remote));
+
+	text_init(&text, buf, METRICS_TEXT_MAX);
+	metrics_print_text(page, &text);
+	json_object_set_new(report, "text", json_string(buf));
+	text_init(&text, buf, METRICS_TEXT_MAX);
+	metrics_print_json(page, &text);
+	json_object_set_new(report, "metrics", json_loads(buf, 0, NULL));
+	return report;
+}
+
+json_t *report_metrics(const struct run *run)
+{
+	json_t *list = json_array();
+	struct metrics_page page;
+
+	for (unsigned i = 0; i < run->remote_count; i++)
+		if (read_page(&run->remotes[i], &page))
+			json_array_append_new(list, report_page(&run->remotes[i], &page));
+	return list;
+}
