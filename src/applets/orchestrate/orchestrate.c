@@ -18,6 +18,7 @@
 #include "applets/applet.h"
 #include "applets/completion.h"
 #include "applets/orchestrate/doctor.h"
+#include "applets/orchestrate/inspect/inspect.h"
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
@@ -44,7 +45,9 @@ static const char summary[] =
 	"  " NAME " import [OPTION...] -- QEMU QEMU-ARGS...\n"
 	"      prints a file that says the same as this command line\n"
 	"  " NAME " doctor\n"
-	"      says what this host offers, and what helps where something is missing";
+	"      says what this host offers, and what helps where something is missing\n"
+	"  " NAME " inspect PID --security [--json]\n"
+	"      says how far a remote's process is shut in, seen from outside";
 
 static const char epilogue[] =
 	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
@@ -442,6 +445,11 @@ static bool run_doctor(struct orchestrate *self, char **words, GError **error)
 	return true;
 }
 
+static bool run_inspect(struct orchestrate *self, char **words, GError **error)
+{
+	return inspect_run(words, &self->status, error);
+}
+
 static bool run_import(struct orchestrate *self, char **words, GError **error)
 {
 	if (!split_commands(self, words, error) || !check_form(self, error))
@@ -471,11 +479,13 @@ static const struct verb {
 	const char *name;	/* NULL: none is given */
 	bool options;		/* ours stand behind it, and QEMU's command line behind "--" */
 	bool (*run)(struct orchestrate *self, char **words, GError **error);
+	bool all;		/* whatever stands behind it is the verb's own */
 } verbs[] = {
 	{ "start", false, run_start },
 	{ "check", false, run_check },
 	{ "import", true, run_import },
 	{ "doctor", false, run_doctor },
+	{ "inspect", false, run_inspect, true },
 	{ NULL, true, run_line },
 };
 
@@ -487,6 +497,7 @@ void orchestrate_complete(completion_fn *row, void *opaque)
 
 	for (const struct verb *verb = verbs; verb->name; verb++)
 		row(opaque, &(struct completion_row){ .word = verb->name });
+	inspect_complete(row, opaque);
 	for (const GOptionEntry *e = entries; e->long_name; e++)
 		row(opaque, &(struct completion_row){
 			.word = e->long_name, .args = e->arg_description, .help = e->description,
@@ -594,10 +605,11 @@ static char **split_own(const struct verb *verb, int argc, char **argv, char ***
 	int i = verb->name ? 2 : 1;
 
 	g_strv_builder_add(builder, NAME);
-	while (i < argc && strcmp(argv[i], "--") && (verb->options || argv[i][0] == '-'))
+	while (!verb->all && i < argc && strcmp(argv[i], "--") &&
+	       (verb->options || argv[i][0] == '-'))
 		g_strv_builder_add(builder, own_word(argv[i++]));
 	*ret_words = i < argc || !verb->options ? argv + i : NULL;
-	if (i < argc && !strcmp(argv[i], "--"))
+	if (i < argc && !verb->all && !strcmp(argv[i], "--"))
 		(*ret_words)++;
 	return g_strv_builder_end(builder);
 }
