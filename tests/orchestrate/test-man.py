@@ -56,7 +56,8 @@ ROWS = [
     Row("mpqemu-proxy.1", "$ mpqemu-proxy write 0:8=5", [("/run/e0", "e0")]),
     Row("mpqemu-proxy.1", "mpqemu-proxy read DSP", said=r"(?m)^DSP.*=0x00000000$"),
     Row("mpqemu-proxy.1", "$ mpqemu-proxy disk export",
-        [("/tmp/nbd", "@HERE@/nbd"), ("$ nbdcopy", "$ until [ -S nbd ]; do sleep 0.1; done; nbdcopy")],
+        [("/tmp/nbd", "@HERE@/nbd"),
+         ("$ nbdcopy", "$ until [ -S nbd ]; do sleep 0.1; done; nbdcopy")],
         after="kill $!; wait $!; cmp disk.img copy.img", needs=["nbdkit", "nbdcopy"]),
     Row("mpqemu-proxy.1", "mpqemu-proxy info --socket", [("/run/e0", "e0")],
         before="mpqemu-remote -machine x-remote,vfio-user=on,auto-shutdown=off -device edu,id=e0 "

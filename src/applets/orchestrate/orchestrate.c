@@ -18,6 +18,7 @@
 #include "applets/applet.h"
 #include "applets/completion.h"
 #include "applets/orchestrate/doctor.h"
+#include "applets/orchestrate/help.h"
 #include "applets/orchestrate/inspect/inspect.h"
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
@@ -534,7 +535,8 @@ static bool orchestrate(struct orchestrate *self, const struct verb *verb, char 
 	    !orchestrate_check(self, error))
 		return false;
 	if (self->help) {
-		printf("%s", self->help);
+		if (!help_print(verb->name))
+			printf("%s", self->help);
 		return true;
 	}
 	if (self->version) {
