@@ -92,21 +92,40 @@ void sandbox_userns_obstacle(const char *sysctl, int err, char *text, size_t siz
 static const struct kind {
 	const char *name;
 	unsigned long host[3];
+	bool container;		/* a container has to have its own */
 } kinds[] = {
-	{ "mnt", { 0xeffffff8, 0xf0000000, 0xf0000001 } },
-	{ "pid", { 0xeffffffc } },
-	{ "ipc", { 0xefffffff } },
-	{ "uts", { 0xeffffffe } },
-	{ "net", { 0xeffffff9 } },
+	{ "mnt", { 0xeffffff8, 0xf0000000, 0xf0000001 }, true },
+	{ "pid", { 0xeffffffc }, true },
+	{ "ipc", { 0xefffffff }, true },
+	{ "uts", { 0xeffffffe }, true },
+	{ "net", { 0xeffffff9 }, true },
+	{ "user", { 0xeffffffd } },
+	{ "cgroup", { 0xeffffffb } },
+	{ "time", { 0xeffffffa } },
 };
 
 /* Some settings of the network exist in the host's namespace only. */
 #define HOST_NET_SETTING "net/core/netdev_budget"
 
+static bool is_first(const struct kind *kind, unsigned long inode)
+{
+	for (size_t i = 0; i < sizeof(kind->host) / sizeof(kind->host[0]); i++)
+		if (inode && inode == kind->host[i])
+			return true;
+	return false;
+}
+
+bool sandbox_namespace_is_first(const char *name, unsigned long inode)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kinds[i].name, name))
+			return is_first(&kinds[i], inode);
+	return false;
+}
+
 static bool is_host(const char *ns, const char *sysctl, const struct kind *kind)
 {
 	char path[PATH_MAX], link[64];
-	unsigned long inode;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%s/%s", ns, kind->name);
@@ -116,10 +135,8 @@ static bool is_host(const char *ns, const char *sysctl, const struct kind *kind)
 	link[n] = '\0';
 	if (!strchr(link, '['))
 		return true;
-	inode = strtoul(strchr(link, '[') + 1, NULL, 10);
-	for (size_t i = 0; i < sizeof(kind->host) / sizeof(kind->host[0]); i++)
-		if (inode == kind->host[i])
-			return true;
+	if (is_first(kind, strtoul(strchr(link, '[') + 1, NULL, 10)))
+		return true;
 	return !strcmp(kind->name, "net") && read_setting(sysctl, HOST_NET_SETTING) >= 0;
 }
 
@@ -129,7 +146,7 @@ int sandbox_container_verify(const char *ns, const char *sysctl, char *text, siz
 
 	text[0] = '\0';
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (is_host(ns, sysctl, &kinds[i]) && len < size)
+		if (kinds[i].container && is_host(ns, sysctl, &kinds[i]) && len < size)
 			len += snprintf(text + len, size - len, "%s%s", len ? ", " : "",
 					kinds[i].name);
 	return len ? -EPERM : 0;

@@ -33,4 +33,10 @@ void sandbox_userns_obstacle(const char *sysctl, int err, char *text, size_t siz
  */
 int sandbox_container_verify(const char *ns, const char *sysctl, char *text, size_t size);
 
+/*
+ * Is it the kernel's first namespace of that kind, which is the host's?  @name as in /proc/PID/ns,
+ * @inode as its link has it.  Of networks before Linux 6.17 nobody can tell: false.
+ */
+bool sandbox_namespace_is_first(const char *name, unsigned long inode);
+
 #endif

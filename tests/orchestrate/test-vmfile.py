@@ -134,7 +134,7 @@ class Fake(File):
         for verb in ("start", "check", "import"):
             result = self.call(verb, "--help")
             self.assertEqual((result.returncode, result.stderr), (0, ""))
-            self.assertIn("start FILE", result.stdout)
+            self.assertIn(f"usage: mpqemu-orchestrate {verb} ", result.stdout)
 
     def test_check_starts_nothing(self):
         result = self.call("check", self.vm(), env=self.fake("fds"))

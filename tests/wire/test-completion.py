@@ -48,6 +48,18 @@ def script(shell):
                           capture_output=True, text=True, timeout=TIMEOUT).stdout
 
 
+def shown_options(applet, *verb):
+    shown = subprocess.run([program(f"mpqemu-{applet}"), *verb, "--help"], capture_output=True,
+                           text=True, timeout=TIMEOUT).stdout
+    return {option.strip("=").lstrip("-") for option in
+            re.findall(r"^ *(?:-\w, )?(--?[a-zA-Z][\w-]*=?)", shown, re.M)}
+
+
+def verbs(applet):
+    """Those that its completion offers."""
+    return re.findall(rf"_mpqemu_words\[mpqemu-{applet}:\]\+=' ([a-z]\w*)'", script("bash"))
+
+
 class Words(wire.unittest.TestCase):
     def test_refused(self):
         for args in ([], ["tcsh"], ["bash", "zsh"], ["--help"]):
@@ -65,15 +77,22 @@ class Words(wire.unittest.TestCase):
 
     def test_every_option(self):
         """What -help shows is completed: an option without a row would be missed here."""
-        text = script("bash")
         for applet in ("remote", "orchestrate", "proxy"):
-            shown = subprocess.run([program(f"mpqemu-{applet}"), "--help"], capture_output=True,
-                                   text=True, timeout=TIMEOUT).stdout
-            options = re.findall(r"^ *(?:-h, )?(--?[a-zA-Z][\w-]*=?)", shown, re.M)
+            options = {("", option) for option in shown_options(applet)}
+            for verb in verbs(applet):
+                options |= {(verb, option) for option in shown_options(applet, verb)}
             self.assertGreater(len(options), 10)
-            for option in options:
-                bare = option.strip("=").lstrip("-")
-                self.assertRegex(text, rf"_mpqemu_words\[mpqemu-{applet}:\w*\]\+=' --?{bare}=?'")
+            for verb, option in options:
+                self.assertRegex(script("bash"), rf"_mpqemu_words\[mpqemu-{applet}:(?:{verb})?\]"
+                                 rf"\+=' --?{option}=?'")
+
+    def test_every_option_is_shown(self):
+        """And the other way round: a verb's --help has each option of its own."""
+        rows = re.findall(r"_mpqemu_words\[mpqemu-(\w+):(\w+)\]\+=' --([\w-]+)=?'",
+                          script("bash"))
+        self.assertIn(("proxy", "bench", "iodepth"), rows)
+        for applet, verb, option in rows:
+            self.assertIn(option, shown_options(applet, verb), (applet, verb))
 
 
 class Shell:

@@ -335,8 +335,8 @@ class Usage(ProxyTest):
                 self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
 
     def test_help(self):
-        for args in (["-help"], ["info", "-h"], ["--help"]):
-            self.assertIn("usage: mpqemu-proxy VERB", "\n".join(self.good(*args)))
+        for args, words in ((["-help"], "VERB"), (["info", "-h"], "info"), (["--help"], "VERB")):
+            self.assertIn(f"usage: mpqemu-proxy {words}", "\n".join(self.good(*args)))
         self.assertRegex(self.good("--version")[0], "^mpqemu-proxy version ")
 
     def test_full_output(self):

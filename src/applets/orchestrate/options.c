@@ -27,7 +27,9 @@ static const char summary[] =
 	"  " NAME " list | status VM | top VM | metrics VM | logs VM | graph VM | stop VM\n"
 	"      ask running VMs, or end one (VERB --help says more)\n"
 	"  " NAME " doctor\n"
-	"      says what this host offers, and what helps where something is missing";
+	"      says what this host offers, and what helps where something is missing\n"
+	"  " NAME " inspect PID --security [--json]\n"
+	"      says how far a remote's process is shut in, seen from outside";
 
 static const char epilogue[] =
 	"Exit status: QEMU's own (128+N when signal N killed it); 123 a remote failed; 125 an\n"
@@ -67,7 +69,7 @@ GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 		{ "remote-command", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->remote_commands,
 		  "a remote's whole command line (explicit form)", "'COMMAND ARGS'" },
 		{ "on-remote-exit", 0, 0, G_OPTION_ARG_STRING, &self->on_remote_exit,
-		  "when a remote ends early: report it (default), pause the VM, or stop QEMU",
+		  "when a remote ends early (default report)",
 		  PLAN_REMOTE_EXIT_WORDS },
 		{ "name", 0, 0, G_OPTION_ARG_FILENAME, &self->name,
 		  "what the verbs call this VM by (default: QEMU's -name)", "NAME" },

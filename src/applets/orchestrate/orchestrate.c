@@ -18,6 +18,8 @@
 #include "applets/applet.h"
 #include "applets/completion.h"
 #include "applets/orchestrate/doctor.h"
+#include "applets/orchestrate/help.h"
+#include "applets/orchestrate/inspect/inspect.h"
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
@@ -282,6 +284,11 @@ static bool run_doctor(struct orchestrate *self, char **words, GError **error)
 	return true;
 }
 
+static bool run_inspect(struct orchestrate *self, char **words, GError **error)
+{
+	return inspect_run(words, &self->status, error);
+}
+
 static bool run_import(struct orchestrate *self, char **words, GError **error)
 {
 	if (!split_commands(self, words, error) || !check_form(self, error))
@@ -311,11 +318,13 @@ static const struct verb {
 	const char *name;	/* NULL: none is given */
 	bool options;		/* ours stand behind it, and QEMU's command line behind "--" */
 	bool (*run)(struct orchestrate *self, char **words, GError **error);
+	bool all;		/* whatever stands behind it is the verb's own */
 } verbs[] = {
 	{ "start", false, run_start },
 	{ "check", false, run_check },
 	{ "import", true, run_import },
 	{ "doctor", false, run_doctor },
+	{ "inspect", false, run_inspect, true },
 	{ NULL, true, run_line },
 };
 
@@ -343,6 +352,7 @@ void orchestrate_complete(completion_fn *row, void *opaque)
 		row(opaque, &(struct completion_row){ .word = verb->name });
 	for (const struct ask_verb *verb = ask_verbs; verb->name; verb++)
 		complete_ask(verb, row, opaque);
+	inspect_complete(row, opaque);
 	for (const GOptionEntry *e = entries; e->long_name; e++)
 		row(opaque, &(struct completion_row){
 			.word = e->long_name, .args = e->arg_description, .help = e->description,
@@ -382,7 +392,8 @@ static bool orchestrate(struct orchestrate *self, const struct verb *verb, char 
 	    !orchestrate_check(self, error))
 		return false;
 	if (self->help) {
-		printf("%s", self->help);
+		if (!help_print(verb->name))
+			printf("%s", self->help);
 		return true;
 	}
 	if (self->version) {
@@ -460,13 +471,14 @@ static char **split_own(const struct verb *verb, int argc, char **argv, char ***
 	int i = verb->name ? 2 : 1;
 
 	g_strv_builder_add(builder, NAME);
-	while (i < argc && strcmp(argv[i], "--") && (verb->options || argv[i][0] == '-')) {
+	while (!verb->all && i < argc && strcmp(argv[i], "--") &&
+	       (verb->options || argv[i][0] == '-')) {
 		g_autofree char *word = own_word(argv[i++]);
 
 		g_strv_builder_add(builder, word);
 	}
 	*ret_words = i < argc || !verb->options ? argv + i : NULL;
-	if (i < argc && !strcmp(argv[i], "--"))
+	if (i < argc && !verb->all && !strcmp(argv[i], "--"))
 		(*ret_words)++;
 	return g_strv_builder_end(builder);
 }

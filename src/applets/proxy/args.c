@@ -80,12 +80,12 @@ static bool set_version(void *opaque, const struct option_use *use, GError **err
 
 static const struct option_def common[] = {
 	OPTION("device", set_device, "ID", "this one of the remote's devices"),
-	OPTION("socket", set_socket, "PATH", "connect to a remote that listens; @NAME: abstract"),
+	OPTION("socket", set_socket, "PATH", "where a remote listens; @NAME: abstract"),
 	OPTION("fd", set_fd, "N", "use the socket that was inherited as number N"),
 	OPTION("protocol", set_protocol, "mpqemu|vfio-user",
 	       "of --socket and --fd; default: vfio-user"),
 	OPTION("metrics", set_metrics, "text|json",
-	       "print at the end, on stderr, what was sent and how long answers took"),
+	       "counts and times of messages, on stderr"),
 	{ "help", 0, set_help, NULL, "print this and exit", 0 },
 	{ "h", OPTION_HIDDEN, set_help, NULL, NULL, 0 },
 	{ "version", 0, set_version, NULL, "print the version and exit", 0 },
@@ -117,11 +117,43 @@ static void print_options(FILE *out, const struct option_def *options)
 	}
 }
 
-void proxy_usage(FILE *out)
+/* How many rows of options leave the rest of a verb's page on a screen of 24 lines. */
+#define USAGE_OPTIONS 15
+
+static unsigned count_options(const struct option_def *options)
+{
+	unsigned count = 0;
+
+	for (const struct option_def *o = options; o && o->name; o++)
+		count += o->help != NULL;
+	return count;
+}
+
+/* What a verb can be told; the common options by their names alone where they would not fit. */
+static void verb_usage(FILE *out, const struct proxy_verb *v)
+{
+	fprintf(out, "usage: mpqemu-proxy %s%s%s [OPTIONS] -- COMMAND...\n", v->name,
+		v->form ? " " : "", v->form ? v->form : "");
+	if (!v->own_target)
+		fprintf(out, "       (or --socket PATH, or --fd N, in place of the remote's "
+			"command)\n");
+	fprintf(out, "\n%s\n\nOptions:\n", v->help);
+	print_options(out, v->options);
+	if (count_options(v->options) + count_options(common) <= USAGE_OPTIONS) {
+		print_options(out, common);
+		return;
+	}
+	fprintf(out, "  and those of all verbs:");
+	for (const struct option_def *o = common; o->name; o++)
+		if (o->help && o->args)
+			fprintf(out, " --%s", o->name);
+	fprintf(out, "\n");
+}
+
+static void all_usage(FILE *out)
 {
 	fprintf(out, "usage: mpqemu-proxy VERB... [OPTIONS] -- REMOTE-COMMAND [ARGUMENTS]\n"
-		"       mpqemu-proxy VERB... [OPTIONS] --socket PATH | --fd N\n\n"
-		"Verbs:\n");
+		"       mpqemu-proxy VERB... [OPTIONS] --socket PATH | --fd N\n\n");
 	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
 		const struct proxy_verb *v = verbs[i];
 		g_autofree char *word = g_strdup_printf("%s%s%s", v->name, v->form ? " " : "",
@@ -129,17 +161,19 @@ void proxy_usage(FILE *out)
 
 		fprintf(out, "  %-31s %s\n", word, v->help);
 	}
-	fprintf(out, "\nOptions:\n");
+	fprintf(out, "\nOptions (mpqemu-proxy VERB --help: the verb's own):\n");
 	print_options(out, common);
-	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
-		if (!verbs[i]->options)
-			continue;
-		fprintf(out, "\nOptions of %s:\n", verbs[i]->name);
-		print_options(out, verbs[i]->options);
-	}
 	fprintf(out, "\nThe remote command is started with a socket at each fd that its -object\n"
 		"x-remote-object,fd=N or x-vfio-user-server,type=fd,str=N names, and connected\n"
 		"to where an x-vfio-user-server or x-remote-object,server=on listens.\n");
+}
+
+void proxy_usage(FILE *out, const struct proxy_verb *verb)
+{
+	if (verb)
+		verb_usage(out, verb);
+	else
+		all_usage(out);
 }
 
 /* ---- completion ---- */

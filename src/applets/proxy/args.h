@@ -14,7 +14,7 @@
 bool proxy_args_parse(struct proxy_args *args, int argc, char *const *argv, GError **error);
 void proxy_args_finish(struct proxy_args *args);
 
-/* What -help prints. */
-void proxy_usage(FILE *out);
+/* What -help prints: of a verb, or with NULL of all.  A screen of 80x24 takes either. */
+void proxy_usage(FILE *out, const struct proxy_verb *verb);
 
 #endif

@@ -46,7 +46,7 @@ int proxy_main(int argc, char **argv)
 		log_error("%s", error->message);
 		status = PROXY_EXIT_USAGE;
 	} else if (args.help) {
-		proxy_usage(stdout);
+		proxy_usage(stdout, args.verb);
 	} else if (args.version) {
 		printf("mpqemu-proxy version %s\n", MPQEMU_VERSION);
 	} else {

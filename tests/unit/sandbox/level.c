@@ -171,11 +171,34 @@ static void test_verify(void)
 		check_verify(&verifies[i]);
 }
 
+/* Numbers of linux/proc_ns.h; the mnt namespace had others before Linux 6.17. */
+static void test_first(void)
+{
+	static const struct {
+		const char *name;
+		unsigned long inode;
+		bool first;
+	} rows[] = {
+		{ "user", 4026531837, true }, { "pid", 4026531836, true },
+		{ "cgroup", 4026531835, true }, { "time", 4026531834, true },
+		{ "net", 4026531833, true }, { "mnt", 4026531832, true },
+		{ "mnt", 4026531841, true }, { "ipc", 4026531839, true },
+		{ "uts", 4026531838, true }, { "pid", 4026531837, false },
+		{ "user", 4026532178, false }, { "user", 0, false },
+		{ "nonsense", 4026531837, false }, { "", 0, false },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+		g_assert_cmpint(sandbox_namespace_is_first(rows[i].name, rows[i].inode), ==,
+				rows[i].first);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/sandbox/level/names", test_names);
 	g_test_add_func("/sandbox/level/obstacles", test_obstacles);
 	g_test_add_func("/sandbox/level/verify", test_verify);
+	g_test_add_func("/sandbox/level/first", test_first);
 	return g_test_run();
 }

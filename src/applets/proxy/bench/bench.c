@@ -442,7 +442,7 @@ static bool bench_check(const struct proxy_args *args, GError **error)
 
 const struct proxy_verb verb_bench = {
 	.name = "bench", .form = "WORKLOAD...",
-	.help = "cfgread, barread, barwrite, randread, ...: how fast it is",
+	.help = "how fast it is: cfgread, barread, randread...",
 	.options = bench_options, .create = bench_create, .destroy = bench_destroy,
 	.word = bench_word, .check = bench_check, .run = bench_run,
 };

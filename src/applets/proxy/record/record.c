@@ -409,7 +409,7 @@ static bool check(const struct proxy_args *args, GError **error)
 }
 
 const struct proxy_verb verb_record = {
-	.name = "record", .help = "stand between a VM and a remote, write what they do",
+	.name = "record", .help = "write what a VM and a remote say to each other",
 	.options = options, .create = create, .destroy = g_free, .check = check,
 	.own_target = true, .run = run,
 };
