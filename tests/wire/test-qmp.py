@@ -41,8 +41,9 @@ class Hostile(wire.unittest.TestCase):
     ROWS = [
         (b"hello\n", "is no JSON object"),
         (b"\x00" * 100 + b"\n", "is no JSON object"),
-        (b"[" * (1 << 20), "is longer than 65536 bytes"),
-        (b'{"a": ' * 5000 + b"\n", "is no JSON object"),
+        (b"[" * (1 << 20), "is nested deeper than 128 brackets"),
+        (b"[" + b" " * (1 << 20), "is longer than 65536 bytes"),
+        (b'{"a": ' * 5000 + b"\n", "is nested deeper than 128 brackets"),
         (b"{}\n", "did not greet"),
         (GREETING + b'{"error": {"desc": "x\\ny"}, "id": 1}\n', "it refused: x?y"),
         (GREETING + b'{"return": {}, "id": 7}\n', "answered what was not asked"),

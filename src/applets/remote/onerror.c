@@ -139,7 +139,7 @@ static void tell(const struct onerror *o, const struct ctl_held *held, const cha
 /* Returns false when the VM goes on; why was said when it was news. */
 static bool stop_vm(struct onerror *o, bool may_say)
 {
-	int ret = qmp_stop(o->qmp, loop_now());
+	int ret = qmp_stop(o->qmp);
 
 	if (!ret) {
 		o->waiting = true;
@@ -182,25 +182,15 @@ int onerror_unconnected(const struct onerror *o)
 
 int onerror_poll(const struct onerror *o, struct pollfd *p)
 {
-	int64_t deadline = o->qmp ? qmp_deadline(o->qmp) : 0, left;
-
 	*p = (struct pollfd){ .fd = -1 };
-	if (o->qmp)
-		p->fd = qmp_poll_fd(o->qmp, &p->events);
-	if (!deadline)
-		return -1;
-	left = deadline - loop_now();
-	return left > 0 ? (left + LOOP_MS - 1) / LOOP_MS : 0;
+	return o->qmp ? qmp_poll(o->qmp, p) : -1;
 }
 
 void onerror_polled(struct onerror *o, const struct pollfd *p, int control)
 {
-	if (!o->qmp)
-		return;
 	o->control = control;
-	if (p->fd >= 0 && p->revents)
-		qmp_polled(o->qmp);
-	qmp_tick(o->qmp, loop_now());
+	if (o->qmp)
+		qmp_polled(o->qmp, p);
 }
 
 /* ---- Opening ---- */

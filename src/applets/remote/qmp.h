@@ -6,22 +6,18 @@
  * The keeper's end of the VM's QMP socket.  It can do one thing, stop the VM, and it hears when the
  * VM runs again.
  *
- *   OFF ---> GREETING ---> CAPABILITIES ---> READY          any state but OFF ---> DEAD
- *   a path   connected     qmp_capabilities  one command
- *   only                   is sent           at a time
- *
  * The QEMU at the other end may have been taken over by its guest.  Nothing here waits for it:
  * lines have a bound, what is asked for has a time limit, and the first thing that is wrong ends
- * the connection, with its reason.  What is sent are fixed texts.
+ * the connection, with its reason (src/qmp/client.h).  What is sent are fixed texts.
  */
 
+#include <poll.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/unixaddr.h"
 
 #define QMP_LINE_MAX 65536	/* bytes */
-#define QMP_LIMIT_NS 30000000000LL	/* from qmp_stop() to the answer: QEMU drains its disks */
+#define QMP_LIMIT_MS 30000	/* from a question to its answer: QEMU drains its disks */
 
 struct qmp;
 
@@ -45,20 +41,16 @@ void qmp_destroy(struct qmp *qmp);
 /* The socket while it is not connected, or -1. */
 int qmp_unconnected(const struct qmp *qmp);
 
-/* What to poll for, or -1; and the time by which qmp_tick() is due (ns of loop_now()), or 0. */
-int qmp_poll_fd(const struct qmp *qmp, short *ret_events);
-int64_t qmp_deadline(const struct qmp *qmp);
-
-/* The fd is ready. */
-void qmp_polled(struct qmp *qmp);
-/* Ends the connection if the time is over. */
-void qmp_tick(struct qmp *qmp, int64_t now);
+/* Before poll(): fills in *@p (fd -1: nothing), returns how long to wait at most, in ms, or -1. */
+int qmp_poll(const struct qmp *qmp, struct pollfd *p);
+/* After it, whatever it said. */
+void qmp_polled(struct qmp *qmp, const struct pollfd *p);
 
 /*
  * Asks for the VM to be stopped; stopped(), resumed() or failed() follows.  Returns 0, -ENOTCONN
  * when the connection is over (failed() was called), or why a path cannot be connected to, which
  * may be tried again.
  */
-int qmp_stop(struct qmp *qmp, int64_t now);
+int qmp_stop(struct qmp *qmp);
 
 #endif

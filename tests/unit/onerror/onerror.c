@@ -47,10 +47,11 @@ static const struct {
 	const char *line;	/* what the one line of the log says */
 } hostile[] = {
 	{ { "hello\n" }, "a line of it is no JSON object" },
-	{ { "\n" }, "a line of it is no JSON object" },
+	{ { "\nx\n" }, "a line of it is no JSON object" },
 	{ { "[]\r\n" }, "a line of it is no JSON object" },
 	{ { "1\n" }, "a line of it is no JSON object" },
-	{ { "{\"QMP\": {}\n" }, "a line of it is no JSON object" },
+	{ { "{\"QMP\": {}\n" }, "it closed the connection inside a line" },
+	{ { "{\"QMP\": ]}\n" }, "a line of it is no JSON object" },
 	{ { "{\"QMP\": {}, \"QMP\": {}}\n" }, "a line of it is no JSON object" },
 	{ { "{\"QMP\": \"\xff\"}\n" }, "a line of it is no JSON object" },
 	{ { "{}\n" }, "it did not greet" },
@@ -164,11 +165,16 @@ static void test_long_line(void)
 	memset(line, '[', 1 << 20);
 	rig_up(&rig, "");
 	g_assert_false(qemu_says(&rig, line, 1 << 20));
-	assert_has(logged(&rig), "a line of it is longer than 65536 bytes");
+	assert_has(logged(&rig), "a line of it: it is nested deeper than 128 brackets");
 	rig_down(&rig);
-	/* As long as it may be, and nested as deep. */
+	memset(line + 1, ' ', (1 << 20) - 1);
 	rig_up(&rig, "");
-	line[QMP_LINE_MAX - 1] = '\n';
+	g_assert_false(qemu_says(&rig, line, 1 << 20));
+	assert_has(logged(&rig), "a line of it: it is longer than 65536 bytes");
+	rig_down(&rig);
+	/* As long as it may be. */
+	rig_up(&rig, "");
+	line[QMP_LINE_MAX - 1] = ']';
 	g_assert_true(qemu_says(&rig, line, QMP_LINE_MAX));
 	assert_has(logged(&rig), "a line of it is no JSON object");
 	rig_down(&rig);
@@ -199,14 +205,15 @@ static void test_silent(void)
 		g_assert_cmpstr(logged(&rig), ==, "");
 		device_holds(&rig, false, EIO);
 		logged(&rig);
-		g_assert_cmpint(onerror_poll(rig.o, &p), ==, QMP_LIMIT_NS / 1000000);
-		fake_now += QMP_LIMIT_NS - 1;
+		g_assert_cmpint(onerror_poll(rig.o, &p), ==, QMP_LIMIT_MS);
+		fake_now += (QMP_LIMIT_MS - 1) * (SECOND_NS / 1000);
 		rig_pump(&rig);
 		g_assert_cmpint(onerror_poll(rig.o, &p), ==, 1);
 		g_assert_cmpint(device_got(&rig), ==, -1);
-		fake_now += 1;
+		fake_now += SECOND_NS / 1000;
 		rig_pump(&rig);
-		assert_has(logged(&rig), "it has not answered for 30 s");
+		assert_has(logged(&rig), i < 3 ? "it has not answered qmp_capabilities for 30 s" :
+			   "it has not answered stop for 30 s");
 		g_assert_cmpint(device_got(&rig), ==, CTL_RETRY_LATER);
 		g_assert_cmpint(onerror_poll(rig.o, &p), ==, -1);
 		g_assert_cmpint(p.fd, ==, -1);
