@@ -37,6 +37,14 @@ struct plan_peer {
 	char *where;		/* "-object x-remote-object,...": stands before errors */
 };
 
+/* A QMP monitor of the keeper's: -qmp, -mon. */
+#define PLAN_MAX_MONITORS 4
+struct plan_monitor {
+	struct plan_peer peer;		/* PLAN_PEER_PATH or _FD; no id */
+	char *chardev;			/* of a -mon; or NULL */
+	bool pretty;
+};
+
 /* romfile= of a device that can show it.  path == NULL: none. */
 struct plan_rom {
 	char *path;
@@ -152,6 +160,9 @@ struct remote_plan {
 	char *qmp, *events, *metrics;	/* of these options: "PATH" or "fd=N"; or NULL */
 	char *print_metrics;		/* PLAN_PRINT_METRICS: the file */
 	bool json;			/* and how */
+
+	struct plan_monitor *monitor;	/* @monitor_count of them */
+	unsigned monitor_count;
 
 	char *trace;			/* --trace: "fd=N"; or NULL */
 

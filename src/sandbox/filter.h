@@ -55,6 +55,7 @@ enum filter_feature {
 	FILTER_SETUP = 2048,	/* device: it is not done with its set-up */
 	FILTER_LISTEN = 4096,	/* clients come one after the other: accepted here, served there */
 	FILTER_SOCKET_PATH = 8192,	/* keeper: sockets' paths to remove */
+	FILTER_MONITOR_CLIENTS = 16384,	/* keeper: clients of its own monitor */
 };
 
 struct filter_env {

@@ -329,6 +329,8 @@ void confine_keeper_env(const struct confine_duties *duties, struct filter_env *
 		},
 		.features = duties->features | (features(duties->spec) & FILTER_LISTEN),
 	};
+	if (duties->has_monitor)
+		ret_env->features |= FILTER_MONITOR_CLIENTS;
 	if (duties->monitor >= 0) {
 		ret_env->features |= FILTER_QMP;
 		ret_env->set[FILTER_MONITOR] = one(duties->monitor);

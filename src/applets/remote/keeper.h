@@ -11,6 +11,7 @@
 #include "base/notify.h"
 #include "plan/spec.h"
 
+struct monitor;
 struct onerror;
 
 struct keeper {
@@ -29,6 +30,7 @@ struct keeper {
 	unsigned features;		/* of enum filter_feature: what the keeper itself has */
 	const char *const *removes;	/* files that the caller removes at the end, up to a NULL */
 	struct onerror *onerror;	/* what happens when a request is held back */
+	struct monitor *monitor;	/* NULL: none */
 	struct notify *notify;		/* the service manager */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);

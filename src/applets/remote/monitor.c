@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/remote/monitor.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "applets/remote/images.h"
+#include "applets/remote/monitor-priv.h"
+#include "applets/remote/peers.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+/* Lines of clients that were dropped: so many at once, and one a second after that. */
+#define TELL_BURST 16
+
+/* ---- What every monitor has ---- */
+
+static void run_status(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	qmp_reply(call, json_pack("{s:s, s:b, s:b}", "status", "running", "singlestep", 0,
+				  "running", 1));
+}
+
+static void run_name(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	const struct monitor *m = opaque;
+
+	qmp_reply(call, m->plan->name ? json_pack("{s:s}", "name", m->plan->name) : json_object());
+}
+
+static void run_quit(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	struct monitor *m = opaque;
+
+	monitor_shutdown(m, "host-qmp-quit", false);
+	m->quit = true;
+	qmp_reply(call, NULL);
+}
+
+static const struct qmp_command commands[] = {
+	{ "query-status", NULL, QMP_OBJECT, 0, run_status },
+	{ "query-name", NULL, QMP_OBJECT, 0, run_name },
+	{ "quit", NULL, QMP_NOTHING, 0, run_quit },
+	{ 0 }
+};
+
+static const char *const events[] = { "SHUTDOWN", NULL };
+
+static void on_dropped(void *opaque, const char *why)
+{
+	struct monitor *m = opaque;
+	int64_t now = clock_ms(), due = (now - m->told) / 1000;
+
+	if (due > 0) {
+		m->tokens = MIN(m->tokens + due, TELL_BURST);
+		m->told = now;
+	}
+	if (!m->tokens)
+		return;
+	m->tokens--;
+	log_warning("monitor: a client is dropped: %s", why);
+}
+
+/* ---- Opening ---- */
+
+static bool open_one(struct monitor *m, unsigned i, GError **error)
+{
+	const struct plan_monitor *plan = &m->plan->monitor[i];
+	int fd = -1, listener = -1;
+
+	if (!peer_open(&plan->peer, &fd, &listener, &m->path[i], error))
+		return false;
+	if (fd >= 0)
+		qmp_server_add(m->server, fd, plan->pretty);
+	if (listener >= 0)
+		qmp_server_listen(m->server, listener, plan->pretty);
+	return true;
+}
+
+static void read_version(struct qmp_server_config *config)
+{
+	sscanf(MPQEMU_VERSION, "%u.%u.%u", &config->version.major, &config->version.minor,
+	       &config->version.micro);
+	config->version.package = "mpqemu-remote";
+}
+
+bool monitor_create(struct remote_plan *plan, struct images *images, struct monitor **ret,
+		    GError **error)
+{
+	struct monitor *m;
+
+	if (!plan->monitor_count)
+		return true;
+	m = g_new0(struct monitor, 1);
+	m->plan = plan;
+	m->images = images;
+	m->tokens = TELL_BURST;
+	m->told = clock_ms();
+	m->config = (struct qmp_server_config){
+		.commands = commands, .events = events, .max_clients = MONITOR_CLIENTS,
+		.bounds = { .in = 1 << 20, .out = 4 << 20 }, .dropped = on_dropped,
+	};
+	read_version(&m->config);
+	m->server = qmp_server_create(&m->config, m);
+	for (unsigned i = 0; i < plan->monitor_count; i++)
+		if (!open_one(m, i, error)) {
+			monitor_destroy(m);
+			return false;
+		}
+	*ret = m;
+	return true;
+}
+
+void monitor_destroy(struct monitor *m)
+{
+	if (!m)
+		return;
+	qmp_server_destroy(m->server);
+	for (unsigned i = 0; i < PLAN_MAX_MONITORS; i++)
+		peer_path_remove(&m->path[i]);
+	g_free(m);
+}
+
+const char *monitor_path(const struct monitor *m, unsigned index)
+{
+	return m ? m->path[index].name : NULL;
+}
+
+/* ---- The keeper's loop ---- */
+
+void monitor_ready(struct monitor *m)
+{
+	if (m)
+		m->ready = true;
+}
+
+void monitor_shutdown(struct monitor *m, const char *reason, bool guest)
+{
+	if (!m || m->shutdown)
+		return;
+	m->shutdown = true;
+	qmp_server_event(m->server, "SHUTDOWN", json_pack("{s:b, s:s}", "guest", guest, "reason",
+							  reason));
+}
+
+int monitor_poll(struct monitor *m, int wait_ms, struct pollfd *p, unsigned *ret_count)
+{
+	int ms;
+
+	*ret_count = 0;
+	if (!m || !m->ready)
+		return wait_ms;
+	ms = qmp_server_poll(m->server, p, ret_count);
+	return ms >= 0 && (wait_ms < 0 || ms < wait_ms) ? ms : wait_ms;
+}
+
+bool monitor_polled(struct monitor *m, const struct pollfd *p, unsigned count)
+{
+	bool quit;
+
+	if (!m || !m->ready)
+		return false;
+	qmp_server_polled(m->server, p, count);
+	quit = m->quit;
+	m->quit = false;
+	return quit;
+}

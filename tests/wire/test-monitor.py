@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The storage monitor: QMP for the disks of a remote; first clients that are no good."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+
+import wire
+from mpq import EXIT_CLEAN, Remote, wait_for
+
+TIMEOUT = 20            # seconds: only guards against hangs
+GENERIC = "GenericError"
+
+
+class Client:
+    """A client that says bytes and hears lines."""
+
+    def __init__(self, path=None, sock=None):
+        if not sock:
+            wait_for(lambda: os.path.exists(path), "the monitor's socket")
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(str(path))
+        sock.settimeout(TIMEOUT)
+        self.sock, self.file, self.events = sock, sock.makefile("rb"), []
+        self.greeting = None
+
+    def negotiate(self):
+        self.greeting = self.hear()
+        self.ask("qmp_capabilities")
+        return self
+
+    def say(self, data):
+        try:
+            self.sock.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def hear(self):
+        """The next object, or None at the end."""
+        try:
+            line = self.file.readline()
+        except ConnectionResetError:
+            return None
+        return json.loads(line) if line else None
+
+    def call(self, command, **arguments):
+        """The whole answer; events before it are kept."""
+        arguments = {key.replace("_", "-"): value for key, value in arguments.items()}
+        message = {"execute": command, "id": command}
+        if arguments:
+            message["arguments"] = arguments
+        self.say(json.dumps(message).encode() + b"\n")
+        while "event" in (answer := self.hear()):
+            self.events.append(answer)
+        assert answer.pop("id") == command, answer
+        return answer
+
+    def ask(self, command, **arguments):
+        answer = self.call(command, **arguments)
+        assert "return" in answer, (command, answer)
+        return answer["return"]
+
+    def refused(self, command, **arguments):
+        error = self.call(command, **arguments)["error"]
+        return error["class"], error["desc"]
+
+    def event(self, name):
+        while True:
+            event = self.events.pop(0) if self.events else self.hear()
+            if event is None or event["event"] == name:
+                return event
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+class Case(wire.unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.path = self.folder / "qmp"
+
+    def edu(self, extra=(), **kwargs):
+        remote = Remote.edu(["-qmp", f"unix:{self.path},server=on,wait=off", *extra], **kwargs)
+        self.enterContext(remote)
+        return remote
+
+    def client(self):
+        client = Client(self.path)
+        self.addCleanup(client.close)
+        return client
+
+    def negotiated(self):
+        return self.client().negotiate()
+
+
+class Hostile(Case):
+    ROWS = [
+        (b"hello\n", "JSON parse error"),
+        (b"\x00" * 100 + b"\n", "JSON parse error"),
+        (b"GET / HTTP/1.1\r\n", "JSON parse error"),
+        (b"[" * (1 << 20), "nested deeper than 128 brackets"),
+        (b'{"a": ' * 5000, "nested deeper than 128 brackets"),
+        (b"[" + b" " * (2 << 20), "longer than 1048576 bytes"),
+        (b'{"execute": "\xff"}', "JSON parse error"),
+        (b'{"execute": "quit"}', "Expecting capabilities negotiation"),
+        (b'{"execute": "qmp_capabilities", "arguments": []}', "must be an object"),
+        (b'{"execute": {}}', "must be a string"),
+    ]
+
+    def test_says_nonsense(self):
+        """One error each; the device is served as before, and so is the next client."""
+        remote = self.edu()
+        for data, words in self.ROWS:
+            with self.subTest(words=words, data=data[:20]):
+                client = self.client()
+                client.hear()
+                client.say(data)
+                self.assertIn(words, client.hear()["error"]["desc"])
+                client.close()
+                self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
+        self.assertEqual(self.negotiated().ask("query-status")["status"], "running")
+        self.assertEqual(remote.finish(), EXIT_CLEAN)
+
+    def test_comes_and_goes(self):
+        """By the hundred, with a message half said: no fd of the keeper's stays."""
+        remote = self.edu()
+        self.negotiated().close()
+        fds = f"/proc/{remote.proc.pid}/fd"
+        before = len(os.listdir(fds))
+        for i in range(200):
+            client = self.client()
+            client.say(b'{"execute": "qmp_capabilities"}{"exec'[:i % 40])
+            client.close()
+        wait_for(lambda: len(os.listdir(fds)) <= before, "the fds of clients that are gone")
+        self.assertEqual(self.negotiated().ask("query-name"), {})
+
+    def test_too_many(self):
+        """Those beyond the eighth wait until one goes."""
+        self.edu()
+        clients = [self.negotiated() for _ in range(8)]
+        late = self.client()
+        late.sock.settimeout(0.2)
+        with self.assertRaises(TimeoutError):
+            late.sock.recv(1)
+        late.sock.settimeout(TIMEOUT)
+        clients[3].close()
+        self.assertIn(b"QMP", late.sock.recv(4096))
+        self.assertEqual(clients[7].ask("query-name"), {})
+
+    def test_never_reads(self):
+        """It asks for what is long, and does not read: it waits, and nobody else does."""
+        remote = self.edu()
+        greedy = self.negotiated()
+        greedy.sock.setblocking(False)
+        try:
+            for _ in range(100000):
+                greedy.sock.send(b'{"execute": "query-qmp-schema"}')
+        except BlockingIOError:
+            pass
+        self.assertEqual(self.negotiated().ask("query-status")["running"], True)
+        self.assertEqual(remote.peer.cfg_read(0, 2), 0x1234)
+        with open(f"/proc/{remote.proc.pid}/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+        self.assertLess(pages * os.sysconf("SC_PAGESIZE"), 64 << 20)
+
+    def test_sends_fds(self):
+        """None of them arrives."""
+        remote = self.edu()
+        client = self.negotiated()
+        fds = f"/proc/{remote.proc.pid}/fd"
+        before = len(os.listdir(fds))
+        with open("/dev/null", "rb") as null:
+            for _ in range(50):
+                socket.send_fds(client.sock, [b" "], [null.fileno()] * 10)
+        self.assertEqual(client.ask("query-name"), {})
+        self.assertEqual(len(os.listdir(fds)), before)
+
+
+class Ordinary(Case):
+    def test_commands(self):
+        remote = self.edu(["-name", "vm1"])
+        client = self.negotiated()
+        self.assertEqual(client.greeting["QMP"]["version"]["package"], "mpqemu-remote")
+        self.assertEqual(client.ask("query-version"), client.greeting["QMP"]["version"])
+        self.assertEqual(client.ask("query-name"), {"name": "vm1"})
+        self.assertEqual(client.ask("query-status"),
+                         {"status": "running", "singlestep": False, "running": True})
+        names = {command["name"] for command in client.ask("query-commands")}
+        schema = {entry["name"] for entry in client.ask("query-qmp-schema")
+                  if entry["meta-type"] == "command"}
+        self.assertEqual(names, schema)
+        for name in sorted(names - {"quit", "qmp_capabilities"}):
+            answer = client.call(name, no_such_argument=1)
+            self.assertEqual(answer["error"]["class"], GENERIC)
+        self.assertEqual(client.refused("cont"),
+                         ("CommandNotFound", "The command cont has not been found"))
+        self.assertEqual(remote.finish(), EXIT_CLEAN)
+        self.assertFalse(self.path.exists())
+
+    def test_quit(self):
+        """The event comes before the answer, and both before the end; others hear of it, too."""
+        remote = self.edu()
+        client, other = self.negotiated(), self.negotiated()
+        self.assertEqual(client.ask("quit"), {})
+        for each in client, other:
+            self.assertEqual(each.event("SHUTDOWN")["data"],
+                             {"guest": False, "reason": "host-qmp-quit"})
+            self.assertIsNone(each.hear())
+        self.assertEqual(remote.wait(), EXIT_CLEAN)
+        self.assertFalse(self.path.exists())
+
+    def test_other_ends(self):
+        remote = self.edu()
+        client = self.negotiated()
+        remote.proc.send_signal(signal.SIGTERM)
+        self.assertEqual(client.event("SHUTDOWN")["data"],
+                         {"guest": False, "reason": "host-signal"})
+        remote.wait()
+        remote = self.edu()
+        client = self.negotiated()
+        self.assertEqual(remote.finish(), EXIT_CLEAN)
+        self.assertEqual(client.event("SHUTDOWN")["data"],
+                         {"guest": True, "reason": "guest-shutdown"})
+
+    def test_as_socat_does(self):
+        """All in one piece, then the writing end is closed; the answers come all the same."""
+        self.edu()
+        client = self.client()
+        client.say(b'{"execute": "qmp_capabilities"}{"execute":\n"query-name"}'
+                   b'{"execute": "query-status"}')
+        client.sock.shutdown(socket.SHUT_WR)
+        answers = [client.hear() for _ in range(5)]
+        self.assertEqual([list(a)[0] if a else None for a in answers],
+                         ["QMP", "return", "return", "return", None])
+
+    def test_as_qmp_shell_does(self):
+        """A line a command, with an id of any type, and \\r\\n at its end."""
+        self.edu()
+        client = self.negotiated()
+        for ident in (1, "a", None, [1], {"b": {}}, 1.5, True):
+            client.say(json.dumps({"execute": "query-name", "id": ident}).encode() + b"\r\n")
+            self.assertEqual(client.hear(), {"return": {}, "id": ident})
+
+
+class Places(Case):
+    """Where a monitor's socket can be."""
+
+    def serves(self, extra, client=None, **kwargs):
+        remote = Remote.edu(extra, **kwargs)
+        self.enterContext(remote)
+        client = client() if client else Client(self.path)
+        self.addCleanup(client.close)
+        self.assertEqual(client.negotiate().ask("query-status")["status"], "running")
+        return client
+
+    def test_mon(self):
+        self.serves(["-mon", "chardev=c0,mode=control,id=m", "-chardev",
+                     f"socket,id=c0,path={self.path},server=on,wait=off"])
+
+    def test_pretty(self):
+        client = self.serves(["-qmp-pretty", f"unix:{self.path},server,nowait"], client=lambda:
+                             PrettyClient(self.path))
+        self.assertIn(b'{\n    "QMP": {\n', client.all)
+
+    def test_listening_fd(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.path))
+            listener.listen()
+            fd = listener.fileno()
+            self.serves(["-chardev", f"socket,id=c0,fd={fd},server=on,wait=off",
+                         "-mon", "c0,mode=control"], pass_fds=[fd])
+        # It is the caller's, and stays.
+        self.assertTrue(self.path.exists())
+
+    def test_connected_fd(self):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.serves(["-chardev", f"socket,id=c0,fd={theirs.fileno()}",
+                         "-mon", "c0,mode=control"], client=lambda: Client(sock=ours),
+                        pass_fds=[theirs.fileno()])
+
+    def test_connects(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.path))
+            listener.listen()
+            self.serves(["-qmp", f"unix:{self.path}"],
+                        client=lambda: Client(sock=listener.accept()[0]))
+
+    def test_several(self):
+        other = self.folder / "other"
+        first = self.serves(["-qmp", f"unix:{self.path},server=on,wait=off",
+                             "-qmp", f"unix:{other},server=on,wait=off"])
+        second = Client(other).negotiate()
+        self.addCleanup(second.close)
+        first.ask("quit")
+        self.assertIsNotNone(second.event("SHUTDOWN"))
+        wait_for(lambda: not other.exists() and not self.path.exists(), "no path is left")
+
+    def test_device_has_none(self):
+        """The device process gets no fd of the monitor's."""
+        with Remote.edu(["-qmp", f"unix:{self.path},server=on,wait=off"]) as remote:
+            Client(self.path).negotiate().close()
+            names = set(remote.device_fds().values())
+            self.assertFalse(any("qmp" in name for name in names), names)
+
+    def test_refused(self):
+        """Bad places: one line, and the documented status."""
+        (self.folder / "file").write_text("")
+        rows = [
+            (["-qmp", "stdio"], "UNIX sockets only"),
+            (["-qmp", "tcp::4444,server=on,wait=off"], "UNIX sockets only"),
+            (["-qmp", f"unix:{self.path},server=on"], "say wait=off"),
+            (["-qmp", f"unix:{self.path},server=on,wait=off,foo=1"], "Invalid parameter 'foo'"),
+            (["-qmp", f"unix:{self.folder}/none/x,server=on,wait=off"], "No such file"),
+            (["-qmp", f"unix:{self.folder}/file,server=on,wait=off"], "Failed to bind"),
+            (["-qmp", f"unix:{self.folder}/none"], "Failed to connect"),
+            (["-mon", "c1,mode=control"], "chardev \"c1\" not found"),
+            (["-mon", "c1"], "mode=control"),
+            (["-chardev", "pty,id=c1", "-mon", "c1,mode=control"], "UNIX sockets only"),
+            (["-chardev", "socket,id=c1,fd=99", "-mon", "c1,mode=control"], "fd 99"),
+        ]
+        for extra, words in rows:
+            with self.subTest(extra=extra), Remote.edu(extra) as remote:
+                self.assertEqual(remote.wait(), 1)
+                log = remote.log()
+                self.assertIn(words, log)
+                self.assertEqual(log.count("\n"), 1, log)
+
+
+class PrettyClient(Client):
+    """Each object over several lines."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.all = b""
+
+    def hear(self):
+        lines = [self.file.readline()]
+        while lines[-1] and lines[-1].rstrip() != b"}":
+            lines.append(self.file.readline())
+        self.all += b"".join(lines)
+        return json.loads(b"".join(lines))
+
+
+if __name__ == "__main__":
+    wire.tap.main()
