@@ -33,6 +33,7 @@
 
 struct block;
 struct block_req;
+struct metrics_disk;
 
 enum block_op {
 	BLOCK_READ,
@@ -97,6 +98,7 @@ struct block_ops {
 struct block {
 	const struct block_ops *ops;
 	struct loop *loop;
+	struct metrics_disk *stats;	/* where its requests are counted, besides; NULL: nowhere */
 	uint64_t size;			/* bytes */
 	uint32_t align;			/* of offsets and lengths, bytes, a power of two (1: any) */
 	uint32_t mem_align;		/* of buffers, bytes */
@@ -107,8 +109,8 @@ struct block {
 	uint32_t overlap_align;		/* bytes; requests that share such a unit are ordered */
 	bool serial_sync;		/* flushes and FUA writes one after the other */
 	/* private to block.c */
+	unsigned depth;			/* requests in flight */
 	struct block_req *inflight;	/* oldest first */
-	unsigned depth;			/* how many */
 	struct block_req **inflight_tail;
 	struct block_req *ended;	/* to be reported by the next pass of the loop */
 	struct block_req **ended_tail;

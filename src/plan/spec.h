@@ -12,7 +12,7 @@
 #include "scsi/config.h"
 
 #define SPEC_MAGIC 0x4c51504dU	/* "MPQL" */
-#define SPEC_VERSION 4
+#define SPEC_VERSION 5
 #define SPEC_MAX_DEVICES 8
 #define SPEC_MAX_DISKS 64
 
@@ -79,6 +79,7 @@ struct launch_spec {
 	/* Where devices listen: end when each has had a client and all are gone. */
 	uint8_t auto_shutdown;
 	uint32_t probe;		/* not 0: a hostile body instead of a device; see sandbox/probe.h */
+	uint32_t manage;	/* a monitor is there: disks are counted and changed */
 	uint32_t trace_size;	/* --trace: bytes of the ring; 0: none */
 	char log_prog[64];	/* what stands before its log lines */
 	char comm[16];		/* the process's name */

@@ -34,6 +34,7 @@ static const struct filter_rule rules[] = {
 	  "hands a client to the device process" },
 	{ CALL(accept4), FILTER_MONITOR_CLIENTS, { EQ(1, "addr", 0),
 	  EQ(3, "flags", SOCK_CLOEXEC) }, "a client of the monitor" },
+	{ CALL(fstat), FILTER_MONITOR_CLIENTS, { { 0 } }, "an image's size on the host" },
 	{ CALL(mremap), FILTER_MONITOR_CLIENTS, { { 0 } }, "memory: a client's lines" },
 	{ CALL(wait4), 0, { { 0 } }, "the device process's end" },
 	{ CALL(pidfd_send_signal), 0, { IN(0, "pidfd", CHILD), EQ(1, "sig", SIGKILL),

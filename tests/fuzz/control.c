@@ -209,7 +209,7 @@ static void try_spec(struct input *in)
 	}
 	if (!spec_ok(&w.spec) || asks_for_files())
 		return;
-	if (disks_create(w.loop, &w.spec, held, NULL, &disks))
+	if (disks_create(w.loop, &w.spec, NULL, held, NULL, &disks))
 		return;
 	ret = disks_connect(disks);
 	for (unsigned i = 0; i < w.spec.device_count && !ret; i++)

@@ -10,10 +10,14 @@ import subprocess
 import tempfile
 
 import wire
+import lsi
+import mpq
 from mpq import EXIT_CLEAN, Remote, wait_for
 
 TIMEOUT = 20            # seconds: only guards against hangs
 GENERIC = "GenericError"
+SIZE = 1 << 20          # bytes of a disk
+BUFFER = 0x20000        # in guest RAM
 
 
 class Client:
@@ -21,9 +25,8 @@ class Client:
 
     def __init__(self, path=None, sock=None):
         if not sock:
-            wait_for(lambda: os.path.exists(path), "the monitor's socket")
             sock = socket.socket(socket.AF_UNIX)
-            sock.connect(str(path))
+            wait_for(lambda: sock.connect_ex(str(path)) == 0, "the monitor's socket")
         sock.settimeout(TIMEOUT)
         self.sock, self.file, self.events = sock, sock.makefile("rb"), []
         self.greeting = None
@@ -247,6 +250,79 @@ class Ordinary(Case):
         for ident in (1, "a", None, [1], {"b": {}}, 1.5, True):
             client.say(json.dumps({"execute": "query-name", "id": ident}).encode() + b"\r\n")
             self.assertEqual(client.hear(), {"return": {}, "id": ident})
+
+
+class Disks(Case):
+    """A controller with a raw disk, one of QEMU's formats, and an empty CD drive."""
+
+    def start(self, extra=(), size=SIZE):
+        self.image = self.folder / "raw"
+        with open(self.image, "wb") as file:
+            file.truncate(size)
+        disks = ["-drive", f"id=d0,if=none,file={self.image},format=raw", "-device",
+                 "scsi-hd,drive=d0,id=hd0,scsi-id=0"]
+        remote = Remote.start(["lsi53c895a,id=l"], disks + [
+            "-qmp", f"unix:{self.path},server=on,wait=off", *extra])
+        self.enterContext(remote)
+        ram = self.enterContext(mpq.Ram(1 << 20))
+        remote.peer.sync_sysmem([ram.region()])
+        self.remote, self.ram, self.chip = remote, ram, lsi.Lsi(remote.peer, ram)
+        self.chip.ready()
+        return self.negotiated()
+
+    def do(self, cdb, size=0, **kwargs):
+        """Of a command that has to go well: its data."""
+        self.assertEqual(self.chip.run(cdb, BUFFER, size, **kwargs), ("done", 0))
+        return bytes(self.ram.map[BUFFER:BUFFER + size])
+
+    def test_query_block(self):
+        """As QEMU 7.2 tells it, of the same options; but for what it makes up itself."""
+        client = self.start(["-device", "scsi-cd,id=cd0,scsi-id=1"])
+        disk, drive = client.ask("query-block")
+        node = disk.pop("inserted")
+        self.assertEqual(disk, {"device": "d0", "qdev": "hd0", "removable": False, "locked": False,
+                                "type": "unknown", "io-status": "ok"})
+        self.assertEqual(drive, {"device": "", "qdev": "cd0", "removable": True, "locked": False,
+                                 "type": "unknown", "tray_open": False})
+        self.assertEqual(client.ask("query-named-block-nodes"), [node])
+        image = node.pop("image")
+        self.assertEqual(image, {"virtual-size": SIZE, "filename": str(self.image), "format": "raw",
+                                 "dirty-flag": False, "actual-size": image["actual-size"]})
+        self.assertEqual((node["drv"], node["ro"], node["file"], node["cache"]),
+                         ("raw", False, str(self.image),
+                          {"writeback": True, "direct": False, "no-flush": False}))
+
+    def test_query_stats(self):
+        """What the guest does is counted, for its disk alone."""
+        other = self.folder / "other"
+        with open(other, "wb") as file:
+            file.truncate(SIZE)
+        client = self.start(["-drive", f"id=d1,if=none,file={other},format=raw", "-device",
+                             "scsi-hd,drive=d1,scsi-id=1"])
+        self.do(lsi.write10(5, 2), 1024, write=True)
+        self.do(lsi.read10(0, 1), 512)
+        self.do(bytes([0x35]) + bytes(9))       # SYNCHRONIZE CACHE
+        disk, idle = (entry["stats"] for entry in client.ask("query-blockstats"))
+        self.assertEqual((disk["wr_bytes"], disk["wr_operations"], disk["wr_highest_offset"]),
+                         (1024, 1, 7 * 512))
+        self.assertEqual((disk["rd_bytes"], disk["rd_operations"]), (512, 1))
+        self.assertEqual((disk["flush_operations"], disk["failed_wr_operations"]), (1, 0))
+        self.assertGreater(disk["wr_total_time_ns"], 0)
+        self.assertFalse(any(idle[key] for key in idle if key.endswith(("_bytes", "_operations"))))
+        latency = client.ask("query-latency")[0]
+        self.assertEqual((latency["write"]["count"], latency["read"]["count"]), (1, 1))
+        self.assertEqual(latency["write"]["p50"], disk["wr_total_time_ns"])
+
+    @wire.unittest.skipUnless(mpq.has_nbd(), "built without NBD")
+    def test_qcow2(self):
+        image = self.folder / "qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "4M"], check=True)
+        client = self.start(["-blockdev", f"driver=file,filename={image},node-name=f", "-blockdev",
+                             "driver=qcow2,file=f,node-name=q", "-device",
+                             "scsi-hd,drive=q,scsi-id=1"])
+        node = client.ask("query-block")[1]["inserted"]
+        self.assertEqual((node["drv"], node["node-name"], node["image"]["virtual-size"]),
+                         ("qcow2", "q", 4 << 20))
 
 
 class Places(Case):

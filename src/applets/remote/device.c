@@ -30,6 +30,7 @@
 #include "mem/arena.h"
 #include "mem/memfd.h"
 #include "mem/sigbus.h"
+#include "metrics/disk.h"
 #include "metrics/page.h"
 #include "plan/spec.h"
 #include "proto/vfu.h"
@@ -44,6 +45,7 @@ struct device_process {
 	struct guestmem_arena *arena;
 	uint8_t *state;				/* PCI_STATE_MAX bytes a device */
 	struct disks *disks;
+	struct metrics_disk *stats;		/* with a monitor; or NULL */
 	struct trace *trace;			/* --trace; or NULL */
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
 	struct serve_ops serve_ops;
@@ -277,6 +279,13 @@ static int map_rom(const struct spec_device *sd, struct serve_setup *setup)
 	return setup->rom ? 0 : -errno;
 }
 
+static int map_stats(struct device_process *p)
+{
+	if (p->spec->manage)
+		p->stats = memfd_map(LAUNCH_SLOT_DISKS, METRICS_DISKS_SIZE(SPEC_MAX_DISKS), true);
+	return p->spec->manage && !p->stats ? -errno : 0;
+}
+
 /* The ring of --trace is memory: nothing of the sandbox has to allow it. */
 static int map_trace(struct device_process *p)
 {
@@ -361,7 +370,10 @@ static int make_all(struct device_process *p)
 	if (ret)
 		return fail("--trace", ret);
 	guestmem_arena_range(p->arena, &base, &size);
-	ret = disks_create(p->loop, p->spec, on_held, p, &p->disks);
+	ret = map_stats(p);
+	if (ret)
+		return fail("counters of disks", ret);
+	ret = disks_create(p->loop, p->spec, p->stats, on_held, p, &p->disks);
 	if (!ret)
 		ret = confine_handshake(&p->confine, base, size);
 	if (!ret)

@@ -16,6 +16,7 @@
 #include "control/channel.h"
 #include "control/launch.h"
 #include "event/loop.h"
+#include "metrics/disk.h"
 #include "plan/spec.h"
 #include "scsi/scsi.h"
 
@@ -40,6 +41,7 @@ struct disk {
 struct disks {
 	const struct launch_spec *spec;
 	struct loop *loop;
+	struct metrics_disk *stats;	/* SPEC_MAX_DISKS of them; NULL: nobody asks */
 	struct pool *pool;
 	struct buffers *buffers;
 	struct disk disk[SPEC_MAX_DISKS];
@@ -106,6 +108,17 @@ static int (*const openers[])(struct disks *, const struct spec_image *, struct 
 	[SPEC_IMAGE_NULL] = open_null,
 };
 
+/* Its counters, and its size, which the keeper does not know of what a server has. */
+static void count_in(struct disks *d, unsigned i)
+{
+	struct block *block = d->disk[i].block;
+
+	if (!d->stats || !block)
+		return;
+	d->stats[i].size = block->size;
+	block->stats = &d->stats[i];
+}
+
 static int open_disk(struct disks *d, unsigned i)
 {
 	const struct spec_disk *sd = &d->spec->disk[i];
@@ -117,6 +130,7 @@ static int open_disk(struct disks *d, unsigned i)
 	if (ret)
 		log_error("%s: %s", sd->unit.id, why[0] ? why : log_errname(ret));
 	d->disk[i].disks = d;
+	count_in(d, i);
 	return ret;
 }
 
@@ -192,7 +206,7 @@ static int open_disks(struct disks *d, bool nbd)
 	return ret;
 }
 
-int disks_create(struct loop *loop, const struct launch_spec *spec,
+int disks_create(struct loop *loop, const struct launch_spec *spec, struct metrics_disk *stats,
 		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
 		 struct disks **ret_disks)
 {
@@ -203,6 +217,7 @@ int disks_create(struct loop *loop, const struct launch_spec *spec,
 		return -ENOMEM;
 	d->spec = spec;
 	d->loop = loop;
+	d->stats = stats;
 	d->held = held;
 	d->held_opaque = opaque;
 	ret = make_pool(d);

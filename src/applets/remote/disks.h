@@ -8,6 +8,7 @@ struct ctl_held;
 struct disks;
 struct launch_spec;
 struct loop;
+struct metrics_disk;
 
 /*
  * Loads what the disks of @spec need while there is still a file system to load it from.  Returns 0
@@ -18,9 +19,9 @@ int disks_preload(const struct launch_spec *spec);
 /*
  * Opens the backend of every disk in @spec (which stays in place) but those behind NBD.  @held is
  * called when a disk holds a request back after an error.  Returns 0 or -errno, after logging what
- * failed.
+ * failed.  @stats: where each of them counts, or NULL.
  */
-int disks_create(struct loop *loop, const struct launch_spec *spec,
+int disks_create(struct loop *loop, const struct launch_spec *spec, struct metrics_disk *stats,
 		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
 		 struct disks **ret_disks);
 void disks_destroy(struct disks *disks);

@@ -26,6 +26,7 @@ struct keeper {
 	int trace;			/* for --trace; -1: none */
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
+	int disks;			/* the same, of each disk; -1: there is no monitor */
 	int metrics;			/* where the device process counts; -1: nobody reads it */
 	unsigned features;		/* of enum filter_feature: what the keeper itself has */
 	const char *const *removes;	/* files that the caller removes at the end, up to a NULL */

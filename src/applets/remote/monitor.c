@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "applets/remote/monitor.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "mem/memfd.h"
+#include "metrics/disk.h"
 
 /* Lines of clients that were dropped: so many at once, and one a second after that. */
 #define TELL_BURST 16
@@ -38,7 +41,14 @@ static void run_quit(void *opaque, struct qmp_call *call, const json_t *args)
 	qmp_reply(call, NULL);
 }
 
+static const struct qmp_arg nodes_args[] = { { "flat", QMP_BOOL, true }, { 0 } };
+static const struct qmp_arg stats_args[] = { { "query-nodes", QMP_BOOL, true }, { 0 } };
+
 static const struct qmp_command commands[] = {
+	{ "query-block", NULL, QMP_ARRAY, 0, monitor_query_block },
+	{ "query-named-block-nodes", nodes_args, QMP_ARRAY, 0, monitor_query_nodes },
+	{ "query-blockstats", stats_args, QMP_ARRAY, 0, monitor_query_stats },
+	{ "query-latency", NULL, QMP_ARRAY, 0, monitor_query_latency },
 	{ "query-status", NULL, QMP_OBJECT, 0, run_status },
 	{ "query-name", NULL, QMP_OBJECT, 0, run_name },
 	{ "quit", NULL, QMP_NOTHING, 0, run_quit },
@@ -78,6 +88,20 @@ static bool open_one(struct monitor *m, unsigned i, GError **error)
 	return true;
 }
 
+/* Where the device process counts; the keeper reads only. */
+static bool make_stats(struct monitor *m, GError **error)
+{
+	uint64_t size = METRICS_DISKS_SIZE(SPEC_MAX_DISKS);
+
+	m->disks_fd = memfd_make("mpqemu-disks", size);
+	if (m->disks_fd >= 0)
+		m->stats = memfd_map(m->disks_fd, size, false);
+	if (!m->stats)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "monitor: counters of disks: %s",
+				log_errname(m->disks_fd < 0 ? m->disks_fd : errno));
+	return true;
+}
+
 static void read_version(struct qmp_server_config *config)
 {
 	sscanf(MPQEMU_VERSION, "%u.%u.%u", &config->version.major, &config->version.minor,
@@ -89,6 +113,7 @@ bool monitor_create(struct remote_plan *plan, struct images *images, struct moni
 		    GError **error)
 {
 	struct monitor *m;
+	bool ok;
 
 	if (!plan->monitor_count)
 		return true;
@@ -101,13 +126,17 @@ bool monitor_create(struct remote_plan *plan, struct images *images, struct moni
 		.commands = commands, .events = events, .max_clients = MONITOR_CLIENTS,
 		.bounds = { .in = 1 << 20, .out = 4 << 20 }, .dropped = on_dropped,
 	};
+	m->disks_fd = -1;
 	read_version(&m->config);
 	m->server = qmp_server_create(&m->config, m);
-	for (unsigned i = 0; i < plan->monitor_count; i++)
-		if (!open_one(m, i, error)) {
-			monitor_destroy(m);
-			return false;
-		}
+	ok = make_stats(m, error);
+	for (unsigned i = 0; i < plan->monitor_count && ok; i++)
+		ok = open_one(m, i, error);
+	if (!ok) {
+		monitor_destroy(m);
+		return false;
+	}
+	plan->spec->manage = 1;
 	*ret = m;
 	return true;
 }
@@ -117,6 +146,7 @@ void monitor_destroy(struct monitor *m)
 	if (!m)
 		return;
 	qmp_server_destroy(m->server);
+	fd_close(&m->disks_fd);
 	for (unsigned i = 0; i < PLAN_MAX_MONITORS; i++)
 		peer_path_remove(&m->path[i]);
 	g_free(m);
@@ -128,6 +158,11 @@ const char *monitor_path(const struct monitor *m, unsigned index)
 }
 
 /* ---- The keeper's loop ---- */
+
+int monitor_disks_fd(const struct monitor *m)
+{
+	return m ? m->disks_fd : -1;
+}
 
 void monitor_ready(struct monitor *m)
 {

@@ -31,6 +31,9 @@ void monitor_destroy(struct monitor *m);
 /* The path that monitor number @index has bound, or NULL. */
 const char *monitor_path(const struct monitor *m, unsigned index);
 
+/* A memfd for the counters of the disks, the monitor's; -1: none. */
+int monitor_disks_fd(const struct monitor *m);
+
 /* The devices are served: and clients, from now on. */
 void monitor_ready(struct monitor *m);
 

@@ -251,7 +251,7 @@ static int run(struct remote *r)
 		.listener = r->peers.listener, .features = list_removed(r, removes),
 		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
 		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
-		.monitor = r->monitor,
+		.monitor = r->monitor, .disks = monitor_disks_fd(r->monitor),
 		.notify = &r->notify, .ready = on_ready, .opaque = r,
 	};
 

@@ -91,6 +91,8 @@ static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct l
 	fds[n++] = (struct launch_fd){ s->metrics_fd, LAUNCH_SLOT_METRICS };
 	if (k->spec->trace_size)
 		fds[n++] = (struct launch_fd){ k->trace, LAUNCH_SLOT_TRACE };
+	if (k->disks >= 0)
+		fds[n++] = (struct launch_fd){ k->disks, LAUNCH_SLOT_DISKS };
 	for (unsigned i = 0; i < k->spec->device_count; i++)
 		if (k->spec->device[i].peer_slot >= 0 && !k->spec->device[i].listens)
 			fds[n++] = (struct launch_fd){ k->peer[i], k->spec->device[i].peer_slot };

@@ -70,6 +70,7 @@ static bool process_ok(const struct launch_spec *spec)
 {
 	return spec->threads <= MAX_THREADS && spec->sandbox <= SANDBOX_OFF &&
 	       spec->log_level <= LOG_LEVEL_DEBUG && spec->auto_shutdown <= 1 &&
+	       spec->manage <= 1 &&
 	       trace_ok(spec->trace_size) &&
 	       text_ok(spec->log_prog, sizeof(spec->log_prog)) &&
 	       text_ok(spec->comm, sizeof(spec->comm));
