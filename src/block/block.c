@@ -180,6 +180,19 @@ ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *io
 	return n;
 }
 
+int block_resize(struct block *block, uint64_t size)
+{
+	if (!block->ops->resizable)
+		return -ENOTSUP;
+	if (!size || size > (uint64_t)INT64_MAX - block->overlap_align || size % 512 ||
+	    (!block->readonly && size % block->overlap_align))
+		return -EINVAL;
+	block->size = size;
+	if (block->stats)
+		block->stats->size = size;
+	return 0;
+}
+
 static void inflight_remove(struct block *block, struct block_req *req)
 {
 	struct block_req **p = &block->inflight;

@@ -88,6 +88,7 @@ struct block_ops {
 	/* Starts @req; calls block_complete() for it, now or later from the loop. */
 	void (*submit)(struct block *block, struct block_req *req);
 	void (*close)(struct block *block);	/* frees @block */
+	bool resizable;			/* somebody else may change the size of what it is on */
 	/*
 	 * Reads what is at hand, without ever waiting: bytes, or -EAGAIN (as any error) when that
 	 * is none.  NULL: nothing ever is.  The range is inside the device.
@@ -130,6 +131,13 @@ void block_submit(struct block *block, struct block_req *req);
  */
 ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
 		       uint64_t len);
+
+/*
+ * What it is on has @size bytes now, or will have once it is idle, when it becomes shorter: newer
+ * requests go by that.  0; -ENOTSUP: the backend has a size of its own; -EINVAL: not one that it
+ * can have.
+ */
+int block_resize(struct block *block, uint64_t size);
 
 /* Is nothing in flight? */
 bool block_idle(const struct block *block);

@@ -33,7 +33,10 @@ struct spec_image {
 	uint8_t probed_raw;	/* block 0 must not become another format's header */
 	uint8_t read_zeroes;	/* null-co: read-zeroes=on */
 	uint8_t is_device;	/* a block device */
-	uint8_t pad[3];
+	uint8_t measured;	/* of a medium that comes later: the next three say what it is */
+	uint8_t promised_zero;	/* discarded ranges read as zeroes */
+	uint8_t pad;
+	uint32_t align, mem_align, dev_sector;	/* bytes, as block/raw.h has them */
 	int32_t slot;		/* fd slot, or -1 */
 	uint32_t latency_us;	/* null-co: latency-ns, rounded up */
 	uint64_t size;		/* bytes; null-co: given; others: as the keeper measured it */

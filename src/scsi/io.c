@@ -74,6 +74,8 @@ static bool io_holds(const struct task *t, int err)
 	const struct scsi_unit_config *config = t->unit->config;
 	uint8_t policy = io_is_write(t) ? config->werror : config->rerror;
 
+	if (t->unit->gone)
+		return false;
 	return policy == SCSI_ON_ERROR_STOP || (policy == SCSI_ON_ERROR_ENOSPC && err == ENOSPC);
 }
 

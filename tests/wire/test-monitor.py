@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 
@@ -18,6 +19,7 @@ TIMEOUT = 20            # seconds: only guards against hangs
 GENERIC = "GenericError"
 SIZE = 1 << 20          # bytes of a disk
 BUFFER = 0x20000        # in guest RAM
+CHECK = 2               # CHECK CONDITION
 
 
 class Client:
@@ -312,6 +314,141 @@ class Disks(Case):
         latency = client.ask("query-latency")[0]
         self.assertEqual((latency["write"]["count"], latency["read"]["count"]), (1, 1))
         self.assertEqual(latency["write"]["p50"], disk["wr_total_time_ns"])
+
+    def capacity(self, target=0):
+        """Of the whole disk, in bytes, as READ CAPACITY(10) has it."""
+        last, block = struct.unpack(">II", self.do(b"\x25" + bytes(9), 8, target=target))
+        return (last + 1) * block
+
+    def attention(self, target=0):
+        """The ASC and ASCQ of the unit attention that is there."""
+        self.assertEqual(self.chip.run(lsi.test_unit_ready(), target=target), ("done", CHECK))
+        sense = self.do(lsi.request_sense(), 18, target=target)
+        return sense[2] & 0x0f, sense[12], sense[13]
+
+    def test_resize(self):
+        """The guest hears of it, and what is new is there; what is cut is gone."""
+        client = self.start()
+        self.assertEqual(self.capacity(), SIZE)
+        client.ask("block_resize", device="d0", size=2 * SIZE)
+        self.assertEqual(self.attention(), (6, 0x2a, 0x09))
+        self.assertEqual(self.capacity(), 2 * SIZE)
+        self.assertEqual(os.path.getsize(self.image), 2 * SIZE)
+        last = 2 * SIZE // 512 - 1
+        self.ram.map[BUFFER:BUFFER + 512] = b"z" * 512
+        self.do(lsi.write10(last, 1), 512, write=True)
+        self.assertEqual(self.image.read_bytes()[-512:], b"z" * 512)
+        node = client.ask("query-block")[0]["inserted"]
+        self.assertEqual(node["image"]["virtual-size"], 2 * SIZE)
+        client.ask("block_resize", node_name="d0", size=SIZE // 2 - 100)
+        self.assertEqual(self.attention(), (6, 0x2a, 0x09))
+        self.assertEqual((self.capacity(), os.path.getsize(self.image)), (SIZE // 2, SIZE // 2))
+        self.assertEqual(self.chip.run(lsi.read10(last, 1)), ("done", CHECK))
+        self.assertEqual(self.do(lsi.request_sense(), 18)[12], 0x21)
+        self.assertEqual(os.path.getsize(self.image), SIZE // 2)
+
+    def test_resize_refused(self):
+        client = self.start(["-device", "scsi-cd,id=cd0,scsi-id=1", "-drive",
+                             "if=none,id=n,driver=null-co,size=1M", "-device",
+                             "scsi-hd,drive=n,scsi-id=2"])
+        for arguments, words in [
+                ({"size": 1}, "Cannot find device='' nor node-name=''"),
+                ({"size": 1, "device": "x"}, "Cannot find device='x' nor node-name=''"),
+                ({"size": 1, "device": ""}, "Cannot find device='' nor node-name=''"),
+                ({"size": 1, "device": "d0", "node_name": "d0"},
+                 "Cannot find device='d0' nor node-name='d0'"),
+                ({"size": -1, "device": "d0"}, "Parameter 'size' expects a >0 size"),
+                ({"size": 0, "device": "d0"}, "Parameter 'size' expects a >0 size"),
+                ({"size": (1 << 63) - 1, "device": "d0"}, "Parameter 'size' expects a >0 size"),
+                ({"size": 1 << 62, "device": "d0"}, "Failed to resize the file: File too large"),
+                ({"size": 1 << 20, "device": "n"},
+                 "Image format driver does not support resize")]:
+            with self.subTest(arguments=arguments):
+                self.assertEqual(client.refused("block_resize", **arguments), (GENERIC, words))
+        self.assertEqual(self.capacity(), SIZE)
+        self.assertEqual(os.path.getsize(self.image), SIZE)
+
+    def disc(self, name, content, size=1 << 20):
+        path = self.folder / name
+        path.write_bytes(content.ljust(size, b"\0"))
+        return path
+
+    def test_media(self):
+        """Another disc, out and in: as the guest and as clients see it."""
+        one, two = self.disc("one", b"first"), self.disc("two", b"second", 2 << 20)
+        client = self.start(["-drive", f"if=none,id=cd,file={one},format=raw,media=cdrom",
+                             "-device", "scsi-cd,drive=cd,id=cd0,scsi-id=1"])
+        self.chip.run(lsi.test_unit_ready(), target=1)
+        self.chip.run(lsi.request_sense(), BUFFER, 18, target=1)
+        self.assertEqual(self.do(lsi.read10(0, 1), 2048, target=1)[:5], b"first")
+        client.ask("blockdev-change-medium", id="cd0", filename=str(two), format="raw")
+        moves = [client.event("DEVICE_TRAY_MOVED")["data"] for _ in range(2)]
+        self.assertEqual(moves, [{"device": "cd", "tray-open": True, "id": "cd0"},
+                                 {"device": "cd", "tray-open": False, "id": "cd0"}])
+        self.assertEqual(self.attention(target=1), (6, 0x28, 0))
+        self.assertEqual(self.do(lsi.read10(0, 1), 2048, target=1)[:6], b"second")
+        self.assertEqual(self.capacity(target=1), 2 << 20)
+        drive = client.ask("query-block")[1]
+        self.assertEqual((drive["inserted"]["file"], drive["tray_open"]), (str(two), False))
+        held = {os.readlink(f"/proc/{pid}/fd/{fd}")
+                for pid in (self.remote.proc.pid, self.remote.device_pid())
+                for fd in os.listdir(f"/proc/{pid}/fd")}
+        self.assertNotIn(str(one), held)
+        self.assertIn(str(two), held)
+        client.ask("eject", device="cd")
+        self.assertTrue(client.event("DEVICE_TRAY_MOVED")["data"]["tray-open"])
+        self.assertEqual(self.attention(target=1), (2, 0x3a, 2))
+        drive = client.ask("query-block")[1]
+        self.assertEqual(("inserted" in drive, drive["tray_open"]), (False, True))
+        self.assertEqual(client.refused("block_resize", node_name="cd", size=512)[1],
+                         "Cannot find device='' nor node-name='cd'")
+
+    def test_media_refused(self):
+        one = self.disc("one", b"first")
+        client = self.start(["-drive", f"if=none,id=cd,file={one},format=raw", "-device",
+                             "scsi-cd,drive=cd,id=cd0,scsi-id=1"])
+        qcow2 = self.disc("qcow2", b"QFI\xfb\0\0\0\3")
+        change = "blockdev-change-medium"
+        for command, arguments, answer in [
+                ("eject", {}, (GENERIC, "Need exactly one of 'device' and 'id'")),
+                ("eject", {"device": "cd", "id": "cd0"},
+                 (GENERIC, "Need exactly one of 'device' and 'id'")),
+                ("eject", {"device": "x"}, ("DeviceNotFound", "Device 'x' not found")),
+                ("eject", {"device": "d0"}, (GENERIC, "Device 'd0' is not removable")),
+                (change, {"id": "cd0", "filename": "/nonexistent"},
+                 (GENERIC, "Could not open '/nonexistent': No such file or directory")),
+                (change, {"id": "cd0", "filename": "/dev/null"},
+                 (GENERIC, "Could not open '/dev/null': neither a regular file nor a block "
+                  "device")),
+                (change, {"id": "cd0", "filename": str(qcow2)},
+                 (GENERIC, f"'{qcow2}' is qcow2: a new medium can be raw only")),
+                (change, {"id": "cd0", "filename": str(one), "format": "qcow2"},
+                 (GENERIC, "Format 'qcow2': a new medium can be raw only")),
+                (change, {"id": "cd0", "filename": str(one), "read_only_mode": "x"},
+                 (GENERIC, "Parameter 'read-only-mode' does not accept value 'x'"))]:
+            with self.subTest(command=command, arguments=arguments):
+                self.assertEqual(client.refused(command, **arguments), answer)
+        self.chip.run(lsi.test_unit_ready(), target=1)
+        self.chip.run(lsi.request_sense(), BUFFER, 18, target=1)
+        self.assertEqual(self.do(lsi.read10(0, 1), 2048, target=1)[:5], b"first")
+        self.do(bytes([0x1e, 0, 0, 0, 1, 0]), target=1)         # PREVENT MEDIUM REMOVAL
+        self.assertTrue(client.ask("query-block")[1]["locked"])
+        self.assertEqual(client.refused("eject", id="cd0"), (
+            GENERIC, "Device 'cd0' is locked and force was not specified, wait for tray to open "
+            "and try again"))
+        self.assertEqual(self.do(lsi.read10(0, 1), 2048, target=1)[:5], b"first")
+        client.ask("eject", id="cd0", force=True)
+        drive = client.ask("query-block")[1]
+        self.assertEqual((drive["locked"], drive["tray_open"]), (False, True))
+
+    def test_tray_of_the_guest(self):
+        client = self.start(["-device", "scsi-cd,id=cd0,scsi-id=1"])
+        self.chip.run(lsi.test_unit_ready(), target=1)
+        self.chip.run(lsi.request_sense(), BUFFER, 18, target=1)
+        for is_open in True, False:
+            self.do(bytes([0x1b, 0, 0, 0, 2 | (not is_open), 0]), target=1)
+            self.assertEqual(client.event("DEVICE_TRAY_MOVED")["data"],
+                             {"device": "", "tray-open": is_open, "id": "cd0"})
 
     @wire.unittest.skipUnless(mpq.has_nbd(), "built without NBD")
     def test_qcow2(self):

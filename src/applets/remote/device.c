@@ -18,6 +18,7 @@
 #include "applets/remote/confine.h"
 #include "applets/remote/disks.h"
 #include "applets/remote/empty.h"
+#include "applets/remote/manage.h"
 #include "applets/remote/serve.h"
 #include "applets/remote/speccheck.h"
 #include "base/fd.h"
@@ -46,6 +47,7 @@ struct device_process {
 	uint8_t *state;				/* PCI_STATE_MAX bytes a device */
 	struct disks *disks;
 	struct metrics_disk *stats;		/* with a monitor; or NULL */
+	struct manage *manage;			/* the same */
 	struct trace *trace;			/* --trace; or NULL */
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
 	struct serve_ops serve_ops;
@@ -89,6 +91,7 @@ static void stop(struct device_process *p)
 	if (p->stopping)
 		return;
 	p->stopping = true;
+	manage_stop(p->manage);
 	for (unsigned i = 0; i < p->spec->device_count; i++)
 		if (p->spec->device[i].peer_slot >= 0) {
 			serve_stop(&p->serve[i]);
@@ -350,6 +353,15 @@ static int prepare_vfio_user(struct device_process *p)
 	return ret ? fail("vfio-user", ret) : 0;
 }
 
+/* The bus of a device; NULL: it has none. */
+static struct scsi_bus *find_bus(void *opaque, unsigned device)
+{
+	struct device_process *p = opaque;
+	struct pci_dev *dev = device < p->spec->device_count ? &p->serve[device].dev : NULL;
+
+	return dev && dev->cls && dev->cls->scsi_bus ? dev->cls->scsi_bus(dev) : NULL;
+}
+
 static int make_all(struct device_process *p)
 {
 	uint64_t base, size;
@@ -385,6 +397,8 @@ static int make_all(struct device_process *p)
 	if (ret)
 		return ret;
 	ret = loop_fd_add(p->loop, LAUNCH_SLOT_CONTROL, EPOLLIN, on_control, p);
+	if (!ret && p->spec->manage)
+		ret = manage_create(p->loop, p->disks, find_bus, p, &p->manage);
 	return ret ? fail("control channel", ret) : 0;
 }
 
@@ -442,6 +456,7 @@ static void tear_down(struct device_process *p)
 	for (unsigned i = 0; p->spec && i < p->spec->device_count; i++)
 		if (p->serve[i].loop)
 			serve_finish(&p->serve[i]);
+	manage_destroy(p->manage);
 	disks_destroy(p->disks);
 	free(p->trace);
 	loop_destroy(p->loop);

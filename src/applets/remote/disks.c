@@ -2,11 +2,15 @@
 #include "applets/remote/disks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/num.h"
 #include "block/block.h"
 #include "block/buffers.h"
 #include "block/nbd.h"
@@ -38,6 +42,13 @@ struct disk {
 	struct block_req flush;
 };
 
+/* Room for what the set-up does not know yet: nothing is allocated after it. */
+struct hot {
+	struct spec_disk disk[SPEC_MAX_DISKS];
+	struct scsi_unit_setup unit[SPEC_MAX_DISKS];
+	_Alignas(max_align_t) uint8_t room[SPEC_MAX_DISKS][RAW_ROOM];
+};
+
 struct disks {
 	const struct launch_spec *spec;
 	struct loop *loop;
@@ -46,6 +57,11 @@ struct disks {
 	struct buffers *buffers;
 	struct disk disk[SPEC_MAX_DISKS];
 	struct scsi_unit_setup unit[SPEC_MAX_DISKS];
+	const struct spec_disk *sd[SPEC_MAX_DISKS];	/* NULL: none, or none any more */
+	unsigned count;			/* none is behind these */
+	struct hot *hot;		/* what comes later, with a monitor; or NULL */
+	void (*tray)(void *opaque, unsigned disk, bool open, bool locked);
+	void *tray_opaque;
 	struct scsi_bus_setup bus[SPEC_MAX_DEVICES];
 	void (*held)(void *opaque, const struct ctl_held *held);
 	void *held_opaque;
@@ -60,7 +76,14 @@ struct disks {
 static int open_raw(struct disks *d, const struct spec_image *image, struct block **ret_block,
 		    char *why)
 {
+	const struct raw_facts facts = {
+		.align = image->align, .mem_align = image->mem_align,
+		.dev_sector = image->dev_sector, .is_device = image->is_device,
+		.promised_zero = image->promised_zero,
+	};
 	struct block_raw_config config = {
+		.facts = image->measured ? &facts : NULL,
+		.room = d->hot ? d->hot->room[image->slot - LAUNCH_SLOT_IMAGE] : NULL,
 		.fd = image->slot, .size = image->size, .readonly = image->readonly,
 		.direct = image->direct, .no_flush = image->no_flush, .discard = image->discard,
 		.detect_zeroes = image->detect_zeroes, .probed_raw = image->probed_raw,
@@ -134,14 +157,32 @@ static int open_disk(struct disks *d, unsigned i)
 	return ret;
 }
 
+static int find_disk(const struct disks *d, const char *unit_id)
+{
+	for (unsigned i = 0; i < d->count; i++)
+		if (d->sd[i] && !strcmp(d->sd[i]->unit.id, unit_id))
+			return i;
+	return -1;
+}
+
 /* A unit says that it holds a request back (werror=, rerror=). */
 static void on_report(void *opaque, const char *unit_id, bool write, int err)
 {
 	struct disks *d = opaque;
 
-	for (unsigned i = 0; i < d->spec->disk_count; i++)
-		if (!strcmp(d->spec->disk[i].unit.id, unit_id))
-			d->held(d->held_opaque, &(struct ctl_held){ i, write, err });
+	int disk = find_disk(d, unit_id);
+
+	if (disk >= 0)
+		d->held(d->held_opaque, &(struct ctl_held){ disk, write, err });
+}
+
+static void on_tray(void *opaque, const char *unit_id, bool open, bool locked)
+{
+	struct disks *d = opaque;
+	int disk = find_disk(d, unit_id);
+
+	if (disk >= 0 && d->tray)
+		d->tray(d->tray_opaque, disk, open, locked);
 }
 
 /* The units stand in the spec's order; each bus takes its own, one after the other. */
@@ -154,7 +195,7 @@ static void make_buses(struct disks *d)
 
 		*bus = (struct scsi_bus_setup){
 			.units = &d->unit[n], .buffers = d->buffers,
-			.report = on_report, .opaque = d,
+			.report = on_report, .tray = on_tray, .opaque = d,
 		};
 		for (unsigned i = 0; i < d->spec->disk_count; i++) {
 			if (d->spec->disk[i].device != dev)
@@ -169,7 +210,7 @@ static void make_buses(struct disks *d)
 
 static int make_pool(struct disks *d)
 {
-	if (!d->spec->disk_count)
+	if (!d->spec->disk_count && !d->spec->manage)
 		return 0;
 	d->buffers = buffers_create(d->loop, BUFFER_COUNT, BUFFER_SIZE);
 	if (!d->buffers)
@@ -218,6 +259,16 @@ int disks_create(struct loop *loop, const struct launch_spec *spec, struct metri
 	d->spec = spec;
 	d->loop = loop;
 	d->stats = stats;
+	d->count = spec->disk_count;
+	for (unsigned i = 0; i < d->count; i++)
+		d->sd[i] = &spec->disk[i];
+	if (spec->manage) {
+		d->hot = aligned_alloc(_Alignof(struct hot), sizeof(*d->hot));
+		if (!d->hot) {
+			free(d);
+			return -ENOMEM;
+		}
+	}
 	d->held = held;
 	d->held_opaque = opaque;
 	ret = make_pool(d);
@@ -247,8 +298,9 @@ void disks_destroy(struct disks *d)
 	if (!d)
 		return;
 	loop_timer_cancel(d->loop, &d->drain);
-	for (unsigned i = 0; i < d->spec->disk_count; i++)
+	for (unsigned i = 0; i < d->count; i++)
 		block_close(d->disk[i].block);
+	free(d->hot);
 	pool_destroy(d->pool);
 	buffers_destroy(d->buffers);
 	free(d);
@@ -258,6 +310,99 @@ void *disks_bus_setup(struct disks *d, unsigned device)
 {
 	return &d->bus[device];
 }
+
+/* ---- What comes and goes later ---- */
+
+void disks_set_tray(struct disks *d, void (*tray)(void *opaque, unsigned disk, bool open,
+						  bool locked), void *opaque)
+{
+	d->tray = tray;
+	d->tray_opaque = opaque;
+}
+
+const struct spec_disk *disks_spec(const struct disks *d, unsigned disk)
+{
+	return disk < d->count ? d->sd[disk] : NULL;
+}
+
+struct block *disks_block(const struct disks *d, unsigned disk)
+{
+	return disk < d->count ? d->disk[disk].block : NULL;
+}
+
+struct scsi_unit_setup *disks_unit(struct disks *d, unsigned disk)
+{
+	return &d->hot->unit[disk];
+}
+
+/* The fd takes the number of the disk's image, which is the one that the filter knows. */
+int disks_open_medium(struct disks *d, unsigned disk, const struct spec_image *image, int fd)
+{
+	struct spec_image in = *image;
+	char why[WHY_SIZE];
+	int ret;
+
+	if (d->disk[disk].block || in.kind != SPEC_IMAGE_RAW || !in.measured || !d->pool || fd < 0)
+		return -EINVAL;
+	in.slot = LAUNCH_SLOT_IMAGE + disk;
+	if (dup3(fd, in.slot, O_CLOEXEC) < 0)
+		return -errno;
+	ret = open_raw(d, &in, &d->disk[disk].block, why);
+	d->disk[disk].disks = d;
+	if (ret)
+		disks_close_medium(d, disk);
+	else
+		count_in(d, disk);
+	return ret;
+}
+
+void disks_close_medium(struct disks *d, unsigned disk)
+{
+	block_close(d->disk[disk].block);
+	d->disk[disk].block = NULL;
+	if (d->stats)
+		d->stats[disk].size = 0;
+	/* /dev/null */
+	dup3(LAUNCH_SLOT_STDIN, LAUNCH_SLOT_IMAGE + disk, O_CLOEXEC);
+}
+
+int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec)
+{
+	if (d->sd[disk] || d->disk[disk].block || find_disk(d, spec->unit.id) >= 0)
+		return -EBUSY;
+	d->hot->disk[disk] = *spec;
+	d->hot->unit[disk] = (struct scsi_unit_setup){ .config = spec->unit };
+	d->sd[disk] = &d->hot->disk[disk];
+	d->count = max_u64(d->count, disk + 1);
+	if (d->stats)
+		d->stats[disk] = (struct metrics_disk){ 0 };
+	return 0;
+}
+
+void disks_remove(struct disks *d, unsigned disk)
+{
+	d->sd[disk] = NULL;
+}
+
+const struct scsi_unit_config *disks_config(const struct disks *d, unsigned disk)
+{
+	unsigned n = 0;
+
+	if (d->sd[disk] == &d->hot->disk[disk])
+		return &d->hot->unit[disk].config;
+	/* make_buses(): one bus after the other */
+	for (unsigned dev = 0; dev < d->spec->device_count; dev++)
+		for (unsigned i = 0; i < d->spec->disk_count; i++) {
+			if (d->spec->disk[i].device != dev)
+				continue;
+			if (i == disk)
+				return &d->unit[n].config;
+			n++;
+		}
+	return NULL;
+}
+
+/* ---- The end ---- */
 
 static void on_flushed(struct block_req *req, int ret)
 {
@@ -271,7 +416,7 @@ static void on_flushed(struct block_req *req, int ret)
 
 static bool all_idle(const struct disks *d)
 {
-	for (unsigned i = 0; i < d->spec->disk_count; i++)
+	for (unsigned i = 0; i < d->count; i++)
 		if (d->disk[i].block && !block_idle(d->disk[i].block))
 			return false;
 	return true;
@@ -280,7 +425,7 @@ static bool all_idle(const struct disks *d)
 static void flush_all(struct disks *d)
 {
 	d->flushing = 1;	/* ours: the loop below may not end it early */
-	for (unsigned i = 0; i < d->spec->disk_count; i++) {
+	for (unsigned i = 0; i < d->count; i++) {
 		struct disk *disk = &d->disk[i];
 
 		if (!disk->block || disk->block->readonly)

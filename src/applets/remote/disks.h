@@ -4,11 +4,18 @@
 
 /* The disks of a device process: backends on their fd slots, and the SCSI buses made of them. */
 
+#include <stdbool.h>
+
+struct block;
 struct ctl_held;
 struct disks;
 struct launch_spec;
 struct loop;
 struct metrics_disk;
+struct scsi_unit_config;
+struct scsi_unit_setup;
+struct spec_disk;
+struct spec_image;
 
 /*
  * Loads what the disks of @spec need while there is still a file system to load it from.  Returns 0
@@ -35,6 +42,31 @@ int disks_connect(struct disks *disks);
 
 /* The struct scsi_bus_setup of controller @device, for pci_dev_init(). */
 void *disks_bus_setup(struct disks *disks, unsigned device);
+
+/*
+ * For a monitor (spec.manage), by index, < SPEC_MAX_DISKS.  @tray hears of trays.  The spec of a
+ * disk is NULL when there is none; the block device when there is no medium.
+ */
+void disks_set_tray(struct disks *d, void (*tray)(void *opaque, unsigned disk, bool open,
+						  bool locked), void *opaque);
+const struct spec_disk *disks_spec(const struct disks *d, unsigned disk);
+struct block *disks_block(const struct disks *d, unsigned disk);
+/* The config that its bus has; and the setup of one that was added. */
+const struct scsi_unit_config *disks_config(const struct disks *d, unsigned disk);
+struct scsi_unit_setup *disks_unit(struct disks *d, unsigned disk);
+
+/*
+ * A raw image, measured by the keeper, becomes the medium of a disk that has none; @fd stays the
+ * caller's.  0; -EINVAL: not such an image; or -errno.
+ */
+int disks_open_medium(struct disks *d, unsigned disk, const struct spec_image *image, int fd);
+/* Nothing uses it any more. */
+void disks_close_medium(struct disks *d, unsigned disk);
+
+/* A disk without a medium, which is on no bus yet.  0, or -EBUSY: its place or id is taken. */
+int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec);
+/* Its place is free again; it is on no bus and has no medium. */
+void disks_remove(struct disks *d, unsigned disk);
 
 /* Waits until nothing is in flight, flushes each disk, then calls @done once with 0 or -errno. */
 void disks_drain(struct disks *disks, void (*done)(void *opaque, int ret), void *opaque);

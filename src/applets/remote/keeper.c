@@ -227,7 +227,7 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	struct confine_duties duties = {
 		.spec = k->spec, .features = k->features,
 		.monitor = onerror_unconnected(k->onerror), .control = l->spawn.control[0],
-		.has_monitor = k->monitor, .removes = k->removes,
+		.has_monitor = k->monitor, .manage = l->spawn.manage[0], .removes = k->removes,
 	};
 	int ret;
 
@@ -238,7 +238,7 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	if (!ret)
 		ret = confine_keeper(&duties);
 	if (!ret)
-		monitor_ready(k->monitor);
+		monitor_ready(k->monitor, l->spawn.manage[0]);
 	if (!ret)
 		notify_say(k->notify, "READY=1\nSTATUS=serving %u device%s",
 			   k->spec->device_count, k->spec->device_count == 1 ? "" : "s");

@@ -13,15 +13,12 @@
 
 static const char *const detect_zeroes[] = { "off", "on", "unmap" };
 
-/* The -drive's name; a -blockdev's disk has none, as in QEMU. */
-static const char *device_name(const struct plan_image *image)
+/* A -blockdev's disk has none, as in QEMU. */
+const char *monitor_device_name(const struct monitor *m, unsigned disk)
 {
-	return image->is_node || !image->id ? "" : image->id;
-}
+	const struct plan_image *image = &m->plan->image[disk];
 
-static bool has_medium(const struct monitor *m, unsigned disk)
-{
-	return m->plan->spec->disk[disk].image.kind != SPEC_IMAGE_NONE;
+	return image->is_node || !image->id ? "" : image->id;
 }
 
 /* Bytes that the file has on the host; -1: it is none of ours. */
@@ -76,15 +73,17 @@ static json_t *block_info(const struct monitor *m, unsigned disk)
 {
 	const struct scsi_unit_config *unit = &m->plan->spec->disk[disk].unit;
 	json_t *info = json_pack("{s:s, s:s, s:b, s:b, s:s}", "device",
-				 device_name(&m->plan->image[disk]), "qdev", unit->id, "removable",
-				 unit->removable, "locked", 0, "type", "unknown");
+				 monitor_device_name(m, disk), "qdev", unit->id, "removable",
+				 unit->removable, "locked", m->tray[disk] & MANAGE_TRAY_LOCKED,
+				 "type", "unknown");
 
-	if (has_medium(m, disk)) {
+	if (monitor_has_medium(m, disk)) {
 		json_object_set_new(info, "io-status", json_string("ok"));
 		json_object_set_new(info, "inserted", node_info(m, disk));
 	}
 	if (unit->removable)
-		json_object_set_new(info, "tray_open", json_false());
+		json_object_set_new(info, "tray_open",
+				    json_boolean(m->tray[disk] & MANAGE_TRAY_OPEN));
 	return info;
 }
 
@@ -95,7 +94,7 @@ static void reply_list(struct monitor *m, struct qmp_call *call,
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < m->plan->spec->disk_count; i++) {
-		json_t *item = make(m, i);
+		json_t *item = monitor_has_disk(m, i) ? make(m, i) : NULL;
 
 		if (item)
 			json_array_append_new(list, item);
@@ -110,7 +109,7 @@ void monitor_query_block(void *opaque, struct qmp_call *call, const json_t *args
 
 static json_t *named_node(const struct monitor *m, unsigned disk)
 {
-	return has_medium(m, disk) ? node_info(m, disk) : NULL;
+	return monitor_has_medium(m, disk) ? node_info(m, disk) : NULL;
 }
 
 void monitor_query_nodes(void *opaque, struct qmp_call *call, const json_t *args)
@@ -175,11 +174,11 @@ static json_t *stats_of(const struct metrics_disk *disk)
 static json_t *disk_stats(const struct monitor *m, unsigned disk)
 {
 	const struct plan_image *image = &m->plan->image[disk];
-	json_t *info = json_pack("{s:s, s:s, s:o}", "device", device_name(image), "qdev",
+	json_t *info = json_pack("{s:s, s:s, s:o}", "device", monitor_device_name(m, disk), "qdev",
 				 m->plan->spec->disk[disk].unit.id, "stats",
 				 stats_of(&m->stats[disk]));
 
-	if (has_medium(m, disk) && image->node)
+	if (monitor_has_medium(m, disk) && image->node)
 		json_object_set_new(info, "node-name", json_string(image->node));
 	return info;
 }
@@ -215,8 +214,8 @@ static json_t *disk_latency(const struct monitor *m, unsigned disk)
 		{ "read", BLOCK_READ }, { "write", BLOCK_WRITE }, { "flush", BLOCK_FLUSH },
 		{ "discard", BLOCK_DISCARD }, { "zero", BLOCK_ZERO },
 	};
-	json_t *info = json_pack("{s:s, s:s}", "device", device_name(&m->plan->image[disk]),
-				 "qdev", m->plan->spec->disk[disk].unit.id);
+	json_t *info = json_pack("{s:s, s:s}", "device", monitor_device_name(m, disk), "qdev",
+				 m->plan->spec->disk[disk].unit.id);
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(ops); i++)
 		json_object_set_new(info, ops[i].name, latency_of(&m->stats[disk].op[ops[i].op]));

@@ -41,6 +41,32 @@ static void run_quit(void *opaque, struct qmp_call *call, const json_t *args)
 	qmp_reply(call, NULL);
 }
 
+static const struct qmp_arg resize_args[] = {
+	{ "device", QMP_STRING, true },
+	{ "node-name", QMP_STRING, true },
+	{ "size", QMP_INT },
+	{ 0 }
+};
+
+static const struct qmp_arg eject_args[] = {
+	{ "device", QMP_STRING, true },
+	{ "id", QMP_STRING, true },
+	{ "force", QMP_BOOL, true },
+	{ 0 }
+};
+
+static const char *const readonly_modes[] = { "retain", "read-only", "read-write", NULL };
+
+static const struct qmp_arg medium_args[] = {
+	{ "device", QMP_STRING, true },
+	{ "id", QMP_STRING, true },
+	{ "filename", QMP_STRING },
+	{ "format", QMP_STRING, true },
+	{ "force", QMP_BOOL, true },
+	{ "read-only-mode", QMP_STRING, true, readonly_modes },
+	{ 0 }
+};
+
 static const struct qmp_arg nodes_args[] = { { "flat", QMP_BOOL, true }, { 0 } };
 static const struct qmp_arg stats_args[] = { { "query-nodes", QMP_BOOL, true }, { 0 } };
 
@@ -49,13 +75,16 @@ static const struct qmp_command commands[] = {
 	{ "query-named-block-nodes", nodes_args, QMP_ARRAY, 0, monitor_query_nodes },
 	{ "query-blockstats", stats_args, QMP_ARRAY, 0, monitor_query_stats },
 	{ "query-latency", NULL, QMP_ARRAY, 0, monitor_query_latency },
+	{ "block_resize", resize_args, QMP_NOTHING, 0, monitor_block_resize },
+	{ "eject", eject_args, QMP_NOTHING, 0, monitor_eject },
+	{ "blockdev-change-medium", medium_args, QMP_NOTHING, 0, monitor_change_medium },
 	{ "query-status", NULL, QMP_OBJECT, 0, run_status },
 	{ "query-name", NULL, QMP_OBJECT, 0, run_name },
 	{ "quit", NULL, QMP_NOTHING, 0, run_quit },
 	{ 0 }
 };
 
-static const char *const events[] = { "SHUTDOWN", NULL };
+static const char *const events[] = { "DEVICE_TRAY_MOVED", "SHUTDOWN", NULL };
 
 static void on_dropped(void *opaque, const char *why)
 {
@@ -126,7 +155,7 @@ bool monitor_create(struct remote_plan *plan, struct images *images, struct moni
 		.commands = commands, .events = events, .max_clients = MONITOR_CLIENTS,
 		.bounds = { .in = 1 << 20, .out = 4 << 20 }, .dropped = on_dropped,
 	};
-	m->disks_fd = -1;
+	m->disks_fd = m->manage = -1;
 	read_version(&m->config);
 	m->server = qmp_server_create(&m->config, m);
 	ok = make_stats(m, error);
@@ -145,6 +174,11 @@ void monitor_destroy(struct monitor *m)
 {
 	if (!m)
 		return;
+	for (unsigned i = 0; i < MONITOR_CLIENTS; i++)
+		if (m->request[i].call) {
+			qmp_refuse(m->request[i].call, "GenericError", "the process ends");
+			monitor_request_end(&m->request[i]);
+		}
 	qmp_server_destroy(m->server);
 	fd_close(&m->disks_fd);
 	for (unsigned i = 0; i < PLAN_MAX_MONITORS; i++)
@@ -164,10 +198,12 @@ int monitor_disks_fd(const struct monitor *m)
 	return m ? m->disks_fd : -1;
 }
 
-void monitor_ready(struct monitor *m)
+void monitor_ready(struct monitor *m, int manage)
 {
-	if (m)
-		m->ready = true;
+	if (!m)
+		return;
+	m->manage = manage;
+	m->ready = true;
 }
 
 void monitor_shutdown(struct monitor *m, const char *reason, bool guest)
@@ -179,15 +215,23 @@ void monitor_shutdown(struct monitor *m, const char *reason, bool guest)
 							  reason));
 }
 
+/* Of two waits in ms, where -1 is for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 int monitor_poll(struct monitor *m, int wait_ms, struct pollfd *p, unsigned *ret_count)
 {
-	int ms;
+	unsigned count;
 
 	*ret_count = 0;
 	if (!m || !m->ready)
 		return wait_ms;
-	ms = qmp_server_poll(m->server, p, ret_count);
-	return ms >= 0 && (wait_ms < 0 || ms < wait_ms) ? ms : wait_ms;
+	p[0] = (struct pollfd){ .fd = m->manage, .events = POLLIN };
+	wait_ms = sooner(wait_ms, qmp_server_poll(m->server, p + 1, &count));
+	*ret_count = 1 + count;
+	return sooner(wait_ms, monitor_manage_wait(m));
 }
 
 bool monitor_polled(struct monitor *m, const struct pollfd *p, unsigned count)
@@ -196,7 +240,8 @@ bool monitor_polled(struct monitor *m, const struct pollfd *p, unsigned count)
 
 	if (!m || !m->ready)
 		return false;
-	qmp_server_polled(m->server, p, count);
+	monitor_manage_polled(m, p[0].revents);
+	qmp_server_polled(m->server, p + 1, count - 1);
 	quit = m->quit;
 	m->quit = false;
 	return quit;

@@ -17,7 +17,7 @@
 struct images;
 struct monitor;
 
-#define MONITOR_POLL QMP_SERVER_POLL
+#define MONITOR_POLL (QMP_SERVER_POLL + 1)
 
 /*
  * Opens the sockets; clients may connect, and wait.  @plan and @images stay
@@ -34,8 +34,8 @@ const char *monitor_path(const struct monitor *m, unsigned index);
 /* A memfd for the counters of the disks, the monitor's; -1: none. */
 int monitor_disks_fd(const struct monitor *m);
 
-/* The devices are served: and clients, from now on. */
-void monitor_ready(struct monitor *m);
+/* The devices are served: and clients, from now on; @manage: the channel, the caller's. */
+void monitor_ready(struct monitor *m, int manage);
 
 /* The process ends, and why, in QEMU's word (ShutdownCause); the first reason is told. */
 void monitor_shutdown(struct monitor *m, const char *reason, bool guest);

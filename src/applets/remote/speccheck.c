@@ -76,6 +76,11 @@ static bool process_ok(const struct launch_spec *spec)
 	       text_ok(spec->comm, sizeof(spec->comm));
 }
 
+bool spec_disk_ok(const struct spec_disk *disk, unsigned device_count)
+{
+	return disk->device < device_count && image_ok(&disk->image) && unit_ok(&disk->unit);
+}
+
 bool spec_ok(const struct launch_spec *spec)
 {
 	if (spec->magic != SPEC_MAGIC || spec->version != SPEC_VERSION ||
@@ -86,8 +91,7 @@ bool spec_ok(const struct launch_spec *spec)
 		if (!device_ok(&spec->device[i]))
 			return false;
 	for (unsigned i = 0; i < spec->disk_count; i++)
-		if (spec->disk[i].device >= spec->device_count ||
-		    !image_ok(&spec->disk[i].image) || !unit_ok(&spec->disk[i].unit))
+		if (!spec_disk_ok(&spec->disk[i], spec->device_count))
 			return false;
 	return true;
 }
