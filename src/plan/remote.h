@@ -188,6 +188,9 @@ int remote_plan_fdset(const struct remote_plan *plan, int64_t set, bool writable
  */
 void plan_image_set_format(struct plan_image *image, const char *format);
 
+/* Frees what it has, and leaves an image that is none. */
+void plan_image_clear(struct plan_image *image);
+
 /*
  * The path of a -drive turned out to be a block device: "host_device" takes the place of "file" in
  * protocol and graph.

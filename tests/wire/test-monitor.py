@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The storage monitor: QMP for the disks of a remote; first clients that are no good."""
+import fcntl
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ TIMEOUT = 20            # seconds: only guards against hangs
 GENERIC = "GenericError"
 SIZE = 1 << 20          # bytes of a disk
 BUFFER = 0x20000        # in guest RAM
+F_OFD_SETLK = 37        # fcntl(2)
 CHECK = 2               # CHECK CONDITION
 
 
@@ -440,6 +442,159 @@ class Disks(Case):
         client.ask("eject", id="cd0", force=True)
         drive = client.ask("query-block")[1]
         self.assertEqual((drive["locked"], drive["tray_open"]), (False, True))
+
+    def add(self, client, name, content, **kwargs):
+        """A node on a file with that content."""
+        path = self.disc(name, content)
+        client.ask("blockdev-add", driver="raw", node_name=name, file={
+            "driver": "file", "filename": str(path)}, **kwargs)
+        return path
+
+    def luns(self, target):
+        size = 16
+        for _ in range(2):
+            data = self.do(b"\xa0" + bytes(5) + struct.pack(">I", size) + bytes(2), size,
+                           target=target)
+            size = 8 + struct.unpack(">I", data[:4])[0]
+        return [data[i + 1] for i in range(8, size, 8)]
+
+    def test_hotplug(self):
+        """A disk comes, is written to, goes; its node and file stay, and it comes again."""
+        client = self.start()
+        path = self.add(client, "n1", b"hello")
+        node = next(n for n in client.ask("query-named-block-nodes") if n["node-name"] == "n1")
+        self.assertEqual((node["drv"], node["file"]), ("raw", str(path)))
+        client.ask("device_add", driver="scsi-hd", drive="n1", bus="l.0", scsi_id=3, id="h1")
+        self.assertEqual(self.attention(target=3), (6, 0x29, 0))
+        self.assertEqual(self.do(lsi.read10(0, 1), 512, target=3)[:5], b"hello")
+        self.ram.map[BUFFER:BUFFER + 512] = b"w" * 512
+        self.do(lsi.write10(7, 1), 512, write=True, target=3)
+        self.assertEqual(path.read_bytes()[7 * 512:8 * 512], b"w" * 512)
+        disk = client.ask("query-block")[1]
+        self.assertEqual((disk["qdev"], disk["inserted"]["node-name"]), ("h1", "n1"))
+        stats = client.ask("query-blockstats")[1]
+        self.assertEqual((stats["qdev"], stats["stats"]["wr_bytes"]), ("h1", 512))
+        self.assertEqual(client.refused("blockdev-del", node_name="n1"),
+                         (GENERIC, "Node n1 is in use"))
+        client.ask("block_resize", node_name="n1", size=2 << 20)
+        self.assertEqual(self.attention(target=3), (6, 0x2a, 9))
+        self.assertEqual(self.capacity(target=3), 2 << 20)
+        client.ask("device_del", id="h1")
+        self.assertEqual(client.event("DEVICE_DELETED")["data"],
+                         {"device": "h1", "path": "/machine/peripheral/h1"})
+        self.assertNotEqual(self.chip.run(lsi.test_unit_ready(), target=3)[0], "done")
+        self.chip.soft_reset()
+        self.assertEqual(len(client.ask("query-block")), 1)
+        held = [os.readlink(f"/proc/{pid}/fd/{fd}")
+                for pid in (self.remote.proc.pid, self.remote.device_pid())
+                for fd in os.listdir(f"/proc/{pid}/fd")]
+        self.assertNotIn(str(path), held)
+        client.ask("device_add", driver="scsi-hd", drive="n1", bus="l.0", scsi_id=4, id="h1")
+        self.attention(target=4)
+        self.assertEqual(self.do(lsi.read10(7, 1), 512, target=4), b"w" * 512)
+        client.ask("device_del", id="h1")
+        client.event("DEVICE_DELETED")
+        client.ask("blockdev-del", node_name="n1")
+        self.assertEqual(client.refused("blockdev-del", node_name="n1"),
+                         (GENERIC, "Failed to find node with node-name='n1'"))
+
+    def test_hotplug_lun(self):
+        """Beside a unit of the same target, which tells of it."""
+        client = self.start()
+        self.assertEqual(self.luns(0), [0])
+        client.ask("device_add", driver="scsi-cd", bus="l.0", scsi_id=0, lun=1, id="c1")
+        self.assertEqual(self.attention(), (6, 0x3f, 0x0e))
+        self.assertEqual(self.luns(0), [0, 1])
+        path = self.disc("one", b"disc")
+        client.ask("blockdev-change-medium", id="c1", filename=str(path))
+        client.ask("device_del", id="c1")
+        client.event("DEVICE_DELETED")
+        self.assertEqual(self.attention(), (6, 0x3f, 0x0e))
+        self.assertEqual(self.luns(0), [0])
+
+    def test_hotplug_first_disk(self):
+        """One of the command line goes, and its node is free."""
+        image = self.disc("node", b"node")
+        client = self.start(["-blockdev", f"driver=file,filename={image},node-name=f", "-blockdev",
+                             "driver=raw,file=f,node-name=r", "-device",
+                             "scsi-hd,drive=r,scsi-id=1,id=h1"])
+        self.assertEqual(client.refused("device_add", driver="scsi-hd", drive="r"),
+                         (GENERIC, "Node 'r' is in use"))
+        client.ask("device_del", id="h1")
+        client.event("DEVICE_DELETED")
+        self.assertEqual(client.refused("blockdev-del", node_name="f"),
+                         (GENERIC, "Node f is in use"))
+        client.ask("blockdev-del", node_name="r")
+        client.ask("blockdev-del", node_name="f")
+        client.ask("device_del", id="hd0")
+        client.event("DEVICE_DELETED")
+        self.assertEqual(client.ask("query-block"), [])
+
+    def test_hotplug_all(self):
+        """As many as there can be, and again."""
+        client = self.start()
+        for name in range(6):
+            self.add(client, f"n{name}", b"%d" % name)
+        for _ in range(3):
+            for name in range(6):
+                client.ask("device_add", driver="scsi-hd", drive=f"n{name}", id=f"h{name}")
+            self.assertEqual(len(client.ask("query-block")), 7)
+            self.assertEqual(client.refused("device_add", driver="scsi-cd"),
+                             (GENERIC, "no free target"))
+            for name in range(6):
+                self.attention(target=name + 1)
+                self.assertEqual(self.do(lsi.read10(0, 1), 512, target=name + 1)[:1],
+                                 b"%d" % name)
+                client.ask("device_del", id=f"h{name}")
+                client.event("DEVICE_DELETED")
+
+    def test_hotplug_refused(self):
+        client = self.start()
+        path = self.add(client, "n1", b"")
+        qcow2 = self.disc("qcow2", b"QFI\xfb\0\0\0\3")
+        only = "only raw images, on files and block devices, can be added while the process runs"
+        file = {"driver": "file", "filename": str(path)}
+        add = "blockdev-add"
+        rows = [
+            (add, {"driver": "raw"}, "'node-name' must be specified for the root node"),
+            (add, {"driver": "raw", "node_name": "x"}, "Parameter 'file' is missing"),
+            (add, {"driver": "rawx", "node_name": "x"},
+             "Parameter 'driver' does not accept value 'rawx'"),
+            (add, {"driver": "raw", "node_name": "n1", "file": file},
+             "Duplicate nodes with node-name='n1'"),
+            (add, {"driver": "file", "node_name": "x", "filename": "/nonexistent"},
+             "Could not open '/nonexistent': No such file or directory"),
+            (add, {"driver": "qcow2", "node_name": "x", "file": file}, only),
+            (add, {"driver": "null-co", "node_name": "x"}, only),
+            ("device_add", {"driver": "scsi-hdx", "id": "q"},
+             "'scsi-hdx' is not a valid device model name"),
+            ("device_add", {"driver": "scsi-hd", "id": "q"}, "drive property not set"),
+            ("device_add", {"driver": "scsi-hd", "drive": "no"},
+             "Property 'scsi-hd.drive' can't find value 'no'"),
+            ("device_add", {"driver": "scsi-hd", "drive": "n1", "scsi_id": 0, "lun": 0},
+             "lun already used by 'hd0'"),
+            ("device_add", {"driver": "scsi-hd", "drive": "n1", "id": "hd0"},
+             "Duplicate ID 'hd0' for device"),
+            ("device_add", {"driver": "scsi-hd", "drive": "n1", "bus": "x.0"},
+             "Bus 'x.0' not found"),
+            ("device_add", {"driver": "edu"},
+             "Device 'edu' cannot be added while the process runs"),
+        ]
+        for command, arguments, words in rows:
+            with self.subTest(command=command, arguments=arguments):
+                self.assertEqual(client.refused(command, **arguments), (GENERIC, words))
+        self.assertEqual(client.refused("device_del", id="q"),
+                         ("DeviceNotFound", "Device 'q' not found"))
+        client.ask(add, driver="raw", node_name="q", file={"driver": "file", "filename":
+                                                           str(qcow2)})
+        self.assertEqual(len(client.ask("query-block")), 1)
+        # Somebody else writes to it: the disk is not added, the node stays.
+        with open(path, "r+b") as image:
+            fcntl.fcntl(image, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 101, 1, 0))
+            fcntl.fcntl(image, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 201, 1, 0))
+            words = client.refused("device_add", driver="scsi-hd", drive="n1", id="h1")[1]
+            self.assertIn('Failed to get "write" lock', words)
+        client.ask("device_add", driver="scsi-hd", drive="n1", id="h1")
 
     def test_tray_of_the_guest(self):
         client = self.start(["-device", "scsi-cd,id=cd0,scsi-id=1"])

@@ -172,6 +172,16 @@ const int *images_fds(const struct images *images)
 	return images->fd;
 }
 
+bool images_open_one(struct images *images, struct remote_plan *plan, unsigned disk,
+		     GError **error)
+{
+	struct spec_image *image = &plan->spec->disk[disk].image;
+	bool ok = open_image(plan, disk, &images->fd[disk], &images->storage[disk], error);
+
+	image->slot = ok && images->fd[disk] >= 0 ? LAUNCH_SLOT_IMAGE + (int)disk : -1;
+	return ok;
+}
+
 void images_put(struct images *images, unsigned disk, int fd)
 {
 	fd_close(&images->fd[disk]);

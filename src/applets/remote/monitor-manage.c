@@ -28,10 +28,11 @@ struct monitor_request *monitor_request_new(struct monitor *m, struct qmp_call *
 {
 	struct monitor_request *r = m->request;
 
-	/* A client has one command at a time: there is a place. */
-	while (r->call)
+	/* A client has one command at a time, and a disk goes once: there is a place. */
+	while (r->open)
 		r++;
-	*r = (struct monitor_request){ .call = call, .disk = disk, .image.fd = -1 };
+	*r = (struct monitor_request){ .open = true, .call = call, .disk = disk,
+				       .image.fd = -1 };
 	return r;
 }
 
@@ -59,7 +60,7 @@ void monitor_ask(struct monitor *m, struct monitor_request *r, enum manage_type 
 }
 
 /* The end of a command that failed. */
-static void refuse(struct monitor_request *r, const char *name, int ret)
+void monitor_request_fail(struct monitor_request *r, const char *name, int ret)
 {
 	if (ret == -ETIMEDOUT)
 		qmp_refuse(r->call, GENERIC, "Device '%s': the device process has not answered for "
@@ -80,10 +81,10 @@ static void on_reply(struct monitor *m, const struct manage_msg *msg)
 {
 	uint64_t err = manage_value(msg);
 
-	for (unsigned i = 0; i < MONITOR_CLIENTS; i++) {
+	for (unsigned i = 0; i < MONITOR_REQUESTS; i++) {
 		struct monitor_request *r = &m->request[i];
 
-		if (!r->call || r->serial != msg->serial || r->disk != msg->disk)
+		if (!r->open || r->serial != msg->serial || r->disk != msg->disk)
 			continue;
 		r->done(m, r, -(int)min_u64(err, 4095));
 		return;
@@ -124,10 +125,10 @@ void monitor_manage_polled(struct monitor *m, short revents)
 				    log_errname(ret));
 		m->manage = -1;
 	}
-	for (unsigned i = 0; i < MONITOR_CLIENTS; i++) {
+	for (unsigned i = 0; i < MONITOR_REQUESTS; i++) {
 		struct monitor_request *r = &m->request[i];
 
-		if (r->call && (m->manage < 0 || clock_ms() >= r->deadline))
+		if (r->open && (m->manage < 0 || clock_ms() >= r->deadline))
 			r->done(m, r, m->manage < 0 ? -ENOTCONN : -ETIMEDOUT);
 	}
 }
@@ -136,8 +137,8 @@ int monitor_manage_wait(const struct monitor *m)
 {
 	int64_t first = INT64_MAX, left;
 
-	for (unsigned i = 0; i < MONITOR_CLIENTS; i++)
-		if (m->request[i].call)
+	for (unsigned i = 0; i < MONITOR_REQUESTS; i++)
+		if (m->request[i].open)
 			first = MIN(first, m->request[i].deadline);
 	left = first - clock_ms();
 	return first == INT64_MAX ? -1 : left > 0 ? left : 0;
@@ -209,7 +210,7 @@ static void resized(struct monitor *m, struct monitor_request *r, int ret)
 		return;
 	}
 	if (ret) {
-		refuse(r, m->plan->spec->disk[r->disk].unit.id, ret);
+		monitor_request_fail(r, m->plan->spec->disk[r->disk].unit.id, ret);
 		return;
 	}
 	if (r->size < image->size)
@@ -302,7 +303,7 @@ static bool ejected(struct monitor *m, struct monitor_request *r, int ret)
 	if (ret == -EBUSY || ret == -ENOTSUP)
 		monitor_request_end(r);
 	else if (ret)
-		refuse(r, id, ret);
+		monitor_request_fail(r, id, ret);
 	else
 		forget_medium(m, r->disk);
 	return !ret;
@@ -334,26 +335,34 @@ void monitor_eject(void *opaque, struct qmp_call *call, const json_t *args)
 	ask_eject(m, r, args);
 }
 
+int monitor_measure(int fd, struct spec_image *image)
+{
+	struct block_raw_config config = {
+		.fd = fd, .size = image->size, .readonly = image->readonly,
+		.direct = image->direct, .discard = image->discard,
+	};
+	struct raw_facts facts;
+	int ret = raw_measure(&config, &facts);
+
+	if (ret)
+		return ret;
+	image->measured = 1;
+	image->is_device = facts.is_device;
+	image->align = facts.align;
+	image->mem_align = facts.mem_align;
+	image->dev_sector = facts.dev_sector;
+	image->promised_zero = facts.promised_zero;
+	return 0;
+}
+
 /* The image of a request as a device process is told of it.  0 or -errno. */
 static int describe(const struct monitor_request *r, struct spec_image *ret)
 {
-	struct block_raw_config config = {
-		.fd = r->image.fd, .size = r->image.size, .readonly = r->image.readonly,
-		.direct = r->image.direct,
-	};
-	struct raw_facts facts;
-	int err = raw_measure(&config, &facts);
-
-	if (err)
-		return err;
 	*ret = (struct spec_image){
 		.kind = SPEC_IMAGE_RAW, .readonly = r->image.readonly, .direct = r->image.direct,
-		.is_device = facts.is_device, .measured = 1, .align = facts.align,
-		.mem_align = facts.mem_align, .dev_sector = facts.dev_sector,
-		.promised_zero = facts.promised_zero, .slot = LAUNCH_SLOT_IMAGE + r->disk,
-		.size = r->image.size,
+		.slot = LAUNCH_SLOT_IMAGE + r->disk, .size = r->image.size,
 	};
-	return 0;
+	return monitor_measure(r->image.fd, ret);
 }
 
 static void load_done(struct monitor *m, struct monitor_request *r, int ret)
@@ -362,7 +371,7 @@ static void load_done(struct monitor *m, struct monitor_request *r, int ret)
 	struct plan_image *image = &m->plan->image[r->disk];
 
 	if (ret) {
-		refuse(r, disk->unit.id, ret);
+		monitor_request_fail(r, disk->unit.id, ret);
 		return;
 	}
 	describe(r, &disk->image);

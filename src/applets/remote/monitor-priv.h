@@ -12,6 +12,9 @@
 #include "applets/remote/peers.h"
 
 #define MONITOR_CLIENTS 8
+/* One a client; a disk that goes has no client any more. */
+#define MONITOR_REQUESTS (MONITOR_CLIENTS + SPEC_MAX_DISKS)
+#define MONITOR_MAX_NODES 256
 
 struct monitor;
 struct monitor_request;
@@ -21,7 +24,8 @@ typedef void monitor_answer_fn(struct monitor *m, struct monitor_request *r, int
 
 /* A command that waits for the device process: a client has one at most. */
 struct monitor_request {
-	struct qmp_call *call;		/* NULL: the place is free */
+	bool open;			/* else the place is free */
+	struct qmp_call *call;		/* NULL: it has been answered */
 	uint32_t serial;
 	unsigned disk;
 	int64_t deadline;		/* ms of clock_ms() */
@@ -30,6 +34,12 @@ struct monitor_request {
 	uint64_t size;
 	struct image image;		/* fd owned; -1 */
 	char *filename;			/* owned */
+};
+
+/* A -blockdev, or one that was added later. */
+struct monitor_node {
+	char *name;
+	char *text;			/* JSON */
 };
 
 struct monitor {
@@ -42,7 +52,8 @@ struct monitor {
 	struct peers_path path[PLAN_MAX_MONITORS];
 	int manage;			/* the channel to the device process, the keeper's */
 	uint32_t serial;		/* of the last request */
-	struct monitor_request request[MONITOR_CLIENTS];
+	struct monitor_request request[MONITOR_REQUESTS];
+	GPtrArray *nodes;		/* struct monitor_node, each after those that it uses */
 	bool gone[SPEC_MAX_DISKS];	/* detached */
 	uint8_t tray[SPEC_MAX_DISKS];	/* MANAGE_TRAY_... */
 	bool ready;
@@ -70,6 +81,32 @@ const char *monitor_device_name(const struct monitor *m, unsigned disk);
 void monitor_block_resize(void *opaque, struct qmp_call *call, const json_t *args);
 void monitor_eject(void *opaque, struct qmp_call *call, const json_t *args);
 void monitor_change_medium(void *opaque, struct qmp_call *call, const json_t *args);
+
+/* monitor-hotplug.c: disks and nodes that come and go. */
+void monitor_blockdev_add(void *opaque, struct qmp_call *call, const json_t *args);
+void monitor_blockdev_del(void *opaque, struct qmp_call *call, const json_t *args);
+void monitor_device_add(void *opaque, struct qmp_call *call, const json_t *args);
+void monitor_device_del(void *opaque, struct qmp_call *call, const json_t *args);
+/* The nodes of the command line; and the end of all. */
+bool monitor_nodes_init(struct monitor *m, GError **error);
+void monitor_nodes_finish(struct monitor *m);
+
+/*
+ * monitor-parse.c: those options, understood.  @ret needs remote_plan_finish() in any case.  False
+ * with @error set, without the option in front.
+ *
+ * The node @name, which becomes the image of disk 0; *ret_text: its JSON, g_free().
+ */
+bool monitor_parse_node(const struct monitor *m, const char *name, const json_t *args,
+			struct remote_plan *ret, char **ret_text, GError **error);
+/* A disk, which is the last one of @ret. */
+bool monitor_parse_disk(const struct monitor *m, const json_t *args, struct remote_plan *ret,
+			GError **error);
+
+/* The end of a request that failed; @name: of its disk. */
+void monitor_request_fail(struct monitor_request *r, const char *name, int ret);
+/* Measures a raw image for the device process (spec_image.measured).  0 or -errno. */
+int monitor_measure(int fd, struct spec_image *image);
 
 /* A place for a request of @call about that disk; the caller fills in the rest. */
 struct monitor_request *monitor_request_new(struct monitor *m, struct qmp_call *call,

@@ -88,7 +88,7 @@ static json_t *block_info(const struct monitor *m, unsigned disk)
 }
 
 /* A list with what @make says of each disk (NULL: nothing). */
-static void reply_list(struct monitor *m, struct qmp_call *call,
+static json_t *list_of(const struct monitor *m,
 		       json_t *(*make)(const struct monitor *m, unsigned disk))
 {
 	json_t *list = json_array();
@@ -99,12 +99,12 @@ static void reply_list(struct monitor *m, struct qmp_call *call,
 		if (item)
 			json_array_append_new(list, item);
 	}
-	qmp_reply(call, list);
+	return list;
 }
 
 void monitor_query_block(void *opaque, struct qmp_call *call, const json_t *args)
 {
-	reply_list(opaque, call, block_info);
+	qmp_reply(call, list_of(opaque, block_info));
 }
 
 static json_t *named_node(const struct monitor *m, unsigned disk)
@@ -112,9 +112,41 @@ static json_t *named_node(const struct monitor *m, unsigned disk)
 	return monitor_has_medium(m, disk) ? node_info(m, disk) : NULL;
 }
 
+/* A node that no disk stands on: what was said of it. */
+static json_t *spare_node(const struct monitor_node *node)
+{
+	json_t *options = json_loads(node->text, 0, NULL);
+	const json_t *file = json_object_get(options, "file");
+	const char *driver = json_string_value(json_object_get(options, "driver"));
+	const char *name = json_string_value(json_object_get(options, "filename")) ?:
+			   json_string_value(json_object_get(file, "filename")) ?: "";
+	bool readonly = json_is_true(json_object_get(options, "read-only"));
+	json_t *info = json_pack("{s:s, s:s, s:s, s:b, s:b, s:i, s:{s:s, s:s}}", "node-name",
+				 node->name, "drv", driver ?: "", "file", name, "ro", readonly,
+				 "encrypted", 0, "backing_file_depth", 0, "image", "filename",
+				 name, "format", driver ?: "");
+
+	json_decref(options);
+	return info;
+}
+
+static bool has_disk(const struct monitor *m, const struct monitor_node *node)
+{
+	for (unsigned i = 0; i < m->plan->spec->disk_count; i++)
+		if (monitor_has_disk(m, i) && !g_strcmp0(m->plan->image[i].node, node->name))
+			return true;
+	return false;
+}
+
 void monitor_query_nodes(void *opaque, struct qmp_call *call, const json_t *args)
 {
-	reply_list(opaque, call, named_node);
+	const struct monitor *m = opaque;
+	json_t *list = list_of(m, named_node);
+
+	for (guint i = 0; i < m->nodes->len; i++)
+		if (!has_disk(m, m->nodes->pdata[i]))
+			json_array_append_new(list, spare_node(m->nodes->pdata[i]));
+	qmp_reply(call, list);
 }
 
 /* ---- What they do ---- */
@@ -185,7 +217,7 @@ static json_t *disk_stats(const struct monitor *m, unsigned disk)
 
 void monitor_query_stats(void *opaque, struct qmp_call *call, const json_t *args)
 {
-	reply_list(opaque, call, disk_stats);
+	qmp_reply(call, list_of(opaque, disk_stats));
 }
 
 /* ---- How long that takes: ns, to one part in four (metrics/page.h) ---- */
@@ -224,5 +256,5 @@ static json_t *disk_latency(const struct monitor *m, unsigned disk)
 
 void monitor_query_latency(void *opaque, struct qmp_call *call, const json_t *args)
 {
-	reply_list(opaque, call, disk_latency);
+	qmp_reply(call, list_of(opaque, disk_latency));
 }

@@ -67,6 +67,26 @@ static const struct qmp_arg medium_args[] = {
 	{ 0 }
 };
 
+static const struct qmp_arg node_args[] = {
+	{ "node-name", QMP_STRING },
+	{ 0 }
+};
+
+static const struct qmp_arg blockdev_args[] = {
+	{ "driver", QMP_STRING },
+	{ "node-name", QMP_STRING, true },
+	{ 0 }
+};
+
+static const struct qmp_arg device_add_args[] = {
+	{ "driver", QMP_STRING },
+	{ "bus", QMP_STRING, true },
+	{ "id", QMP_STRING, true },
+	{ 0 }
+};
+
+static const struct qmp_arg device_del_args[] = { { "id", QMP_STRING }, { 0 } };
+
 static const struct qmp_arg nodes_args[] = { { "flat", QMP_BOOL, true }, { 0 } };
 static const struct qmp_arg stats_args[] = { { "query-nodes", QMP_BOOL, true }, { 0 } };
 
@@ -76,6 +96,10 @@ static const struct qmp_command commands[] = {
 	{ "query-blockstats", stats_args, QMP_ARRAY, 0, monitor_query_stats },
 	{ "query-latency", NULL, QMP_ARRAY, 0, monitor_query_latency },
 	{ "block_resize", resize_args, QMP_NOTHING, 0, monitor_block_resize },
+	{ "blockdev-add", blockdev_args, QMP_NOTHING, QMP_MORE_ARGS, monitor_blockdev_add },
+	{ "blockdev-del", node_args, QMP_NOTHING, 0, monitor_blockdev_del },
+	{ "device_add", device_add_args, QMP_NOTHING, QMP_MORE_ARGS, monitor_device_add },
+	{ "device_del", device_del_args, QMP_NOTHING, 0, monitor_device_del },
 	{ "eject", eject_args, QMP_NOTHING, 0, monitor_eject },
 	{ "blockdev-change-medium", medium_args, QMP_NOTHING, 0, monitor_change_medium },
 	{ "query-status", NULL, QMP_OBJECT, 0, run_status },
@@ -84,7 +108,7 @@ static const struct qmp_command commands[] = {
 	{ 0 }
 };
 
-static const char *const events[] = { "DEVICE_TRAY_MOVED", "SHUTDOWN", NULL };
+static const char *const events[] = { "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "SHUTDOWN", NULL };
 
 static void on_dropped(void *opaque, const char *why)
 {
@@ -158,7 +182,7 @@ bool monitor_create(struct remote_plan *plan, struct images *images, struct moni
 	m->disks_fd = m->manage = -1;
 	read_version(&m->config);
 	m->server = qmp_server_create(&m->config, m);
-	ok = make_stats(m, error);
+	ok = make_stats(m, error) && monitor_nodes_init(m, error);
 	for (unsigned i = 0; i < plan->monitor_count && ok; i++)
 		ok = open_one(m, i, error);
 	if (!ok) {
@@ -174,11 +198,13 @@ void monitor_destroy(struct monitor *m)
 {
 	if (!m)
 		return;
-	for (unsigned i = 0; i < MONITOR_CLIENTS; i++)
-		if (m->request[i].call) {
+	for (unsigned i = 0; i < MONITOR_REQUESTS; i++) {
+		if (m->request[i].call)
 			qmp_refuse(m->request[i].call, "GenericError", "the process ends");
+		if (m->request[i].open)
 			monitor_request_end(&m->request[i]);
-		}
+	}
+	monitor_nodes_finish(m);
 	qmp_server_destroy(m->server);
 	fd_close(&m->disks_fd);
 	for (unsigned i = 0; i < PLAN_MAX_MONITORS; i++)
