@@ -19,6 +19,7 @@
 enum manage_type {
 	MANAGE_REPLY,	/* device: to a request; value: 0 or an errno */
 	MANAGE_TRAY,	/* device: a tray was moved or locked; value: MANAGE_TRAY_... */
+	MANAGE_FAILED,	/* device: a request of the host failed; value: MANAGE_FAILED_... */
 	MANAGE_RESIZE,	/* keeper: the disk has @value bytes from now on */
 	MANAGE_EJECT,	/* keeper: the tray opens, what is in it goes; value: MANAGE_FORCE or 0 */
 	MANAGE_LOAD,	/* keeper: the tray closes; body: struct spec_image, with its fd, if any */
@@ -27,6 +28,9 @@ enum manage_type {
 	MANAGE_TYPE_COUNT,
 };
 
+#define MANAGE_FAILED_ERRNO 0xfffu
+#define MANAGE_FAILED_WRITE 0x1000u
+#define MANAGE_FAILED_IGNORED 0x2000u	/* else the guest was told */
 #define MANAGE_TRAY_OPEN 1u
 #define MANAGE_TRAY_LOCKED 2u
 #define MANAGE_FORCE 1u

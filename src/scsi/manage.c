@@ -10,9 +10,9 @@ void unit_tell_tray(const struct unit *unit)
 {
 	const struct scsi_bus_setup *setup = unit->bus->setup;
 
-	if (setup->tray)
-		setup->tray(setup->opaque, unit->config->id, unit->state->tray_open,
-			    unit->state->tray_locked);
+	if (setup->watch)
+		setup->watch->tray(setup->opaque, unit->config->id, unit->state->tray_open,
+				   unit->state->tray_locked);
 }
 
 int scsi_unit_resized(struct scsi_bus *bus, unsigned target, unsigned lun)

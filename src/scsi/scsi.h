@@ -123,6 +123,14 @@ struct scsi_unit_setup {
 	struct block *block;
 };
 
+/* Who hears of more. */
+struct scsi_watch {
+	/* A tray has moved, or was locked or unlocked, by the guest or the operator. */
+	void (*tray)(void *opaque, const char *unit_id, bool open, bool locked);
+	/* A request of the host failed; the guest is told, or it is ignored: not held back. */
+	void (*failed)(void *opaque, const char *unit_id, bool write, int err, bool ignored);
+};
+
 /* What a bus is made of; given to the device model as pci_dev.scsi_config. */
 struct scsi_bus_setup {
 	struct scsi_unit_setup *units;
@@ -133,8 +141,7 @@ struct scsi_bus_setup {
 	 * since the last retry.  @err is an errno.  May be NULL.
 	 */
 	void (*report)(void *opaque, const char *unit_id, bool write, int err);
-	/* A tray has moved, or was locked or unlocked, by the guest or the operator; or NULL. */
-	void (*tray)(void *opaque, const char *unit_id, bool open, bool locked);
+	const struct scsi_watch *watch;	/* with the same opaque; or NULL */
 	void *opaque;
 };
 

@@ -285,7 +285,7 @@ class Disks(Case):
         disk, drive = client.ask("query-block")
         node = disk.pop("inserted")
         self.assertEqual(disk, {"device": "d0", "qdev": "hd0", "removable": False, "locked": False,
-                                "type": "unknown", "io-status": "ok"})
+                                "type": "unknown"})
         self.assertEqual(drive, {"device": "", "qdev": "cd0", "removable": True, "locked": False,
                                  "type": "unknown", "tray_open": False})
         self.assertEqual(client.ask("query-named-block-nodes"), [node])
@@ -595,6 +595,28 @@ class Disks(Case):
             words = client.refused("device_add", driver="scsi-hd", drive="n1", id="h1")[1]
             self.assertIn('Failed to get "write" lock', words)
         client.ask("device_add", driver="scsi-hd", drive="n1", id="h1")
+
+    def test_io_error(self):
+        """An error of the host: told to the guest, ignored, or held back."""
+        path = self.disc("short", b"x")
+        rows = [("report", "report"), ("ignore", "ignore"), ("stop", "stop")]
+        disks = []
+        for i, (policy, _) in enumerate(rows):
+            disks += ["-drive", f"if=none,id=e{i},format=raw,rerror={policy},file={path},"
+                      "file.locking=off", "-device", f"scsi-hd,drive=e{i},scsi-id={i + 1}"]
+        client = self.start(disks)
+        os.truncate(path, 0)
+        for i, (_, action) in enumerate(rows):
+            self.attention(target=i + 1)
+            self.chip.start(lsi.read10(0, 1), BUFFER, 512 if i else 0, target=i + 1)
+            data = client.event("BLOCK_IO_ERROR")["data"]
+            self.assertEqual((data["device"], data["operation"], data["action"], data["nospace"]),
+                             (f"e{i}", "read", action, False))
+            if action != "stop":
+                self.chip.finish()
+        os.truncate(path, SIZE)
+        self.remote.proc.send_signal(signal.SIGUSR1)
+        self.assertEqual(self.chip.finish(), ("done", 0))
 
     def test_tray_of_the_guest(self):
         client = self.start(["-device", "scsi-cd,id=cd0,scsi-id=1"])

@@ -60,8 +60,8 @@ struct disks {
 	const struct spec_disk *sd[SPEC_MAX_DISKS];	/* NULL: none, or none any more */
 	unsigned count;			/* none is behind these */
 	struct hot *hot;		/* what comes later, with a monitor; or NULL */
-	void (*tray)(void *opaque, unsigned disk, bool open, bool locked);
-	void *tray_opaque;
+	const struct disks_listener *listener;	/* NULL: nobody */
+	void *listener_opaque;
 	struct scsi_bus_setup bus[SPEC_MAX_DEVICES];
 	void (*held)(void *opaque, const struct ctl_held *held);
 	void *held_opaque;
@@ -181,9 +181,20 @@ static void on_tray(void *opaque, const char *unit_id, bool open, bool locked)
 	struct disks *d = opaque;
 	int disk = find_disk(d, unit_id);
 
-	if (disk >= 0 && d->tray)
-		d->tray(d->tray_opaque, disk, open, locked);
+	if (disk >= 0 && d->listener)
+		d->listener->tray(d->listener_opaque, disk, open, locked);
 }
+
+static void on_failed(void *opaque, const char *unit_id, bool write, int err, bool ignored)
+{
+	struct disks *d = opaque;
+	int disk = find_disk(d, unit_id);
+
+	if (disk >= 0 && d->listener)
+		d->listener->failed(d->listener_opaque, disk, write, err, ignored);
+}
+
+static const struct scsi_watch watch = { on_tray, on_failed };
 
 /* The units stand in the spec's order; each bus takes its own, one after the other. */
 static void make_buses(struct disks *d)
@@ -195,7 +206,7 @@ static void make_buses(struct disks *d)
 
 		*bus = (struct scsi_bus_setup){
 			.units = &d->unit[n], .buffers = d->buffers,
-			.report = on_report, .tray = on_tray, .opaque = d,
+			.report = on_report, .watch = &watch, .opaque = d,
 		};
 		for (unsigned i = 0; i < d->spec->disk_count; i++) {
 			if (d->spec->disk[i].device != dev)
@@ -313,11 +324,10 @@ void *disks_bus_setup(struct disks *d, unsigned device)
 
 /* ---- What comes and goes later ---- */
 
-void disks_set_tray(struct disks *d, void (*tray)(void *opaque, unsigned disk, bool open,
-						  bool locked), void *opaque)
+void disks_listen(struct disks *d, const struct disks_listener *listener, void *opaque)
 {
-	d->tray = tray;
-	d->tray_opaque = opaque;
+	d->listener = listener;
+	d->listener_opaque = opaque;
 }
 
 const struct spec_disk *disks_spec(const struct disks *d, unsigned disk)

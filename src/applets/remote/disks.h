@@ -43,12 +43,17 @@ int disks_connect(struct disks *disks);
 /* The struct scsi_bus_setup of controller @device, for pci_dev_init(). */
 void *disks_bus_setup(struct disks *disks, unsigned device);
 
+/* Who hears of what happens to a disk, by index; see struct scsi_bus_setup. */
+struct disks_listener {
+	void (*tray)(void *opaque, unsigned disk, bool open, bool locked);
+	void (*failed)(void *opaque, unsigned disk, bool write, int err, bool ignored);
+};
+
 /*
- * For a monitor (spec.manage), by index, < SPEC_MAX_DISKS.  @tray hears of trays.  The spec of a
- * disk is NULL when there is none; the block device when there is no medium.
+ * For a monitor (spec.manage), by index, < SPEC_MAX_DISKS.  The spec of a disk is NULL when there
+ * is none; the block device when there is no medium.  @listener stays in place.
  */
-void disks_set_tray(struct disks *d, void (*tray)(void *opaque, unsigned disk, bool open,
-						  bool locked), void *opaque);
+void disks_listen(struct disks *d, const struct disks_listener *listener, void *opaque);
 const struct spec_disk *disks_spec(const struct disks *d, unsigned disk);
 struct block *disks_block(const struct disks *d, unsigned disk);
 /* The config that its bus has; and the setup of one that was added. */

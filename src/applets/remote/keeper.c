@@ -245,6 +245,12 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	return ret;
 }
 
+static void tell_held(const struct keeper *k, const struct launch *l, uint32_t arg)
+{
+	monitor_held(k->monitor, arg);
+	onerror_held(k->onerror, arg, l->spawn.control[0]);
+}
+
 /* Returns false when the channel is of no more use. */
 static bool on_control(const struct keeper *k, struct launch *l)
 {
@@ -256,7 +262,7 @@ static bool on_control(const struct keeper *k, struct launch *l)
 	if (ret)
 		return false;
 	if (msg.type == CTL_HELD)
-		onerror_held(k->onerror, msg.arg, l->spawn.control[0]);
+		tell_held(k, l, msg.arg);
 	if (msg.type == CTL_PEER_GONE)
 		listeners_gone(&l->listeners, msg.arg);
 	if (msg.type == CTL_READY && on_ready(k, l)) {

@@ -19,6 +19,9 @@
 /* How often it looks whether what a request waits for has ended. */
 #define LOOK_AGAIN (2 * LOOP_MS)
 
+#define TELL_BURST 32
+#define TELL_INTERVAL (125 * LOOP_MS)
+
 /* A request that waits for others to end; one a disk. */
 struct waiting {
 	uint32_t serial;
@@ -34,6 +37,8 @@ struct manage {
 	struct loop_timer timer;
 	struct waiting waiting[SPEC_MAX_DISKS];
 	bool stopped;
+	int64_t told;			/* when tokens were last given */
+	int64_t tokens;			/* failures that may be told now */
 };
 
 /* What a request is about. */
@@ -67,6 +72,31 @@ static void on_tray(void *opaque, unsigned disk, bool open, bool locked)
 	manage_set_value(&msg, (open ? MANAGE_TRAY_OPEN : 0) | (locked ? MANAGE_TRAY_LOCKED : 0));
 	say(&msg);
 }
+
+/* A disk that fails does so often: the keeper hears of some. */
+static bool may_tell(struct manage *m)
+{
+	int64_t now = loop_now(), due = (now - m->told) / TELL_INTERVAL;
+
+	if (due > 0) {
+		m->tokens = due < TELL_BURST - m->tokens ? m->tokens + due : TELL_BURST;
+		m->told = now;
+	}
+	return m->tokens && m->tokens--;
+}
+
+static void on_failed(void *opaque, unsigned disk, bool write, int err, bool ignored)
+{
+	struct manage_msg msg = { .type = MANAGE_FAILED, .disk = disk };
+
+	if (!may_tell(opaque))
+		return;
+	manage_set_value(&msg, (err & MANAGE_FAILED_ERRNO) | (write ? MANAGE_FAILED_WRITE : 0) |
+			 (ignored ? MANAGE_FAILED_IGNORED : 0));
+	say(&msg);
+}
+
+static const struct disks_listener listener = { on_tray, on_failed };
 
 /* ---- Requests: 0, -errno, or -EINPROGRESS: it waits and is looked at again ---- */
 
@@ -293,13 +323,14 @@ int manage_create(struct loop *loop, struct disks *disks,
 	*m = (struct manage){
 		.loop = loop, .disks = disks, .find_bus = find_bus, .opaque = opaque,
 		.timer = { .fn = on_timer, .opaque = m },
+		.told = loop_now(), .tokens = TELL_BURST,
 	};
 	err = loop_fd_add(loop, LAUNCH_SLOT_MANAGE, EPOLLIN, on_request, m);
 	if (err) {
 		free(m);
 		return err;
 	}
-	disks_set_tray(disks, on_tray, m);
+	disks_listen(disks, &listener, m);
 	*ret = m;
 	return 0;
 }

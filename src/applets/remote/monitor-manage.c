@@ -106,6 +106,22 @@ static void on_tray(struct monitor *m, const struct manage_msg *msg)
 			 "id", m->plan->spec->disk[msg->disk].unit.id));
 }
 
+static void on_failed(struct monitor *m, const struct manage_msg *msg)
+{
+	uint64_t value = manage_value(msg);
+
+	monitor_io_error(m, msg->disk, value & MANAGE_FAILED_WRITE, value & MANAGE_FAILED_ERRNO,
+			 value & MANAGE_FAILED_IGNORED ? "ignore" : "report");
+}
+
+/* What a device process may send. */
+static void (*const handlers[MANAGE_TYPE_COUNT])(struct monitor *m,
+						 const struct manage_msg *msg) = {
+	[MANAGE_REPLY] = on_reply,
+	[MANAGE_TRAY] = on_tray,
+	[MANAGE_FAILED] = on_failed,
+};
+
 void monitor_manage_polled(struct monitor *m, short revents)
 {
 	struct manage_msg msg;
@@ -114,10 +130,8 @@ void monitor_manage_polled(struct monitor *m, short revents)
 	/* A bound: one that sends without end does not keep the keeper from all else. */
 	for (unsigned i = 0; revents && m->manage >= 0 && i < 16 && !ret; i++) {
 		ret = manage_recv(m->manage, MANAGE_FROM_DEVICE, &msg, &fd);
-		if (!ret && msg.type == MANAGE_REPLY)
-			on_reply(m, &msg);
-		else if (!ret)
-			on_tray(m, &msg);
+		if (!ret)
+			handlers[msg.type](m, &msg);
 	}
 	if (ret && ret != -EAGAIN) {
 		if (ret != -ENODATA)

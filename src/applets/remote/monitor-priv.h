@@ -36,6 +36,12 @@ struct monitor_request {
 	char *filename;			/* owned */
 };
 
+/* So much may be told now; a device process that was taken over might never end. */
+struct bucket {
+	int64_t told;			/* when tokens were last given, ms */
+	unsigned tokens;
+};
+
 /* A -blockdev, or one that was added later. */
 struct monitor_node {
 	char *name;
@@ -59,8 +65,8 @@ struct monitor {
 	bool ready;
 	bool quit;			/* a client wants it, and the keeper does not know yet */
 	bool shutdown;			/* the event was sent */
-	int64_t told;			/* when tokens were last given, ms */
-	unsigned tokens;		/* lines that may be logged now */
+	struct bucket lines;		/* of the log, about clients */
+	struct bucket errors;		/* events of errors */
 };
 
 /* Is there a disk of that index? */
@@ -107,6 +113,9 @@ bool monitor_parse_disk(const struct monitor *m, const json_t *args, struct remo
 void monitor_request_fail(struct monitor_request *r, const char *name, int ret);
 /* Measures a raw image for the device process (spec_image.measured).  0 or -errno. */
 int monitor_measure(int fd, struct spec_image *image);
+
+/* BLOCK_IO_ERROR; @action: QEMU's word for what was done. */
+void monitor_io_error(struct monitor *m, unsigned disk, bool write, int err, const char *action);
 
 /* A place for a request of @call about that disk; the caller fills in the rest. */
 struct monitor_request *monitor_request_new(struct monitor *m, struct qmp_call *call,

@@ -2,6 +2,7 @@
 /* The monitor's questions: what the disks are (QEMU's qapi/block-core.json), and what they do. */
 #include <sys/stat.h>
 
+#include "applets/remote/events.h"
 #include "applets/remote/images.h"
 #include "applets/remote/monitor-priv.h"
 #include "base/fd.h"
@@ -36,10 +37,10 @@ static json_t *image_info(const struct monitor *m, unsigned disk)
 {
 	const struct plan_image *image = &m->plan->image[disk];
 	json_int_t size = actual_size(m, disk);
-	json_t *info = json_pack("{s:I, s:s, s:s, s:b}", "virtual-size",
+	json_t *info = json_pack("{s:I, s:o, s:s, s:b}", "virtual-size",
 				 (json_int_t)m->stats[disk].size, "filename",
-				 image->filename ?: image->protocol ?: "", "format", image->driver,
-				 "dirty-flag", 0);
+				 event_name(image->filename ?: image->protocol ?: ""), "format",
+				 image->driver, "dirty-flag", 0);
 
 	if (size >= 0)
 		json_object_set_new(info, "actual-size", json_integer(size));
@@ -60,9 +61,9 @@ static json_t *node_info(const struct monitor *m, unsigned disk)
 		"cache", "writeback", image->writeback, "direct", d->image.direct,
 		"no-flush", d->image.no_flush);
 
-	json_object_set_new(info, "file", json_string(image->filename ?: image->protocol ?: ""));
+	json_object_set_new(info, "file", event_name(image->filename ?: image->protocol ?: ""));
 	if (image->node)
-		json_object_set_new(info, "node-name", json_string(image->node));
+		json_object_set_new(info, "node-name", event_name(image->node));
 	for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++)
 		json_object_set_new(info, limits[i], json_integer(0));
 	return info;
@@ -77,10 +78,8 @@ static json_t *block_info(const struct monitor *m, unsigned disk)
 				 unit->removable, "locked", m->tray[disk] & MANAGE_TRAY_LOCKED,
 				 "type", "unknown");
 
-	if (monitor_has_medium(m, disk)) {
-		json_object_set_new(info, "io-status", json_string("ok"));
+	if (monitor_has_medium(m, disk))
 		json_object_set_new(info, "inserted", node_info(m, disk));
-	}
 	if (unit->removable)
 		json_object_set_new(info, "tray_open",
 				    json_boolean(m->tray[disk] & MANAGE_TRAY_OPEN));
@@ -211,7 +210,7 @@ static json_t *disk_stats(const struct monitor *m, unsigned disk)
 				 stats_of(&m->stats[disk]));
 
 	if (monitor_has_medium(m, disk) && image->node)
-		json_object_set_new(info, "node-name", json_string(image->node));
+		json_object_set_new(info, "node-name", event_name(image->node));
 	return info;
 }
 

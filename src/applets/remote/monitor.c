@@ -5,17 +5,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "applets/remote/events.h"
 #include "applets/remote/images.h"
 #include "applets/remote/monitor-priv.h"
 #include "applets/remote/peers.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/channel.h"
 #include "mem/memfd.h"
 #include "metrics/disk.h"
-
-/* Lines of clients that were dropped: so many at once, and one a second after that. */
-#define TELL_BURST 16
 
 /* ---- What every monitor has ---- */
 
@@ -108,21 +107,52 @@ static const struct qmp_command commands[] = {
 	{ 0 }
 };
 
-static const char *const events[] = { "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "SHUTDOWN", NULL };
+static const char *const events[] = {
+	"BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "SHUTDOWN", NULL
+};
+
+/* @burst at once, and @rate a second after that. */
+static bool may_tell(struct bucket *bucket, unsigned burst, unsigned rate)
+{
+	int64_t now = clock_ms(), due = (now - bucket->told) * rate / 1000;
+
+	if (due > 0) {
+		bucket->tokens = MIN(bucket->tokens + due, burst);
+		bucket->told = now;
+	}
+	return bucket->tokens && bucket->tokens--;
+}
 
 static void on_dropped(void *opaque, const char *why)
 {
 	struct monitor *m = opaque;
-	int64_t now = clock_ms(), due = (now - m->told) / 1000;
 
-	if (due > 0) {
-		m->tokens = MIN(m->tokens + due, TELL_BURST);
-		m->told = now;
-	}
-	if (!m->tokens)
+	if (may_tell(&m->lines, 16, 1))
+		log_warning("monitor: a client is dropped: %s", why);
+}
+
+/* ---- Errors of the host ---- */
+
+void monitor_io_error(struct monitor *m, unsigned disk, bool write, int err, const char *action)
+{
+	const char *node = monitor_has_disk(m, disk) ? m->plan->image[disk].node : NULL;
+	struct block_io_error what = {
+		.node = node ?: "", .action = action, .write = write, .err = err,
+	};
+
+	if (!monitor_has_disk(m, disk) || !err || !may_tell(&m->errors, 128, 8))
 		return;
-	m->tokens--;
-	log_warning("monitor: a client is dropped: %s", why);
+	what.device = monitor_device_name(m, disk);
+	qmp_server_event(m->server, "BLOCK_IO_ERROR", event_block_io_error_data(&what));
+}
+
+void monitor_held(struct monitor *m, uint32_t arg)
+{
+	struct ctl_held held;
+
+	if (!m || !ctl_held_unpack(arg, m->plan->spec->disk_count, &held))
+		return;
+	monitor_io_error(m, held.disk, held.write, held.err, "stop");
 }
 
 /* ---- Opening ---- */
@@ -173,8 +203,6 @@ bool monitor_create(struct remote_plan *plan, struct images *images, struct moni
 	m = g_new0(struct monitor, 1);
 	m->plan = plan;
 	m->images = images;
-	m->tokens = TELL_BURST;
-	m->told = clock_ms();
 	m->config = (struct qmp_server_config){
 		.commands = commands, .events = events, .max_clients = MONITOR_CLIENTS,
 		.bounds = { .in = 1 << 20, .out = 4 << 20 }, .dropped = on_dropped,

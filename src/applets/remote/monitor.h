@@ -37,6 +37,9 @@ int monitor_disks_fd(const struct monitor *m);
 /* The devices are served: and clients, from now on; @manage: the channel, the caller's. */
 void monitor_ready(struct monitor *m, int manage);
 
+/* CTL_HELD came, with this arg: a request is held back after an error. */
+void monitor_held(struct monitor *m, uint32_t arg);
+
 /* The process ends, and why, in QEMU's word (ShutdownCause); the first reason is told. */
 void monitor_shutdown(struct monitor *m, const char *reason, bool guest);
 

@@ -74,7 +74,7 @@ static void test_senders(void)
 	pair_make(&p);
 	for (uint32_t type = 0; type < MANAGE_TYPE_COUNT + 3; type++) {
 		struct manage_msg msg = { .type = type };
-		bool device = type == MANAGE_REPLY || type == MANAGE_TRAY;
+		bool device = type <= MANAGE_FAILED;
 		bool known = type < MANAGE_TYPE_COUNT;
 
 		manage_send(p.theirs, &msg, -1);
@@ -112,7 +112,7 @@ static void test_bodies(void)
 		for (uint32_t type = 0; type < MANAGE_TYPE_COUNT; type++) {
 			struct manage_msg msg = { .type = type };
 			bool has = type == MANAGE_LOAD || type == MANAGE_ATTACH;
-			bool device = type == MANAGE_REPLY || type == MANAGE_TRAY;
+			bool device = type <= MANAGE_FAILED;
 
 			msg.body[at[i]] = 1;
 			manage_send(p.theirs, &msg, -1);
@@ -132,7 +132,7 @@ static void test_fds(void)
 	for (uint32_t type = 0; type < MANAGE_TYPE_COUNT; type++)
 		for (unsigned count = 1; count < G_N_ELEMENTS(fds); count += 6) {
 			struct manage_msg msg = { .type = type };
-			bool device = type == MANAGE_REPLY || type == MANAGE_TRAY;
+			bool device = type <= MANAGE_FAILED;
 			bool may = (type == MANAGE_LOAD || type == MANAGE_ATTACH) && count == 1;
 			unsigned before = open_fds();
 			int passed = -1, ret;
