@@ -49,6 +49,7 @@ static void good_disk(unsigned i, uint8_t kind, uint8_t type)
 		.discard_granularity = UINT32_MAX, .max_io_size = INT32_MAX,
 	};
 	d->image = (struct spec_image){ .kind = kind, .slot = -1, .size = 1 << 20 };
+	g_snprintf(d->unit.id, sizeof(d->unit.id), "d%u", i);
 }
 
 void fuzz_setup(void)

@@ -157,6 +157,12 @@ static int open_disk(struct disks *d, unsigned i)
 	return ret;
 }
 
+/* One that was detached, when the process was made anew, has left a place without an id. */
+static bool is_there(const struct spec_disk *disk)
+{
+	return disk->unit.id[0];
+}
+
 static int find_disk(const struct disks *d, const char *unit_id)
 {
 	for (unsigned i = 0; i < d->count; i++)
@@ -209,7 +215,7 @@ static void make_buses(struct disks *d)
 			.report = on_report, .watch = &watch, .opaque = d,
 		};
 		for (unsigned i = 0; i < d->spec->disk_count; i++) {
-			if (d->spec->disk[i].device != dev)
+			if (d->spec->disk[i].device != dev || !is_there(&d->spec->disk[i]))
 				continue;
 			d->unit[n++] = (struct scsi_unit_setup){
 				.config = d->spec->disk[i].unit, .block = d->disk[i].block,
@@ -272,7 +278,7 @@ int disks_create(struct loop *loop, const struct launch_spec *spec, struct metri
 	d->stats = stats;
 	d->count = spec->disk_count;
 	for (unsigned i = 0; i < d->count; i++)
-		d->sd[i] = &spec->disk[i];
+		d->sd[i] = is_there(&spec->disk[i]) ? &spec->disk[i] : NULL;
 	if (spec->manage) {
 		d->hot = aligned_alloc(_Alignof(struct hot), sizeof(*d->hot));
 		if (!d->hot) {
@@ -403,7 +409,7 @@ const struct scsi_unit_config *disks_config(const struct disks *d, unsigned disk
 	/* make_buses(): one bus after the other */
 	for (unsigned dev = 0; dev < d->spec->device_count; dev++)
 		for (unsigned i = 0; i < d->spec->disk_count; i++) {
-			if (d->spec->disk[i].device != dev)
+			if (d->spec->disk[i].device != dev || !is_there(&d->spec->disk[i]))
 				continue;
 			if (i == disk)
 				return &d->unit[n].config;
