@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/num.h"
+#include "metrics/disk.h"
 #include "metrics/page.h"
 
 _Static_assert(BLOCK_STATUS + 1 == METRICS_IO_OPS, "each operation is counted");
@@ -154,6 +155,13 @@ static bool is_written(const struct block *block, uint64_t off, uint64_t len)
 	return false;
 }
 
+static void count_end(struct block *block, enum block_op op, uint64_t ns, int ret, uint64_t bytes)
+{
+	metrics_io_ended(op, ns, ret, bytes);
+	if (block->stats)	/* as a disk's own, with a monitor */
+		metrics_disk_ended(block->stats, op, ns, ret, bytes);
+}
+
 ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
 		       uint64_t len)
 {
@@ -168,8 +176,21 @@ ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *io
 	if (n <= 0)
 		return -EAGAIN;
 	metrics_io_started(BLOCK_READ, block->depth + 1);
-	metrics_io_ended(BLOCK_READ, loop_now() - since, 0, n);
+	count_end(block, BLOCK_READ, loop_now() - since, 0, n);
 	return n;
+}
+
+int block_resize(struct block *block, uint64_t size)
+{
+	if (!block->ops->resizable)
+		return -ENOTSUP;
+	if (!size || size > (uint64_t)INT64_MAX - block->overlap_align || size % 512 ||
+	    (!block->readonly && size % block->overlap_align))
+		return -EINVAL;
+	block->size = size;
+	if (block->stats)
+		block->stats->size = size;
+	return 0;
 }
 
 static void inflight_remove(struct block *block, struct block_req *req)
@@ -212,7 +233,9 @@ static void req_end(struct block *block, struct block_req *req)
 	release_waiters(block, req);
 	inflight_remove(block, req);
 	block->depth--;
-	metrics_io_ended(req->op, loop_now() - req->since, ret, req_bytes(req));
+	count_end(block, req->op, loop_now() - req->since, ret, req_bytes(req));
+	if (block->stats && !ret && (req->op == BLOCK_WRITE || req->op == BLOCK_ZERO))
+		block->stats->highest = max_u64(block->stats->highest, req->off + req->len);
 	req->done(req, ret);	/* may free @req, and close an idle @block */
 }
 

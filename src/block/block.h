@@ -33,6 +33,7 @@
 
 struct block;
 struct block_req;
+struct metrics_disk;
 
 enum block_op {
 	BLOCK_READ,
@@ -87,6 +88,7 @@ struct block_ops {
 	/* Starts @req; calls block_complete() for it, now or later from the loop. */
 	void (*submit)(struct block *block, struct block_req *req);
 	void (*close)(struct block *block);	/* frees @block */
+	bool resizable;			/* somebody else may change the size of what it is on */
 	/*
 	 * Reads what is at hand, without ever waiting: bytes, or -EAGAIN (as any error) when that
 	 * is none.  NULL: nothing ever is.  The range is inside the device.
@@ -97,6 +99,7 @@ struct block_ops {
 struct block {
 	const struct block_ops *ops;
 	struct loop *loop;
+	struct metrics_disk *stats;	/* where its requests are counted, besides; NULL: nowhere */
 	uint64_t size;			/* bytes */
 	uint32_t align;			/* of offsets and lengths, bytes, a power of two (1: any) */
 	uint32_t mem_align;		/* of buffers, bytes */
@@ -107,8 +110,8 @@ struct block {
 	uint32_t overlap_align;		/* bytes; requests that share such a unit are ordered */
 	bool serial_sync;		/* flushes and FUA writes one after the other */
 	/* private to block.c */
+	unsigned depth;			/* requests in flight */
 	struct block_req *inflight;	/* oldest first */
-	unsigned depth;			/* how many */
 	struct block_req **inflight_tail;
 	struct block_req *ended;	/* to be reported by the next pass of the loop */
 	struct block_req **ended_tail;
@@ -128,6 +131,13 @@ void block_submit(struct block *block, struct block_req *req);
  */
 ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
 		       uint64_t len);
+
+/*
+ * What it is on has @size bytes now, or will have once it is idle, when it becomes shorter: newer
+ * requests go by that.  0; -ENOTSUP: the backend has a size of its own; -EINVAL: not one that it
+ * can have.
+ */
+int block_resize(struct block *block, uint64_t size);
 
 /* Is nothing in flight? */
 bool block_idle(const struct block *block);

@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +74,8 @@ static void raw_close(struct block *block)
 {
 	struct raw_block *raw = (struct raw_block *)block;
 
+	if (raw->borrowed)
+		return;
 	close(raw->io.fd);
 	free(raw);
 }
@@ -82,6 +85,7 @@ static const struct block_ops raw_ops = {
 	.submit = raw_submit,
 	.close = raw_close,
 	.read_now = raw_read_now,
+	.resizable = true,
 };
 
 /* Does a read of @len bytes at the start into @buf work, as far as alignment goes? */
@@ -147,21 +151,11 @@ static bool can_punch(const struct rawio *io)
 				  align_up(io->size, 4096) + 4096, 4096) == 0;
 }
 
-static int rawio_init(struct rawio *io, const struct block_raw_config *config)
+static int rawio_look(struct rawio *io, const struct block_raw_config *config)
 {
 	struct stat st;
 	int sector, ret;
 
-	*io = (struct rawio){
-		.fd = config->fd, .size = config->size,
-		.sys = config->sys ? config->sys : &raw_sys_libc,
-		.align = 1, .mem_align = 1, .dev_sector = 1,
-		.direct = config->direct, .no_flush = config->no_flush,
-		.discard = config->discard && !config->readonly,
-		.detect_zeroes = config->detect_zeroes, .probed_raw = config->probed_raw,
-	};
-	if (config->size > INT64_MAX - MAX_ALIGN)
-		return -EFBIG;
 	if (fstat(io->fd, &st) < 0)
 		return -errno;
 	io->is_device = S_ISBLK(st.st_mode);
@@ -183,19 +177,67 @@ static int rawio_init(struct rawio *io, const struct block_raw_config *config)
 	return 0;
 }
 
+/* Of somebody who may have been wrong, or is not to be believed beyond what can be worked with. */
+static int rawio_believe(struct rawio *io, const struct raw_facts *facts)
+{
+	if (!is_power_of_2(facts->align) || facts->align > MAX_ALIGN ||
+	    !is_power_of_2(facts->mem_align) || facts->mem_align > MAX_MEM_ALIGN ||
+	    !is_power_of_2(facts->dev_sector) || facts->dev_sector > MAX_ALIGN)
+		return -EINVAL;
+	io->align = facts->align;
+	io->mem_align = facts->mem_align;
+	io->dev_sector = facts->dev_sector;
+	io->is_device = facts->is_device;
+	io->promised_zero = facts->promised_zero && io->discard;
+	return 0;
+}
+
+static int rawio_init(struct rawio *io, const struct block_raw_config *config)
+{
+	*io = (struct rawio){
+		.fd = config->fd, .size = config->size,
+		.sys = config->sys ? config->sys : &raw_sys_libc,
+		.align = 1, .mem_align = 1, .dev_sector = 1,
+		.direct = config->direct, .no_flush = config->no_flush,
+		.discard = config->discard && !config->readonly,
+		.detect_zeroes = config->detect_zeroes, .probed_raw = config->probed_raw,
+	};
+	if (config->size > INT64_MAX - MAX_ALIGN)
+		return -EFBIG;
+	return config->facts ? rawio_believe(io, config->facts) : rawio_look(io, config);
+}
+
+int raw_measure(const struct block_raw_config *config, struct raw_facts *ret_facts)
+{
+	struct rawio io;
+	int ret = rawio_init(&io, config);
+
+	if (ret)
+		return ret;
+	*ret_facts = (struct raw_facts){
+		.align = io.align, .mem_align = io.mem_align, .dev_sector = io.dev_sector,
+		.is_device = io.is_device, .promised_zero = io.promised_zero,
+	};
+	return 0;
+}
+
 int raw_create(struct loop *loop, struct pool *pool, const struct block_raw_config *config,
 	       struct block **ret_block)
 {
-	struct raw_block *raw = calloc(1, sizeof(*raw));
+	struct raw_block *raw = config->room ? memset(config->room, 0, sizeof(*raw)) :
+				calloc(1, sizeof(*raw));
 	int ret;
 
+	_Static_assert(sizeof(*raw) <= RAW_ROOM, "room for a raw device");
 	if (!raw)
 		return -ENOMEM;
 	ret = rawio_init(&raw->io, config);
 	if (ret) {
-		free(raw);
+		if (!config->room)
+			free(raw);
 		return ret;
 	}
+	raw->borrowed = config->room;
 	block_init(&raw->block, &raw_ops, loop, config->size);
 	raw->pool = pool;
 	raw->no_read_now = config->direct || !raw->io.sys->read_now;

@@ -38,7 +38,23 @@ struct block_raw_config {
 	uint8_t detect_zeroes;		/* enum raw_detect_zeroes */
 	bool probed_raw;		/* block 0 may not become a format's header: -EPERM */
 	const struct raw_sys *sys;	/* NULL: the system's */
+	/* Measured before, by somebody who may; NULL: the image is looked at. */
+	const struct raw_facts *facts;
+	/* Room for it, RAW_ROOM bytes, which stays the caller's, as the fd does then; or NULL. */
+	void *room;
 };
+
+/* What raw_create() learns of an image. */
+struct raw_facts {
+	uint32_t align, mem_align, dev_sector;	/* bytes */
+	bool is_device;
+	bool promised_zero;		/* discarded ranges read as zeroes */
+};
+
+#define RAW_ROOM 512
+
+/* Learns it (of config->fd, size, direct, discard, readonly).  0 or -errno, as raw_create(). */
+int raw_measure(const struct block_raw_config *config, struct raw_facts *ret_facts);
 
 /*
  * Makes a block device of config->fd, which it owns from success on (block_close() closes it).

@@ -36,6 +36,7 @@ struct raw_block {
 	struct pool *pool;
 	struct rawio io;
 	bool no_read_now;		/* O_DIRECT, where it waits for the disk; or unsupported */
+	bool borrowed;			/* its memory and fd are the caller's */
 	unsigned misses;		/* of read_now, in a row */
 	unsigned skip;			/* so many reads do not try it */
 };

@@ -25,6 +25,8 @@ enum launch_slot {
 	LAUNCH_SLOT_EPOLL,		/* made by the device process itself */
 	LAUNCH_SLOT_POOL,		/* eventfd of the block pool, made by the device process */
 	LAUNCH_SLOT_TRACE,		/* memfd: the ring of --trace (trace.h) */
+	LAUNCH_SLOT_DISKS,		/* memfd: struct metrics_disk of each, with a monitor */
+	LAUNCH_SLOT_MANAGE = 12,	/* as CONTROL, one bit away, with a monitor */
 	LAUNCH_SLOT_PEER = 16,		/* 16..23: the peer of each device, there or to come */
 	LAUNCH_SLOT_ROM = 24,		/* 24..31: the option ROM of each device, sealed memfds */
 	LAUNCH_SLOT_IMAGE = 64,		/* 64..127: images and NBD sockets */

@@ -61,9 +61,12 @@ int metrics_copy(const void *page, size_t size, struct metrics_page *ret)
 
 void metrics_hist(const struct metrics_page *page, enum metrics_hist hist, struct hist *ret)
 {
-	const struct metrics_buckets *from = &page->hist[hist];
-	const struct hist_shape *shape = metrics_shape(hist);
+	metrics_buckets_hist(&page->hist[hist], metrics_shape(hist), ret);
+}
 
+void metrics_buckets_hist(const struct metrics_buckets *from, const struct hist_shape *shape,
+			  struct hist *ret)
+{
 	hist_init(ret, shape);
 	ret->sum = from->sum;
 	ret->max = from->max;

@@ -99,15 +99,19 @@ static inline void metrics_count(enum metric metric)
 	metrics_add(metric, 1);
 }
 
-static inline void metrics_sample(enum metrics_hist hist, const struct hist_shape *shape,
-				  uint64_t value)
+static inline void metrics_buckets_add(struct metrics_buckets *h, const struct hist_shape *shape,
+				       uint64_t value)
 {
-	struct metrics_buckets *h = &metrics_now->hist[hist];
-
 	h->bucket[hist_index(shape, value)]++;
 	h->sum += value;
 	if (value > h->max)
 		h->max = value;
+}
+
+static inline void metrics_sample(enum metrics_hist hist, const struct hist_shape *shape,
+				  uint64_t value)
+{
+	metrics_buckets_add(&metrics_now->hist[hist], shape, value);
 }
 
 /* A request of @op (enum block_op) has started: @depth are under way on its disk. */
@@ -144,6 +148,9 @@ int metrics_copy(const void *page, size_t size, struct metrics_page *ret);
 
 /* One histogram of a page in the form that hist.h works on. */
 void metrics_hist(const struct metrics_page *page, enum metrics_hist hist, struct hist *ret);
+/* The same of buckets that stand elsewhere. */
+void metrics_buckets_hist(const struct metrics_buckets *from, const struct hist_shape *shape,
+			  struct hist *ret);
 
 struct text;
 /*

@@ -126,6 +126,8 @@ struct pci_class {
 	unsigned max_access;
 	/* The operator: tries again what is held back after an error, or lets a timer do it. */
 	void (*retry)(struct pci_dev *dev, bool later);	/* may be NULL */
+	/* Its bus, which the operator may change; with has_scsi_bus. */
+	struct scsi_bus *(*scsi_bus)(struct pci_dev *dev);
 	/*
 	 * The answer that an access of -EAGAIN waits for is there: the model makes its step again,
 	 * now or from the loop.  NULL for a model without DMA.

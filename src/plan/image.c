@@ -54,6 +54,11 @@ void image_finish(struct plan_image *image)
 	*image = (struct plan_image){ .fdset = -1 };
 }
 
+void plan_image_clear(struct plan_image *image)
+{
+	image_finish(image);
+}
+
 /* ---- The options that this program knows itself ---- */
 
 /* A name and whether the device process can do what it says. */

@@ -499,6 +499,7 @@ static void parse_init(struct remote_parse *p, struct remote_plan *plan)
 		},
 		.nodes = g_ptr_array_new_with_free_func(backend_destroy),
 		.drives = g_ptr_array_new_with_free_func(backend_destroy),
+		.chardevs = g_ptr_array_new_with_free_func(chardev_destroy),
 	};
 }
 
@@ -510,6 +511,7 @@ static void parse_finish(struct remote_parse *p)
 	g_ptr_array_unref(p->in.globals);
 	g_ptr_array_unref(p->nodes);
 	g_ptr_array_unref(p->drives);
+	g_ptr_array_unref(p->chardevs);
 }
 
 static void plan_init(struct remote_plan *plan)
@@ -575,7 +577,7 @@ bool remote_plan_parse(int argc, char **argv, struct remote_plan *ret, GError **
 	if (good && ret->action == PLAN_RUN) {
 		good = read_backends(&p, p.nodes, true, error) &&
 		       read_backends(&p, p.drives, false, error) &&
-		       topo_build_for(&p.in, ret, error);
+		       topo_build_for(&p.in, ret, error) && monitors_resolve(&p, error);
 		if (good)
 			warn_unused(&p);
 	}
@@ -594,6 +596,7 @@ void remote_plan_finish(struct remote_plan *plan)
 	}
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
 		image_finish(&plan->image[i]);
+	plan_monitors_finish(plan);
 	for (size_t i = 0; i < plan->fd_count; i++)
 		g_free(plan->fd[i].opaque);
 	g_free(plan->fd);

@@ -37,6 +37,14 @@ struct plan_peer {
 	char *where;		/* "-object x-remote-object,...": stands before errors */
 };
 
+/* A QMP monitor of the keeper's: -qmp, -mon. */
+#define PLAN_MAX_MONITORS 4
+struct plan_monitor {
+	struct plan_peer peer;		/* PLAN_PEER_PATH or _FD; no id */
+	char *chardev;			/* of a -mon; or NULL */
+	bool pretty;
+};
+
 /* romfile= of a device that can show it.  path == NULL: none. */
 struct plan_rom {
 	char *path;
@@ -153,6 +161,9 @@ struct remote_plan {
 	char *print_metrics;		/* PLAN_PRINT_METRICS: the file */
 	bool json;			/* and how */
 
+	struct plan_monitor *monitor;	/* @monitor_count of them */
+	unsigned monitor_count;
+
 	char *trace;			/* --trace: "fd=N"; or NULL */
 
 	GPtrArray *warnings;		/* char *: lines for log_warning() before the start */
@@ -176,6 +187,9 @@ int remote_plan_fdset(const struct remote_plan *plan, int64_t set, bool writable
  * @probe set.
  */
 void plan_image_set_format(struct plan_image *image, const char *format);
+
+/* Frees what it has, and leaves an image that is none. */
+void plan_image_clear(struct plan_image *image);
 
 /*
  * The path of a -drive turned out to be a block device: "host_device" takes the place of "file" in

@@ -31,7 +31,6 @@
 	{ name, OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_refuse, NULL, why, 0 }
 
 #define WHY_VM "RAM, CPUs and firmware are those of the QEMU at the other end"
-#define WHY_MONITOR "it has no monitor"
 #define WHY_DRIVE "use -drive with -device scsi-hd or scsi-cd"
 #define WHY_MIGRATE "a remote device cannot be migrated"
 
@@ -49,11 +48,15 @@ const struct option_def remote_options[] = {
 	WORD("add-fd", add_fd, "fd=FD,set=SET[,opaque=TEXT]", "FD is /dev/fdset/SET"),
 	WORD("name", name, "[guest=]NAME[,process=NAME]", "the VM's name, the process's name"),
 	WORD("uuid", uuid, "UUID", "the VM's UUID"),
+	WORD("qmp", qmp, "unix:PATH,server=on", ",wait=off: a QMP monitor; or -mon with -chardev"),
+	{ "qmp-pretty", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_qmp, NULL, NULL, true },
+	{ "mon", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_mon, NULL, NULL, 0 },
+	{ "chardev", OPTION_HIDDEN | OPTION_HAS_ARG, remote_option_chardev, NULL, NULL, 0 },
 	WORD_AT("pidfile", pidfile, "FILE", "the keeper's pid is written there"),
 	FLAG_AT("daemonize", daemonize, "go on in the background once devices are served"),
 	WORD("msg", msg, "[timestamp=on|off][,guest-name=on|off]", "what stands before messages"),
 	WORD_AT("D", logfile, "FILE", "messages go to FILE instead of stderr"),
-	WORD("d", debug, "guest_errors|unimp|all", "log more"),
+	WORD("d", debug, "ITEM[,ITEM...]", "log more: guest_errors, unimp, all"),
 	FLAG("version", version, "print the version and exit"),
 	FLAG("help", help, "print this and exit"),
 	OWN_CHOICE_AT("on-error", on_error, PLAN_ON_ERROR_WORDS,
@@ -104,9 +107,7 @@ const struct option_def remote_options[] = {
 	REFUSED_WORD("xen-domid", WHY_VM), REFUSED("xen-attach", WHY_VM),
 	REFUSED("xen-domid-restrict", WHY_VM), REFUSED_WORD("gdb", WHY_VM),
 	REFUSED("s", WHY_VM), REFUSED("singlestep", WHY_VM),
-	REFUSED_WORD("mon", WHY_MONITOR), REFUSED_WORD("qmp", WHY_MONITOR),
-	REFUSED_WORD("qmp-pretty", WHY_MONITOR), REFUSED_WORD("chardev", WHY_MONITOR),
-	REFUSED("preconfig", WHY_MONITOR), REFUSED_WORD("hda", WHY_DRIVE),
+	REFUSED("preconfig", "its monitor comes with its devices"), REFUSED_WORD("hda", WHY_DRIVE),
 	REFUSED_WORD("hdb", WHY_DRIVE), REFUSED_WORD("hdc", WHY_DRIVE),
 	REFUSED_WORD("hdd", WHY_DRIVE), REFUSED_WORD("cdrom", WHY_DRIVE),
 	REFUSED_WORD("fda", WHY_DRIVE), REFUSED_WORD("fdb", WHY_DRIVE),

@@ -17,6 +17,7 @@ struct remote_parse {
 	struct remote_plan *plan;
 	struct collection in;
 	GPtrArray *nodes, *drives;	/* struct backend, owned here */
+	GPtrArray *chardevs;		/* of -chardev; monitor.c's */
 	bool help, version, machine_help;
 };
 
@@ -39,6 +40,9 @@ bool remote_option_uuid(void *opaque, const struct option_use *use, GError **err
 bool remote_option_debug(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_help(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_version(void *opaque, const struct option_use *use, GError **error);
+bool remote_option_qmp(void *opaque, const struct option_use *use, GError **error);
+bool remote_option_mon(void *opaque, const struct option_use *use, GError **error);
+bool remote_option_chardev(void *opaque, const struct option_use *use, GError **error);
 /* A char * or bool of struct remote_plan, at offset def->data. */
 bool remote_option_string(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_flag(void *opaque, const struct option_use *use, GError **error);
@@ -50,5 +54,10 @@ bool remote_option_sandbox(void *opaque, const struct option_use *use, GError **
 bool remote_option_ignore(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_none(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_refuse(void *opaque, const struct option_use *use, GError **error);
+
+/* monitor.c: each -mon gets its -chardev, once all are read; and how they are freed. */
+bool monitors_resolve(struct remote_parse *p, GError **error);
+void chardev_destroy(void *opaque);
+void plan_monitors_finish(struct remote_plan *plan);
 
 #endif

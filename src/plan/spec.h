@@ -12,7 +12,7 @@
 #include "scsi/config.h"
 
 #define SPEC_MAGIC 0x4c51504dU	/* "MPQL" */
-#define SPEC_VERSION 4
+#define SPEC_VERSION 5
 #define SPEC_MAX_DEVICES 8
 #define SPEC_MAX_DISKS 64
 
@@ -33,7 +33,10 @@ struct spec_image {
 	uint8_t probed_raw;	/* block 0 must not become another format's header */
 	uint8_t read_zeroes;	/* null-co: read-zeroes=on */
 	uint8_t is_device;	/* a block device */
-	uint8_t pad[3];
+	uint8_t measured;	/* of a medium that comes later: the next three say what it is */
+	uint8_t promised_zero;	/* discarded ranges read as zeroes */
+	uint8_t pad;
+	uint32_t align, mem_align, dev_sector;	/* bytes, as block/raw.h has them */
 	int32_t slot;		/* fd slot, or -1 */
 	uint32_t latency_us;	/* null-co: latency-ns, rounded up */
 	uint64_t size;		/* bytes; null-co: given; others: as the keeper measured it */
@@ -79,6 +82,7 @@ struct launch_spec {
 	/* Where devices listen: end when each has had a client and all are gone. */
 	uint8_t auto_shutdown;
 	uint32_t probe;		/* not 0: a hostile body instead of a device; see sandbox/probe.h */
+	uint32_t manage;	/* a monitor is there: disks are counted and changed */
 	uint32_t trace_size;	/* --trace: bytes of the ring; 0: none */
 	char log_prog[64];	/* what stands before its log lines */
 	char comm[16];		/* the process's name */

@@ -29,6 +29,7 @@ enum filter_set_id {
 	FILTER_CHILD,		/* pidfds of the keeper's children */
 	FILTER_MONITOR,		/* fd of the VM's monitor */
 	FILTER_LISTENER,	/* sockets where the keeper accepts clients */
+	FILTER_MANAGE,		/* fd of the monitor's channel, the keeper's end */
 	FILTER_SELF,		/* pid of a storage daemon, as it knows it */
 	FILTER_SET_COUNT,
 };
@@ -55,6 +56,8 @@ enum filter_feature {
 	FILTER_SETUP = 2048,	/* device: it is not done with its set-up */
 	FILTER_LISTEN = 4096,	/* clients come one after the other: accepted here, served there */
 	FILTER_SOCKET_PATH = 8192,	/* keeper: sockets' paths to remove */
+	FILTER_MONITOR_CLIENTS = 16384,	/* keeper: clients of its own monitor */
+	FILTER_MANAGED = 32768,	/* device: disks and media come and go */
 };
 
 struct filter_env {

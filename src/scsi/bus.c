@@ -65,18 +65,22 @@ static bool unit_config_ok(const struct scsi_bus_setup *setup, const struct scsi
 	       (!u->block || u->block->align <= bs);
 }
 
-static int bus_add_unit(struct scsi_bus *bus, const struct scsi_unit_setup *setup)
+int bus_set_unit(struct scsi_bus *bus, struct unit *unit, const struct scsi_unit_setup *setup)
 {
 	const struct scsi_unit_config *c = &setup->config;
-	struct unit *unit = &bus->unit[bus->unit_count];
+	unsigned index = unit - bus->unit;
 
 	if (!unit_config_ok(bus->setup, setup) || bus->map[c->target][c->lun])
 		return -EINVAL;
 	unit->bus = bus;
 	unit->config = c;
 	unit->block = setup->block;
-	unit->state = &bus->state->unit[bus->unit_count];
-	bus->map[c->target][c->lun] = ++bus->unit_count;
+	unit->state = &bus->state->unit[index];
+	unit->gone = false;
+	unit->alone = NULL;
+	unit->ordered = unit->heads = unit->checks = 0;
+	bus->map[c->target][c->lun] = index + 1;
+	bus->unit_count += index == bus->unit_count;
 	hold_init(unit);
 	unit_reset(unit, UA_POWER_ON, true);
 	return 0;
@@ -123,7 +127,7 @@ struct scsi_bus *scsi_bus_create(const struct scsi_bus_setup *setup, struct scsi
 	if (setup->count > SCSI_MAX_UNITS)
 		ret = -EINVAL;
 	for (unsigned i = 0; !ret && i < setup->count; i++)
-		ret = bus_add_unit(bus, &setup->units[i]);
+		ret = bus_set_unit(bus, &bus->unit[bus->unit_count], &setup->units[i]);
 	if (ret) {
 		bus_free(bus);
 		errno = -ret;

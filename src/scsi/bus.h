@@ -41,12 +41,13 @@ struct unit {
 	struct scsi_bus *bus;
 	const struct scsi_unit_config *config;
 	struct scsi_unit_state *state;
-	struct block *block;		/* NULL: there is no medium, and there will be none */
+	struct block *block;		/* NULL: there is no medium */
 	unsigned tasks, ordered, heads;	/* tasks in the set; of those ORDERED, HEAD OF QUEUE */
 	unsigned checks;		/* tasks in STATUS with a CHECK CONDITION */
 	unsigned ios;			/* block requests in flight */
 	struct task *alone;		/* has or wants the medium for itself */
 	struct loop_timer retry;	/* state->retry_at */
+	bool gone;			/* detached: nothing new comes to it */
 	bool seen, seen_ordered;	/* scratch of bus_run() */
 };
 
@@ -131,6 +132,10 @@ size_t task_read_into(struct task *t, uint64_t off, const struct iovec *iov, int
 
 /* ---- inside the core: bus.c, task.c, io.c ---- */
 
+/* Makes a unit of what stands at that place, which has nothing under way.  0 or -EINVAL. */
+int bus_set_unit(struct scsi_bus *bus, struct unit *unit, const struct scsi_unit_setup *setup);
+/* The tray has moved, or was locked or unlocked: whoever listens hears of it. */
+void unit_tell_tray(const struct unit *unit);
 /* What waiting tasks wait for may have come: looks at them in order of arrival, from the loop. */
 void bus_kick(struct scsi_bus *bus);
 void bus_run(void *opaque);

@@ -85,7 +85,12 @@ void cmd_release(struct task *t)
 /* SPC-3 6.13 */
 void cmd_prevent_allow(struct task *t)
 {
-	t->unit->state->tray_locked = task_cdb(t)[4] & 1;
+	bool lock = task_cdb(t)[4] & 1;
+
+	if (lock != !!t->unit->state->tray_locked) {
+		t->unit->state->tray_locked = lock;
+		unit_tell_tray(t->unit);
+	}
 	task_good(t);
 }
 
@@ -119,6 +124,7 @@ static bool tray_move(struct task *t, bool open)
 	}
 	u->tray_open = open;
 	u->medium_event = !open && t->unit->block;
+	unit_tell_tray(t->unit);
 	return true;
 }
 

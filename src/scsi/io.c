@@ -74,6 +74,8 @@ static bool io_holds(const struct task *t, int err)
 	const struct scsi_unit_config *config = t->unit->config;
 	uint8_t policy = io_is_write(t) ? config->werror : config->rerror;
 
+	if (t->unit->gone)
+		return false;
 	return policy == SCSI_ON_ERROR_STOP || (policy == SCSI_ON_ERROR_ENOSPC && err == ENOSPC);
 }
 
@@ -92,8 +94,18 @@ static void io_ended(struct task *t)
 		task_good(t);
 }
 
+static void tell_failed(const struct task *t, int err)
+{
+	const struct scsi_bus_setup *setup = t->bus->setup;
+
+	if (setup->watch)
+		setup->watch->failed(setup->opaque, t->unit->config->id, io_is_write(t), err,
+				     io_ignores(t));
+}
+
 void io_end_failed(struct task *t, int err)
 {
+	tell_failed(t, err);
 	if (!io_ignores(t)) {
 		task_check_sense(t, sense_from_errno(err));
 		return;

@@ -123,6 +123,14 @@ struct scsi_unit_setup {
 	struct block *block;
 };
 
+/* Who hears of more. */
+struct scsi_watch {
+	/* A tray has moved, or was locked or unlocked, by the guest or the operator. */
+	void (*tray)(void *opaque, const char *unit_id, bool open, bool locked);
+	/* A request of the host failed; the guest is told, or it is ignored: not held back. */
+	void (*failed)(void *opaque, const char *unit_id, bool write, int err, bool ignored);
+};
+
 /* What a bus is made of; given to the device model as pci_dev.scsi_config. */
 struct scsi_bus_setup {
 	struct scsi_unit_setup *units;
@@ -133,6 +141,7 @@ struct scsi_bus_setup {
 	 * since the last retry.  @err is an errno.  May be NULL.
 	 */
 	void (*report)(void *opaque, const char *unit_id, bool write, int err);
+	const struct scsi_watch *watch;	/* with the same opaque; or NULL */
 	void *opaque;
 };
 
@@ -215,6 +224,33 @@ void scsi_clear_task_set(struct scsi_bus *bus, unsigned target, unsigned lun);
 void scsi_target_reset(struct scsi_bus *bus, unsigned target);
 /* RST on the SCSI bus: 29/02.  @power_on (PCI reset): 29/00, mode pages saved values. */
 void scsi_bus_reset(struct scsi_bus *bus, bool power_on);
+
+/*
+ * The operator's changes, from the loop.  -ENODEV: there is no such unit.
+ *
+ * Its block device has another size: UNIT ATTENTION, CAPACITY DATA HAS CHANGED.
+ */
+int scsi_unit_resized(struct scsi_bus *bus, unsigned target, unsigned lun);
+/*
+ * The tray opens, and the medium goes.  -ENOTSUP: it cannot; -EBUSY: the guest has locked it, and
+ * @force is not set; -EINPROGRESS: the tray is open, and commands still use the medium: again
+ * later.  At 0 the block device is the caller's.
+ */
+int scsi_unit_eject(struct scsi_bus *bus, unsigned target, unsigned lun, bool force);
+/*
+ * The tray closes with that medium in it (NULL: none).  -EBUSY: it is not open, or not empty;
+ * -EINVAL: not one that the unit can have.
+ */
+int scsi_unit_load(struct scsi_bus *bus, unsigned target, unsigned lun, struct block *block);
+/*
+ * A new unit; @setup stays in place.  -EINVAL: an impossible one, or there is one at its address;
+ * -ENOSPC.
+ */
+int scsi_unit_attach(struct scsi_bus *bus, const struct scsi_unit_setup *setup);
+/* The unit answers no more.  What is under way ends; scsi_unit_left() says when it has. */
+int scsi_unit_detach(struct scsi_bus *bus, unsigned target, unsigned lun);
+/* Does nothing use the detached unit of that config any more? */
+bool scsi_unit_left(const struct scsi_bus *bus, const struct scsi_unit_config *config);
 
 /* Commands whose phase is not FREE. */
 unsigned scsi_active(const struct scsi_bus *bus);

@@ -46,6 +46,9 @@ enum sense_key { KEY_NONE = 0x0, KEY_RECOVERED = 0x1, KEY_NOT_READY = 0x2, KEY_M
 #define UA_POWER_ON		0x2900
 #define UA_BUS_RESET		0x2902
 #define UA_TARGET_RESET		0x2903
+#define UA_MEDIUM_CHANGED	0x2800
+#define UA_CAPACITY_CHANGED	0x2a09
+#define UA_LUNS_CHANGED		0x3f0e
 
 /* Sense data that says only @code (SENSE_...). */
 struct scsi_sense sense_make(uint32_t code);

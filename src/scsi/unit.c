@@ -41,6 +41,7 @@ void unit_attention(struct unit *unit, uint16_t ua)
 void unit_reset(struct unit *unit, uint16_t ua, bool power_on)
 {
 	struct scsi_unit_state *u = unit->state;
+	bool open = u->tray_open, locked = u->tray_locked;
 
 	if (power_on) {
 		uint8_t poisoned = u->poisoned;
@@ -56,4 +57,6 @@ void unit_reset(struct unit *unit, uint16_t ua, bool power_on)
 	u->write_cache = unit->config->write_cache;
 	u->block_size = unit->config->logical_block_size;
 	unit_attention(unit, ua);
+	if (open != u->tray_open || locked)
+		unit_tell_tray(unit);
 }

@@ -12,14 +12,18 @@
 #include "../unit/util.h"
 #include "applets/remote/classes.h"
 #include "applets/remote/disks.h"
+#include "applets/remote/manage.h"
 #include "applets/remote/speccheck.h"
 #include "control/channel.h"
+#include "control/launch.h"
+#include "control/manage.h"
 #include "event/loop.h"
 #include "fuzz.h"
 #include "mem/arena.h"
 #include "mem/guestmem.h"
 #include "pci/pci.h"
 #include "plan/spec.h"
+#include "scsi/scsi.h"
 
 #define MAX_OPS 64
 #define DISKS 3
@@ -45,6 +49,7 @@ static void good_disk(unsigned i, uint8_t kind, uint8_t type)
 		.discard_granularity = UINT32_MAX, .max_io_size = INT32_MAX,
 	};
 	d->image = (struct spec_image){ .kind = kind, .slot = -1, .size = 1 << 20 };
+	g_snprintf(d->unit.id, sizeof(d->unit.id), "d%u", i);
 }
 
 void fuzz_setup(void)
@@ -132,6 +137,38 @@ static void op_receive(struct input *in)
 		try_held(msg.arg, how >> 1);
 }
 
+/* The monitor's channel has messages of its own. */
+static void op_manage(struct input *in)
+{
+	struct manage_msg msg = { .type = in_u8(in) & 15, .serial = in_u8(in) };
+	uint8_t how = in_u8(in);
+
+	msg.disk = in_u8(in);
+	manage_set_value(&msg, in_u64(in));
+	if (how & 2)
+		in_fill(in, msg.body, sizeof(msg.body));
+	if (w.end[how & 1] >= 0)
+		manage_send(w.end[how & 1], &msg, how & 4 ? STDERR_FILENO : -1);
+}
+
+static void op_manage_receive(struct input *in)
+{
+	uint8_t how = in_u8(in);
+	bool keeper = how & 2;
+	struct manage_msg msg;
+	int fd = -1;
+
+	if (w.end[how & 1] < 0 || manage_recv(w.end[how & 1], keeper ? MANAGE_FROM_KEEPER :
+					      MANAGE_FROM_DEVICE, &msg, &fd))
+		return;
+	g_assert_cmpuint(msg.type, <, MANAGE_TYPE_COUNT);
+	g_assert_cmpuint(msg.disk, <, SPEC_MAX_DISKS);
+	g_assert_true((msg.type <= MANAGE_FAILED) == !keeper);
+	g_assert_true(fd < 0 || msg.type == MANAGE_LOAD || msg.type == MANAGE_ATTACH);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void op_close(struct input *in)
 {
 	unsigned side = in_u8(in) & 1;
@@ -149,8 +186,14 @@ static void try_channel(struct input *in)
 	struct input none = { 0 };
 
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, w.end));
-	for (unsigned i = 0; i < MAX_OPS && in->left; i++)
-		ops[in_u8(in) % G_N_ELEMENTS(ops)](in);
+	for (unsigned i = 0; i < MAX_OPS && in->left; i++) {
+		uint8_t op = in_u8(in);
+
+		if (op >= 0xf0)
+			(op & 1 ? op_manage : op_manage_receive)(in);
+		else
+			ops[op % G_N_ELEMENTS(ops)](in);
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		op_receive(&none);
 		if (w.end[i] >= 0)
@@ -209,7 +252,7 @@ static void try_spec(struct input *in)
 	}
 	if (!spec_ok(&w.spec) || asks_for_files())
 		return;
-	if (disks_create(w.loop, &w.spec, held, NULL, &disks))
+	if (disks_create(w.loop, &w.spec, NULL, held, NULL, &disks))
 		return;
 	ret = disks_connect(disks);
 	for (unsigned i = 0; i < w.spec.device_count && !ret; i++)
@@ -217,9 +260,87 @@ static void try_spec(struct input *in)
 	disks_destroy(disks);
 }
 
+/* ---- a monitor's requests to a device process ---- */
+
+static struct scsi_bus *find_bus(void *opaque, unsigned device)
+{
+	struct pci_dev *dev = opaque;
+
+	return device == 0 ? dev->cls->scsi_bus(dev) : NULL;
+}
+
+/* The keeper's end of the channel: a request made of the input, whose disk may be a good one. */
+static void request(struct input *in, int fd)
+{
+	struct manage_msg msg = { .type = in_u8(in) % MANAGE_TYPE_COUNT, .serial = in_u8(in) };
+	uint8_t how = in_u8(in);
+
+	msg.disk = how & 7;
+	manage_set_value(&msg, how & 8 ? in_u64(in) : how >> 4);
+	if (msg.type == MANAGE_ATTACH) {
+		struct spec_disk disk = w.good.disk[how >> 4 & 1 ? 2 : 0];
+
+		disk.image = (struct spec_image){ .kind = SPEC_IMAGE_NONE, .slot = -1 };
+		disk.unit.target = in_u8(in);
+		disk.unit.lun = in_u8(in);
+		g_snprintf(disk.unit.id, sizeof(disk.unit.id), "hot%u", how & 7);
+		memcpy(msg.body, &disk, sizeof(disk));
+	}
+	if (how & 0x80 && (msg.type == MANAGE_ATTACH || msg.type == MANAGE_LOAD))
+		msg.body[in_u16(in) % sizeof(struct spec_disk)] = in_u8(in);
+	manage_send(fd, &msg, how & 0x40 ? STDERR_FILENO : -1);
+}
+
+/* Every one is answered, or waits for a disk. */
+static void take_replies(int fd)
+{
+	struct manage_msg msg;
+	int passed = -1;
+
+	while (!manage_recv(fd, MANAGE_FROM_DEVICE, &msg, &passed))
+		g_assert_cmpuint(manage_value(&msg), <, 0x4000);
+}
+
+static void try_manage(struct input *in)
+{
+	struct pci_host host = { .loop = w.loop, .mem = w.mem };
+	struct manage *manage;
+	struct disks *disks;
+	struct pci_dev dev;
+	int end[2];
+
+	w.spec = w.good;
+	w.spec.manage = 1;
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, end));
+	must(dup2(end[1], LAUNCH_SLOT_MANAGE));
+	close(end[1]);
+	memset(w.state[0], 0, PCI_STATE_MAX);
+	if (disks_create(w.loop, &w.spec, NULL, held, NULL, &disks) || disks_connect(disks) ||
+	    pci_dev_init(&dev, class_find("lsi53c895a"), w.state[0], &host, "lsi0",
+			 disks_bus_setup(disks, 0)) ||
+	    manage_create(w.loop, disks, find_bus, &dev, &manage))
+		g_error("a good spec");
+	for (unsigned i = 0; i < MAX_OPS && in->left; i++) {
+		request(in, end[0]);
+		clock_advance(LOOP_MS);
+		for (unsigned k = 0; k < 4; k++)
+			loop_step(w.loop, 0);
+		take_replies(end[0]);
+	}
+	manage_destroy(manage);
+	pci_dev_finish(&dev);
+	disks_destroy(disks);
+	close(end[0]);
+	close(LAUNCH_SLOT_MANAGE);
+}
+
 void fuzz_one(struct input *in)
 {
-	if (in_u8(in) & 1)
+	uint8_t what = in_u8(in);
+
+	if (what >= 0xf8)
+		try_manage(in);
+	else if (what & 1)
 		try_spec(in);
 	else
 		try_channel(in);

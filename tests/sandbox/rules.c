@@ -4,7 +4,7 @@
  *
  *   sandbox-rules device BASE SIZE   guest memory lies in SIZE bytes from address BASE on
  *   sandbox-rules setup BASE SIZE    the same, before it has shaken hands with NBD servers
- *   sandbox-rules keeper FD 0        its control channel is FD
+ *   sandbox-rules keeper FD FD2      its control channel is FD, its monitor's FD2
  *
  * Reads calls, "NAME ARGUMENT..." a line, and writes for each row "COUNT<tab>CALL<tab>LIMITS<tab>
  * WHY", COUNT being how many of the calls it allows, and for each call that no row allows
@@ -24,9 +24,10 @@
 
 static void env_fill(bool keeper, char **args, struct filter_env *env)
 {
-	static const struct launch_spec no_disks;
+	static const struct launch_spec no_disks = { .manage = 1 };
 	uint64_t base = strtoull(args[0], NULL, 0), size = strtoull(args[1], NULL, 0);
-	struct confine_duties duties = { .spec = &no_disks, .monitor = -1, .control = base };
+	struct confine_duties duties = { .spec = &no_disks, .monitor = -1, .control = base,
+					 .has_monitor = true, .manage = size };
 
 	if (keeper)
 		confine_keeper_env(&duties, env);

@@ -49,7 +49,7 @@ class Trace:
         self.forbidden = []
 
     @contextlib.contextmanager
-    def remote(self, at, devices, extra=(), objects=None):
+    def remote(self, at, devices, extra=(), objects=None, pass_fds=()):
         """
         A remote under strace, whose device process is counted when it has ended.  @objects: options
         that reach the devices in place of a socket each.
@@ -64,13 +64,14 @@ class Trace:
                      f"{pair[1].fileno()}"]
             peers.append(pair)
         argv += objects or []
-        with mpq.Remote(argv + list(extra), peers, tempfile.TemporaryFile()) as remote:
+        with mpq.Remote(argv + list(extra), peers, tempfile.TemporaryFile(),
+                        pass_fds=pass_fds) as remote:
             if objects is None:
                 remote.peer.cfg_read(0, 2)
             remote.device = mpq.wait_for(lambda: box.device_below(remote.proc.pid), "the device")
             keeper = box.keeper_of(remote.device)
             mpq.wait_for(lambda: box.status(keeper)["Seccomp"] == "2", "the keeper's filter")
-            control = mpq.wait_for(lambda: control_of(keeper), "the keeper's channel")
+            control = mpq.wait_for(lambda: channels_of(keeper), "the keeper's channel")
             hidden = max(box.mappings(remote.device), key=lambda m: m[1] - m[0])
             # Behind the range in which mappings may start there is as much once more.
             arena = (hidden[0], (hidden[0] + hidden[1]) // 2)
@@ -84,7 +85,7 @@ class Trace:
             if first:
                 self.count(first, *place, table="setup")
         else:
-            self.count(keeper_calls(text), str(control), "0")
+            self.count(keeper_calls(text), *(control + ["999"])[:2])
 
     def count(self, lines, *env, table=None):
         done = subprocess.run([mpq.program("tests/sandbox/sandbox-rules"), table or self.table,
@@ -103,14 +104,14 @@ class Trace:
             call in ("", row[0]) and part in row[2] for call, part, _ in self.excuses)]
 
 
-def control_of(keeper):
+def channels_of(keeper):
     """
-    The number of its channel, the one packet socket that it has; None where the kernel's list,
-    which other processes change while it is read, has left it out.
+    The numbers of its channel and its monitor's, the packet sockets that it has; none where the
+    kernel's list, which other processes change while it is read, has left them out.
     """
     with open("/proc/net/unix", encoding="ascii") as file:
         packet = {f"socket:[{row[6]}]" for row in map(str.split, file) if row[4] == "0005"}
-    return next((n for n, name in mpq.fds(keeper).items() if name in packet), None)
+    return [str(n) for n, name in sorted(mpq.fds(keeper).items()) if name in packet]
 
 
 LOADED = re.compile(r"seccomp\(0x1, 0x\w+, 0x[0-9a-f]{4,}\) += 0$")
@@ -260,6 +261,78 @@ def nbd(remote, at):
         assert d.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], 512)[0] != 0
 
 
+class Client:
+    """Of the remote's own monitor."""
+
+    def __init__(self, at):
+        self.sock = socket.socket(socket.AF_UNIX)
+        mpq.wait_for(lambda: self.sock.connect_ex(at.path("monitor")) == 0, "the monitor")
+        self.file = self.sock.makefile("rwb")
+        self.file.readline()
+        self.ask("qmp_capabilities")
+
+    def say(self, what):
+        self.file.write(json.dumps(what).encode())
+        self.file.flush()
+
+    def hear(self, key):
+        while key not in (answer := json.loads(self.file.readline())):
+            assert "error" not in answer, answer
+        return answer[key]
+
+    def ask(self, command, **arguments):
+        arguments = {key.replace("_", "-"): value for key, value in arguments.items()}
+        self.say({"execute": command, **({"arguments": arguments} if arguments else {})})
+        return self.hear("return")
+
+    def add(self, name, filename, **options):
+        self.ask("blockdev-add", driver="raw", node_name=name,
+                 file={"driver": "host_device" if filename.startswith("/dev/loop") else "file",
+                       "filename": filename, **options}, **{"discard": "unmap"})
+        self.ask("device_add", driver="scsi-hd", drive=name, id=name)
+
+    def remove(self, name):
+        self.ask("device_del", id=name)
+        while self.hear("event") != "DEVICE_DELETED":
+            pass
+        self.ask("blockdev-del", node_name=name)
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+def monitor_options(at):
+    """A monitor, a disk, an empty drive, and an fd of an image."""
+    at.fd = os.open(at.image("fd.img"), os.O_RDWR)
+    at.stack.callback(os.close, at.fd)
+    os.set_inheritable(at.fd, True)
+    return ["-qmp", f"unix:{at.path('monitor')},server=on,wait=off", *box.raw_disk(at.image()),
+            "-device", "scsi-cd,id=cd0", "-add-fd", f"fd={at.fd},set=1"]
+
+
+def manage(remote, at):
+    """All that a client can change, with images of each kind."""
+    keeper_ready(remote)
+    client = Client(at)
+    client.say({"execute": "query-status", "id": "x" * 500000})
+    client.hear("return")
+    client.ask("query-block")
+    client.ask("block_resize", device="d0", size=2 * box.IMAGE_SIZE)
+    client.ask("block_resize", device="d0", size=box.IMAGE_SIZE)
+    client.ask("blockdev-change-medium", id="cd0", filename=at.image("cd.img"))
+    client.ask("eject", id="cd0")
+    for name, path, options in (("n1", at.image("n1.img"), {}),
+                                ("n2", at.path("n1.img"), {"cache": {"direct": True}}),
+                                ("n3", "/dev/fdset/1", {}), ("n4", at.loop_device(), {})):
+        client.add(name, path, **options)
+        if name == "n4":
+            client.ask("block_resize", node_name=name, size=box.IMAGE_SIZE // 2)
+        client.remove(name)
+    client.ask("quit")
+    client.close()
+
+
 def terminate(remote, at):
     """The keeper tells the device process to end."""
     keeper = box.keeper_of(remote.device)
@@ -309,6 +382,9 @@ class Rules(unittest.TestCase):
                         part(remote, at)
             with trace.remote(at, ["edu,id=e0"], objects=listening(at)) as remote:
                 clients(remote, at)
+            options = monitor_options(at)
+            with trace.remote(at, [box.LSI], options, pass_fds=[at.fd]) as remote:
+                manage(remote, at)
         self.assertEqual(trace.forbidden, [], "calls that the table does not allow")
         self.assertEqual(trace.needless(), [], "rows that nothing needed")
         self.assertGreater(sum(trace.counts.values()), 1000)
@@ -415,6 +491,9 @@ class KeeperRules(unittest.TestCase):
                     part(remote, at)
             with trace.remote(at, ["edu,id=e0"], objects=listening(at)) as remote:
                 clients(remote, at)
+            options = monitor_options(at)
+            with trace.remote(at, [box.LSI], options, pass_fds=[at.fd]) as remote:
+                manage(remote, at)
         self.assertEqual(trace.forbidden, [], "calls that the table does not allow")
         self.assertEqual(trace.needless(), [], "rows that nothing needed")
 

@@ -48,7 +48,7 @@ int confine_early(struct confine *c, const struct launch_spec *spec)
 
 static unsigned features(const struct launch_spec *spec)
 {
-	unsigned all = 0;
+	unsigned all = spec->manage ? FILTER_MANAGED | FILTER_RAW | FILTER_DEVICE : 0;
 
 	for (unsigned i = 0; i < spec->device_count; i++)
 		if (spec->device[i].listens)
@@ -75,13 +75,21 @@ static struct filter_set group(uint64_t base, uint64_t count)
 	return (struct filter_set){ .mask = ~(count - 1), .base = base };
 }
 
+/* With a monitor there are two, whose numbers differ in one bit. */
+static struct filter_set channels(const struct launch_spec *spec)
+{
+	uint64_t bit = spec->manage ? LAUNCH_SLOT_CONTROL ^ LAUNCH_SLOT_MANAGE : 0;
+
+	return (struct filter_set){ .mask = ~bit, .base = LAUNCH_SLOT_CONTROL & ~bit };
+}
+
 void confine_env(const struct launch_spec *spec, uint64_t arena_base, uint64_t arena_size,
 		 struct filter_env *ret_env)
 {
 	*ret_env = (struct filter_env){
 		.set = {
 			[FILTER_LOG] = one(LAUNCH_SLOT_LOG),
-			[FILTER_CONTROL] = one(LAUNCH_SLOT_CONTROL),
+			[FILTER_CONTROL] = channels(spec),
 			[FILTER_PEER] = group(LAUNCH_SLOT_PEER, LAUNCH_PEERS),
 			[FILTER_IMAGE] = group(LAUNCH_SLOT_IMAGE, LAUNCH_IMAGES),
 			[FILTER_NBD_SOCKET] = group(LAUNCH_SLOT_NBD, LAUNCH_IMAGES),
@@ -112,6 +120,9 @@ static uint64_t file_size(const struct launch_spec *spec)
 {
 	uint64_t size = 0;
 
+	/* Images become larger, and others come. */
+	if (spec->manage)
+		return RLIM_INFINITY;
 	for (unsigned i = 0; i < spec->disk_count; i++)
 		if (spec->disk[i].image.kind == SPEC_IMAGE_RAW)
 			size = max_u64(size, spec->disk[i].image.size);
@@ -292,15 +303,18 @@ static uint64_t keeper_caps(const struct confine_duties *duties)
 	 */
 	if (duties->spec->sandbox != SANDBOX_STRICT && geteuid() == 0)
 		caps |= 1ULL << CAP_KILL;
+	/* Images of other users, as at the start. */
+	if (duties->has_monitor && geteuid() == 0)
+		caps |= 1ULL << CAP_DAC_OVERRIDE;
 	return caps;
 }
 
 /*
  * No file but the name of who sent a signal, in /proc, and no removal but in the folders of what it
- * removes.  The monitor's socket has a path that is no matter of Landlock's; signals are the
- * children's.
+ * removes; @images: any file that is there may be opened, and none made.  The monitor's socket has
+ * a path that is no matter of Landlock's; signals are the children's.
  */
-static int keeper_files(const char *const *removes)
+static int keeper_files(const char *const *removes, bool images)
 {
 	char path[PATH_MAX];
 	autofd ruleset = -1;
@@ -313,6 +327,9 @@ static int keeper_files(const char *const *removes)
 	if (ruleset < 0)
 		return sandbox_landlock_abi() ? ruleset : 0;
 	ret = sandbox_landlock_allow(ruleset, "/proc", LANDLOCK_READ_FILE);
+	if (images && !ret)
+		ret = sandbox_landlock_allow(ruleset, "/", LANDLOCK_READ_FILE |
+					     LANDLOCK_WRITE_FILE | LANDLOCK_USE_DEVICE);
 	for (; removes && *removes && !ret; removes++)
 		ret = sandbox_landlock_allow(ruleset, folder_of(*removes, path),
 					     LANDLOCK_REMOVE_FILE);
@@ -329,6 +346,10 @@ void confine_keeper_env(const struct confine_duties *duties, struct filter_env *
 		},
 		.features = duties->features | (features(duties->spec) & FILTER_LISTEN),
 	};
+	if (duties->has_monitor) {
+		ret_env->features |= FILTER_MONITOR_CLIENTS;
+		ret_env->set[FILTER_MANAGE] = one(duties->manage);
+	}
 	if (duties->monitor >= 0) {
 		ret_env->features |= FILTER_QMP;
 		ret_env->set[FILTER_MONITOR] = one(duties->monitor);
@@ -349,7 +370,7 @@ int confine_keeper(const struct confine_duties *duties)
 	ret = sandbox_drop_keeper(keeper_caps(duties), why);
 	if (ret)
 		return refuse(spec, ret, why);
-	ret = keeper_files(duties->removes);
+	ret = keeper_files(duties->removes, duties->has_monitor);
 	if (ret)
 		return refuse(spec, ret, "keeper: Landlock");
 	ret = keep_numbers();

@@ -6,6 +6,7 @@
  * The stages of src/sandbox, as mpqemu-remote's two processes go through them.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -67,6 +68,8 @@ struct confine_duties {
 	unsigned features;		/* of enum filter_feature: those that it has */
 	int monitor;			/* the socket that it may still connect, or -1 */
 	int control;			/* the channel that it may send fds on */
+	bool has_monitor;		/* of its own, whose clients name images, */
+	int manage;			/* and which sends them on this channel */
 	const char *const *removes;	/* files that it removes at the end, to a NULL; or NULL */
 };
 

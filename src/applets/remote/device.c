@@ -18,6 +18,7 @@
 #include "applets/remote/confine.h"
 #include "applets/remote/disks.h"
 #include "applets/remote/empty.h"
+#include "applets/remote/manage.h"
 #include "applets/remote/serve.h"
 #include "applets/remote/speccheck.h"
 #include "base/fd.h"
@@ -30,6 +31,7 @@
 #include "mem/arena.h"
 #include "mem/memfd.h"
 #include "mem/sigbus.h"
+#include "metrics/disk.h"
 #include "metrics/page.h"
 #include "plan/spec.h"
 #include "proto/vfu.h"
@@ -44,6 +46,8 @@ struct device_process {
 	struct guestmem_arena *arena;
 	uint8_t *state;				/* PCI_STATE_MAX bytes a device */
 	struct disks *disks;
+	struct metrics_disk *stats;		/* with a monitor; or NULL */
+	struct manage *manage;			/* the same */
 	struct trace *trace;			/* --trace; or NULL */
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
 	struct serve_ops serve_ops;
@@ -87,6 +91,7 @@ static void stop(struct device_process *p)
 	if (p->stopping)
 		return;
 	p->stopping = true;
+	manage_stop(p->manage);
 	for (unsigned i = 0; i < p->spec->device_count; i++)
 		if (p->spec->device[i].peer_slot >= 0) {
 			serve_stop(&p->serve[i]);
@@ -277,6 +282,13 @@ static int map_rom(const struct spec_device *sd, struct serve_setup *setup)
 	return setup->rom ? 0 : -errno;
 }
 
+static int map_stats(struct device_process *p)
+{
+	if (p->spec->manage)
+		p->stats = memfd_map(LAUNCH_SLOT_DISKS, METRICS_DISKS_SIZE(SPEC_MAX_DISKS), true);
+	return p->spec->manage && !p->stats ? -errno : 0;
+}
+
 /* The ring of --trace is memory: nothing of the sandbox has to allow it. */
 static int map_trace(struct device_process *p)
 {
@@ -341,6 +353,15 @@ static int prepare_vfio_user(struct device_process *p)
 	return ret ? fail("vfio-user", ret) : 0;
 }
 
+/* The bus of a device; NULL: it has none. */
+static struct scsi_bus *find_bus(void *opaque, unsigned device)
+{
+	struct device_process *p = opaque;
+	struct pci_dev *dev = device < p->spec->device_count ? &p->serve[device].dev : NULL;
+
+	return dev && dev->cls && dev->cls->scsi_bus ? dev->cls->scsi_bus(dev) : NULL;
+}
+
 static int make_all(struct device_process *p)
 {
 	uint64_t base, size;
@@ -361,7 +382,10 @@ static int make_all(struct device_process *p)
 	if (ret)
 		return fail("--trace", ret);
 	guestmem_arena_range(p->arena, &base, &size);
-	ret = disks_create(p->loop, p->spec, on_held, p, &p->disks);
+	ret = map_stats(p);
+	if (ret)
+		return fail("counters of disks", ret);
+	ret = disks_create(p->loop, p->spec, p->stats, on_held, p, &p->disks);
 	if (!ret)
 		ret = confine_handshake(&p->confine, base, size);
 	if (!ret)
@@ -373,6 +397,8 @@ static int make_all(struct device_process *p)
 	if (ret)
 		return ret;
 	ret = loop_fd_add(p->loop, LAUNCH_SLOT_CONTROL, EPOLLIN, on_control, p);
+	if (!ret && p->spec->manage)
+		ret = manage_create(p->loop, p->disks, find_bus, p, &p->manage);
 	return ret ? fail("control channel", ret) : 0;
 }
 
@@ -430,6 +456,7 @@ static void tear_down(struct device_process *p)
 	for (unsigned i = 0; p->spec && i < p->spec->device_count; i++)
 		if (p->serve[i].loop)
 			serve_finish(&p->serve[i]);
+	manage_destroy(p->manage);
 	disks_destroy(p->disks);
 	free(p->trace);
 	loop_destroy(p->loop);

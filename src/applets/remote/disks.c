@@ -2,11 +2,15 @@
 #include "applets/remote/disks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/num.h"
 #include "block/block.h"
 #include "block/buffers.h"
 #include "block/nbd.h"
@@ -16,6 +20,7 @@
 #include "control/channel.h"
 #include "control/launch.h"
 #include "event/loop.h"
+#include "metrics/disk.h"
 #include "plan/spec.h"
 #include "scsi/scsi.h"
 
@@ -37,13 +42,26 @@ struct disk {
 	struct block_req flush;
 };
 
+/* Room for what the set-up does not know yet: nothing is allocated after it. */
+struct hot {
+	struct spec_disk disk[SPEC_MAX_DISKS];
+	struct scsi_unit_setup unit[SPEC_MAX_DISKS];
+	_Alignas(max_align_t) uint8_t room[SPEC_MAX_DISKS][RAW_ROOM];
+};
+
 struct disks {
 	const struct launch_spec *spec;
 	struct loop *loop;
+	struct metrics_disk *stats;	/* SPEC_MAX_DISKS of them; NULL: nobody asks */
 	struct pool *pool;
 	struct buffers *buffers;
 	struct disk disk[SPEC_MAX_DISKS];
 	struct scsi_unit_setup unit[SPEC_MAX_DISKS];
+	const struct spec_disk *sd[SPEC_MAX_DISKS];	/* NULL: none, or none any more */
+	unsigned count;			/* none is behind these */
+	struct hot *hot;		/* what comes later, with a monitor; or NULL */
+	const struct disks_listener *listener;	/* NULL: nobody */
+	void *listener_opaque;
 	struct scsi_bus_setup bus[SPEC_MAX_DEVICES];
 	void (*held)(void *opaque, const struct ctl_held *held);
 	void *held_opaque;
@@ -58,7 +76,14 @@ struct disks {
 static int open_raw(struct disks *d, const struct spec_image *image, struct block **ret_block,
 		    char *why)
 {
+	const struct raw_facts facts = {
+		.align = image->align, .mem_align = image->mem_align,
+		.dev_sector = image->dev_sector, .is_device = image->is_device,
+		.promised_zero = image->promised_zero,
+	};
 	struct block_raw_config config = {
+		.facts = image->measured ? &facts : NULL,
+		.room = d->hot ? d->hot->room[image->slot - LAUNCH_SLOT_IMAGE] : NULL,
 		.fd = image->slot, .size = image->size, .readonly = image->readonly,
 		.direct = image->direct, .no_flush = image->no_flush, .discard = image->discard,
 		.detect_zeroes = image->detect_zeroes, .probed_raw = image->probed_raw,
@@ -106,6 +131,17 @@ static int (*const openers[])(struct disks *, const struct spec_image *, struct 
 	[SPEC_IMAGE_NULL] = open_null,
 };
 
+/* Its counters, and its size, which the keeper does not know of what a server has. */
+static void count_in(struct disks *d, unsigned i)
+{
+	struct block *block = d->disk[i].block;
+
+	if (!d->stats || !block)
+		return;
+	d->stats[i].size = block->size;
+	block->stats = &d->stats[i];
+}
+
 static int open_disk(struct disks *d, unsigned i)
 {
 	const struct spec_disk *sd = &d->spec->disk[i];
@@ -117,7 +153,22 @@ static int open_disk(struct disks *d, unsigned i)
 	if (ret)
 		log_error("%s: %s", sd->unit.id, why[0] ? why : log_errname(ret));
 	d->disk[i].disks = d;
+	count_in(d, i);
 	return ret;
+}
+
+/* One that was detached, when the process was made anew, has left a place without an id. */
+static bool is_there(const struct spec_disk *disk)
+{
+	return disk->unit.id[0];
+}
+
+static int find_disk(const struct disks *d, const char *unit_id)
+{
+	for (unsigned i = 0; i < d->count; i++)
+		if (d->sd[i] && !strcmp(d->sd[i]->unit.id, unit_id))
+			return i;
+	return -1;
 }
 
 /* A unit says that it holds a request back (werror=, rerror=). */
@@ -125,10 +176,31 @@ static void on_report(void *opaque, const char *unit_id, bool write, int err)
 {
 	struct disks *d = opaque;
 
-	for (unsigned i = 0; i < d->spec->disk_count; i++)
-		if (!strcmp(d->spec->disk[i].unit.id, unit_id))
-			d->held(d->held_opaque, &(struct ctl_held){ i, write, err });
+	int disk = find_disk(d, unit_id);
+
+	if (disk >= 0)
+		d->held(d->held_opaque, &(struct ctl_held){ disk, write, err });
 }
+
+static void on_tray(void *opaque, const char *unit_id, bool open, bool locked)
+{
+	struct disks *d = opaque;
+	int disk = find_disk(d, unit_id);
+
+	if (disk >= 0 && d->listener)
+		d->listener->tray(d->listener_opaque, disk, open, locked);
+}
+
+static void on_failed(void *opaque, const char *unit_id, bool write, int err, bool ignored)
+{
+	struct disks *d = opaque;
+	int disk = find_disk(d, unit_id);
+
+	if (disk >= 0 && d->listener)
+		d->listener->failed(d->listener_opaque, disk, write, err, ignored);
+}
+
+static const struct scsi_watch watch = { on_tray, on_failed };
 
 /* The units stand in the spec's order; each bus takes its own, one after the other. */
 static void make_buses(struct disks *d)
@@ -140,10 +212,10 @@ static void make_buses(struct disks *d)
 
 		*bus = (struct scsi_bus_setup){
 			.units = &d->unit[n], .buffers = d->buffers,
-			.report = on_report, .opaque = d,
+			.report = on_report, .watch = &watch, .opaque = d,
 		};
 		for (unsigned i = 0; i < d->spec->disk_count; i++) {
-			if (d->spec->disk[i].device != dev)
+			if (d->spec->disk[i].device != dev || !is_there(&d->spec->disk[i]))
 				continue;
 			d->unit[n++] = (struct scsi_unit_setup){
 				.config = d->spec->disk[i].unit, .block = d->disk[i].block,
@@ -155,7 +227,7 @@ static void make_buses(struct disks *d)
 
 static int make_pool(struct disks *d)
 {
-	if (!d->spec->disk_count)
+	if (!d->spec->disk_count && !d->spec->manage)
 		return 0;
 	d->buffers = buffers_create(d->loop, BUFFER_COUNT, BUFFER_SIZE);
 	if (!d->buffers)
@@ -192,7 +264,7 @@ static int open_disks(struct disks *d, bool nbd)
 	return ret;
 }
 
-int disks_create(struct loop *loop, const struct launch_spec *spec,
+int disks_create(struct loop *loop, const struct launch_spec *spec, struct metrics_disk *stats,
 		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
 		 struct disks **ret_disks)
 {
@@ -203,6 +275,17 @@ int disks_create(struct loop *loop, const struct launch_spec *spec,
 		return -ENOMEM;
 	d->spec = spec;
 	d->loop = loop;
+	d->stats = stats;
+	d->count = spec->disk_count;
+	for (unsigned i = 0; i < d->count; i++)
+		d->sd[i] = is_there(&spec->disk[i]) ? &spec->disk[i] : NULL;
+	if (spec->manage) {
+		d->hot = aligned_alloc(_Alignof(struct hot), sizeof(*d->hot));
+		if (!d->hot) {
+			free(d);
+			return -ENOMEM;
+		}
+	}
 	d->held = held;
 	d->held_opaque = opaque;
 	ret = make_pool(d);
@@ -232,8 +315,9 @@ void disks_destroy(struct disks *d)
 	if (!d)
 		return;
 	loop_timer_cancel(d->loop, &d->drain);
-	for (unsigned i = 0; i < d->spec->disk_count; i++)
+	for (unsigned i = 0; i < d->count; i++)
 		block_close(d->disk[i].block);
+	free(d->hot);
 	pool_destroy(d->pool);
 	buffers_destroy(d->buffers);
 	free(d);
@@ -243,6 +327,98 @@ void *disks_bus_setup(struct disks *d, unsigned device)
 {
 	return &d->bus[device];
 }
+
+/* ---- What comes and goes later ---- */
+
+void disks_listen(struct disks *d, const struct disks_listener *listener, void *opaque)
+{
+	d->listener = listener;
+	d->listener_opaque = opaque;
+}
+
+const struct spec_disk *disks_spec(const struct disks *d, unsigned disk)
+{
+	return disk < d->count ? d->sd[disk] : NULL;
+}
+
+struct block *disks_block(const struct disks *d, unsigned disk)
+{
+	return disk < d->count ? d->disk[disk].block : NULL;
+}
+
+struct scsi_unit_setup *disks_unit(struct disks *d, unsigned disk)
+{
+	return &d->hot->unit[disk];
+}
+
+/* The fd takes the number of the disk's image, which is the one that the filter knows. */
+int disks_open_medium(struct disks *d, unsigned disk, const struct spec_image *image, int fd)
+{
+	struct spec_image in = *image;
+	char why[WHY_SIZE];
+	int ret;
+
+	if (d->disk[disk].block || in.kind != SPEC_IMAGE_RAW || !in.measured || !d->pool || fd < 0)
+		return -EINVAL;
+	in.slot = LAUNCH_SLOT_IMAGE + disk;
+	if (dup3(fd, in.slot, O_CLOEXEC) < 0)
+		return -errno;
+	ret = open_raw(d, &in, &d->disk[disk].block, why);
+	d->disk[disk].disks = d;
+	if (ret)
+		disks_close_medium(d, disk);
+	else
+		count_in(d, disk);
+	return ret;
+}
+
+void disks_close_medium(struct disks *d, unsigned disk)
+{
+	block_close(d->disk[disk].block);
+	d->disk[disk].block = NULL;
+	if (d->stats)
+		d->stats[disk].size = 0;
+	/* /dev/null */
+	dup3(LAUNCH_SLOT_STDIN, LAUNCH_SLOT_IMAGE + disk, O_CLOEXEC);
+}
+
+int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec)
+{
+	if (d->sd[disk] || d->disk[disk].block || find_disk(d, spec->unit.id) >= 0)
+		return -EBUSY;
+	d->hot->disk[disk] = *spec;
+	d->hot->unit[disk] = (struct scsi_unit_setup){ .config = spec->unit };
+	d->sd[disk] = &d->hot->disk[disk];
+	d->count = max_u64(d->count, disk + 1);
+	if (d->stats)
+		d->stats[disk] = (struct metrics_disk){ 0 };
+	return 0;
+}
+
+void disks_remove(struct disks *d, unsigned disk)
+{
+	d->sd[disk] = NULL;
+}
+
+const struct scsi_unit_config *disks_config(const struct disks *d, unsigned disk)
+{
+	unsigned n = 0;
+
+	if (d->sd[disk] == &d->hot->disk[disk])
+		return &d->hot->unit[disk].config;
+	/* make_buses(): one bus after the other */
+	for (unsigned dev = 0; dev < d->spec->device_count; dev++)
+		for (unsigned i = 0; i < d->spec->disk_count; i++) {
+			if (d->spec->disk[i].device != dev || !is_there(&d->spec->disk[i]))
+				continue;
+			if (i == disk)
+				return &d->unit[n].config;
+			n++;
+		}
+	return NULL;
+}
+
+/* ---- The end ---- */
 
 static void on_flushed(struct block_req *req, int ret)
 {
@@ -256,7 +432,7 @@ static void on_flushed(struct block_req *req, int ret)
 
 static bool all_idle(const struct disks *d)
 {
-	for (unsigned i = 0; i < d->spec->disk_count; i++)
+	for (unsigned i = 0; i < d->count; i++)
 		if (d->disk[i].block && !block_idle(d->disk[i].block))
 			return false;
 	return true;
@@ -265,7 +441,7 @@ static bool all_idle(const struct disks *d)
 static void flush_all(struct disks *d)
 {
 	d->flushing = 1;	/* ours: the loop below may not end it early */
-	for (unsigned i = 0; i < d->spec->disk_count; i++) {
+	for (unsigned i = 0; i < d->count; i++) {
 		struct disk *disk = &d->disk[i];
 
 		if (!disk->block || disk->block->readonly)

@@ -12,8 +12,7 @@
 
 #include "base/log.h"
 
-/* A name of the command line may be any bytes; JSON takes UTF-8 only. */
-static json_t *json_name(const char *name)
+json_t *event_name(const char *name)
 {
 	g_autofree char *valid = g_utf8_make_valid(name, -1);
 
@@ -26,13 +25,17 @@ static json_t *json_timestamp(int64_t us)
 			 "microseconds", (json_int_t)(us % 1000000));
 }
 
+json_t *event_block_io_error_data(const struct block_io_error *what)
+{
+	return json_pack("{s:o, s:o, s:s, s:s, s:b, s:s}", "device", event_name(what->device),
+			 "node-name", event_name(what->node), "operation",
+			 what->write ? "write" : "read", "action", what->action ?: "stop",
+			 "nospace", what->err == ENOSPC, "reason", log_errname(what->err));
+}
+
 char *event_block_io_error(const struct block_io_error *what, int64_t us)
 {
-	json_t *data = json_pack("{s:o, s:o, s:s, s:s, s:b, s:s}",
-				 "device", json_name(what->device),
-				 "node-name", json_name(what->node),
-				 "operation", what->write ? "write" : "read", "action", "stop",
-				 "nospace", what->err == ENOSPC, "reason", log_errname(what->err));
+	json_t *data = event_block_io_error_data(what);
 	json_t *event = json_pack("{s:o, s:s, s:o}", "timestamp", json_timestamp(us),
 				  "event", "BLOCK_IO_ERROR", "data", data);
 	char *text = json_dumps(event, 0), *line = g_strconcat(text, "\r\n", NULL);

@@ -157,6 +157,8 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 		if (images->fd[i] >= 0)
 			plan->spec->disk[i].image.slot = LAUNCH_SLOT_IMAGE + i;
 	}
+	if (plan->monitor_count)	/* media may come later */
+		plan->spec->threads = POOL_THREADS;
 	if (!ok) {
 		images_close(images);
 		return false;
@@ -168,6 +170,22 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 const int *images_fds(const struct images *images)
 {
 	return images->fd;
+}
+
+bool images_open_one(struct images *images, struct remote_plan *plan, unsigned disk,
+		     GError **error)
+{
+	struct spec_image *image = &plan->spec->disk[disk].image;
+	bool ok = open_image(plan, disk, &images->fd[disk], &images->storage[disk], error);
+
+	image->slot = ok && images->fd[disk] >= 0 ? LAUNCH_SLOT_IMAGE + (int)disk : -1;
+	return ok;
+}
+
+void images_put(struct images *images, unsigned disk, int fd)
+{
+	fd_close(&images->fd[disk]);
+	images->fd[disk] = fd;
 }
 
 int images_daemon(const struct images *images, unsigned disk)

@@ -17,6 +17,15 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 /* One fd a disk of the spec, -1 for a disk without one; the images'. */
 const int *images_fds(const struct images *images);
 
+/*
+ * Opens what disk @disk of @plan stands on, which came later and is native, as images_open() does.
+ * False with @error set; nothing stays open then.
+ */
+bool images_open_one(struct images *images, struct remote_plan *plan, unsigned disk,
+		     GError **error);
+/* Another fd (taken over; -1: none) stands for the image of a disk from now on. */
+void images_put(struct images *images, unsigned disk, int fd);
+
 /* The pidfd of the storage daemon behind disk @disk, the images'; -1 for none. */
 int images_daemon(const struct images *images, unsigned disk);
 

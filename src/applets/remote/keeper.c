@@ -18,6 +18,7 @@
 #include "applets/remote/confine.h"
 #include "applets/remote/device.h"
 #include "applets/remote/listeners.h"
+#include "applets/remote/monitor.h"
 #include "applets/remote/onerror.h"
 #include "applets/remote/spawn.h"
 #include "base/fd.h"
@@ -200,6 +201,7 @@ static void stop_device(const struct keeper *k, struct launch *l, const struct s
 		return;
 	}
 	l->first_signal = loop_now();
+	monitor_shutdown(k->monitor, "host-signal", false);
 	log_info("terminating on signal %u from pid %u (%s)", si->ssi_signo, si->ssi_pid, name);
 	notify_say(k->notify, "STOPPING=1\nSTATUS=stopping on signal %u", si->ssi_signo);
 	tell_to_stop(l);
@@ -225,7 +227,7 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	struct confine_duties duties = {
 		.spec = k->spec, .features = k->features,
 		.monitor = onerror_unconnected(k->onerror), .control = l->spawn.control[0],
-		.removes = k->removes,
+		.has_monitor = k->monitor, .manage = l->spawn.manage[0], .removes = k->removes,
 	};
 	int ret;
 
@@ -236,9 +238,17 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	if (!ret)
 		ret = confine_keeper(&duties);
 	if (!ret)
+		monitor_ready(k->monitor, l->spawn.manage[0]);
+	if (!ret)
 		notify_say(k->notify, "READY=1\nSTATUS=serving %u device%s",
 			   k->spec->device_count, k->spec->device_count == 1 ? "" : "s");
 	return ret;
+}
+
+static void tell_held(const struct keeper *k, const struct launch *l, uint32_t arg)
+{
+	monitor_held(k->monitor, arg);
+	onerror_held(k->onerror, arg, l->spawn.control[0]);
 }
 
 /* Returns false when the channel is of no more use. */
@@ -252,7 +262,7 @@ static bool on_control(const struct keeper *k, struct launch *l)
 	if (ret)
 		return false;
 	if (msg.type == CTL_HELD)
-		onerror_held(k->onerror, msg.arg, l->spawn.control[0]);
+		tell_held(k, l, msg.arg);
 	if (msg.type == CTL_PEER_GONE)
 		listeners_gone(&l->listeners, msg.arg);
 	if (msg.type == CTL_READY && on_ready(k, l)) {
@@ -262,7 +272,10 @@ static bool on_control(const struct keeper *k, struct launch *l)
 	return true;
 }
 
-/* What the keeper waits for: its own three, QMP, each device's clients, each disk's daemon. */
+/*
+ * What the keeper waits for: its own three, QMP, each device's clients, each disk's daemon; and
+ * behind them its monitor's.
+ */
 enum {
 	WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_QMP, WATCH_CLIENT,
 	WATCH_DAEMON = WATCH_CLIENT + SPEC_MAX_DEVICES,
@@ -285,13 +298,13 @@ static bool may_accept(const struct launch *l)
 /* Until the device process has ended and its last line is copied. */
 static void watch(const struct keeper *k, struct launch *l)
 {
-	struct pollfd p[WATCH_DAEMON + SPEC_MAX_DISKS] = {
+	struct pollfd p[WATCH_DAEMON + SPEC_MAX_DISKS + MONITOR_POLL] = {
 		[WATCH_SIGNAL] = { .fd = l->signal_fd, .events = POLLIN },
 		[WATCH_LOG] = { .fd = l->spawn.log[0], .events = POLLIN },
 		[WATCH_CONTROL] = { .fd = l->spawn.control[0], .events = POLLIN },
 	};
 
-	unsigned count = WATCH_DAEMON + k->spec->disk_count;
+	unsigned count = WATCH_DAEMON + k->spec->disk_count, more;
 
 	for (unsigned i = WATCH_CLIENT; i < WATCH_DAEMON; i++)
 		p[i].fd = -1;
@@ -301,8 +314,9 @@ static void watch(const struct keeper *k, struct launch *l)
 		int wait_ms = until_stop_limit(l, onerror_poll(k->onerror, &p[WATCH_QMP]));
 
 		wait_ms = notify_alive(k->notify, loop_now(), wait_ms);
+		wait_ms = monitor_poll(k->monitor, wait_ms, &p[count], &more);
 		listeners_poll(&l->listeners, may_accept(l), &p[WATCH_CLIENT]);
-		if (poll(p, count, wait_ms) < 0 && errno != EINTR) {
+		if (poll(p, count + more, wait_ms) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
 			kill_device(l);
 			waitpid(l->spawn.pid, &l->wait_status, 0);
@@ -317,6 +331,8 @@ static void watch(const struct keeper *k, struct launch *l)
 		if (may_accept(l))
 			listeners_polled(&l->listeners, &p[WATCH_CLIENT], l->spawn.control[0]);
 		onerror_polled(k->onerror, &p[WATCH_QMP], l->spawn.control[0]);
+		if (monitor_polled(k->monitor, &p[count], more))
+			tell_to_stop(l);
 		check_stop_limit(l);
 		for (unsigned i = WATCH_DAEMON; i < count; i++)
 			if (p[i].revents) {
@@ -402,6 +418,8 @@ int keeper_run(const struct keeper *keeper)
 		if (keeper->peer[i] >= 0)
 			close(keeper->peer[i]);
 	watch(keeper, &l);
+	monitor_shutdown(keeper->monitor, l.wait_status ? "host-error" : "guest-shutdown",
+			 !l.wait_status);
 	launch_finish(&l);
 	return exit_status(&l);
 }

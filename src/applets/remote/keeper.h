@@ -11,6 +11,7 @@
 #include "base/notify.h"
 #include "plan/spec.h"
 
+struct monitor;
 struct onerror;
 
 struct keeper {
@@ -25,10 +26,12 @@ struct keeper {
 	int trace;			/* for --trace; -1: none */
 	const int *image;		/* one a disk; -1: none */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
+	int disks;			/* the same, of each disk; -1: there is no monitor */
 	int metrics;			/* where the device process counts; -1: nobody reads it */
 	unsigned features;		/* of enum filter_feature: what the keeper itself has */
 	const char *const *removes;	/* files that the caller removes at the end, up to a NULL */
 	struct onerror *onerror;	/* what happens when a request is held back */
+	struct monitor *monitor;	/* NULL: none */
 	struct notify *notify;		/* the service manager */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);

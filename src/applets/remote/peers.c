@@ -225,6 +225,14 @@ static bool (*const openers[])(const struct plan_peer *, const struct place *, G
 	[PLAN_PEER_PATH] = open_path,
 };
 
+bool peer_open(const struct plan_peer *peer, int *ret_fd, int *ret_listener,
+	       struct peers_path *ret_path, GError **error)
+{
+	struct place place = { ret_fd, ret_listener, ret_path };
+
+	return openers[peer->kind](peer, &place, error);
+}
+
 void peers_init(struct peers *peers)
 {
 	*peers = (struct peers){ 0 };
@@ -237,11 +245,9 @@ bool peers_open(const struct remote_plan *plan, struct peers *peers, GError **er
 	peers_init(peers);
 	for (unsigned i = 0; i < plan->spec->device_count; i++) {
 		const struct plan_peer *peer = &plan->peer[i];
-		struct place place = { &peers->fd[i], &peers->listener[i], &peers->path[i] };
-
 		if (peer->kind == PLAN_PEER_NONE)
 			continue;
-		if (!openers[peer->kind](peer, &place, error))
+		if (!peer_open(peer, &peers->fd[i], &peers->listener[i], &peers->path[i], error))
 			return false;
 		plan->spec->device[i].peer_slot = LAUNCH_SLOT_PEER + i;
 		plan->spec->device[i].listens = peers->listener[i] >= 0;
@@ -250,7 +256,7 @@ bool peers_open(const struct remote_plan *plan, struct peers *peers, GError **er
 }
 
 /* Somebody may have taken the name over since. */
-static void remove_path(struct peers_path *path)
+void peer_path_remove(struct peers_path *path)
 {
 	struct stat st;
 
@@ -264,7 +270,7 @@ static void remove_path(struct peers_path *path)
 void peers_finish(struct peers *peers)
 {
 	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++) {
-		remove_path(&peers->path[i]);
+		peer_path_remove(&peers->path[i]);
 		fd_close(&peers->listener[i]);
 		fd_close(&peers->fd[i]);
 	}

@@ -34,6 +34,15 @@ void peers_init(struct peers *peers);
  */
 bool peers_open(const struct remote_plan *plan, struct peers *peers, GError **error);
 
+/*
+ * The socket of one: *ret_fd, if it is connected, or *ret_listener, and *ret_path if a name was
+ * bound.  They stay as they are else.  False with @error.
+ */
+bool peer_open(const struct plan_peer *peer, int *ret_fd, int *ret_listener,
+	       struct peers_path *ret_path, GError **error);
+/* Removes the name, if it is still that socket's. */
+void peer_path_remove(struct peers_path *path);
+
 /* Closes all, and removes the paths that are still those sockets'. */
 void peers_finish(struct peers *peers);
 

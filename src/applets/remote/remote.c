@@ -14,6 +14,7 @@
 #include "applets/remote/images.h"
 #include "applets/remote/keeper.h"
 #include "applets/remote/metricsfile.h"
+#include "applets/remote/monitor.h"
 #include "applets/remote/onerror.h"
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
@@ -34,6 +35,7 @@ struct remote {
 	struct remote_plan plan;
 	struct images *images;
 	struct onerror *onerror;
+	struct monitor *monitor;
 	struct peers peers;
 	int rom[SPEC_MAX_DEVICES];	/* owned */
 	int trace_fd;			/* --trace; owned */
@@ -153,11 +155,12 @@ static bool prepare(struct remote *r, GError **error)
 			    log_errname(ret));
 	return onerror_create(&r->plan, &r->onerror, error) &&
 	       images_open(&r->plan, &r->images, error) &&
+	       monitor_create(&r->plan, r->images, &r->monitor, error) &&
 	       (!r->plan.metrics || metrics_file_begin(r->plan.metrics, r->metrics_fd, error));
 }
 
-/* The pid file, the sockets' paths, NULL. */
-#define MAX_REMOVED (1 + SPEC_MAX_DEVICES + 1)
+/* The pid file, the sockets' paths, those of monitors, NULL. */
+#define MAX_REMOVED (1 + SPEC_MAX_DEVICES + PLAN_MAX_MONITORS + 1)
 
 /* What finish() removes, and the features that this takes. */
 static unsigned list_removed(const struct remote *r, const char *removes[MAX_REMOVED])
@@ -173,6 +176,11 @@ static unsigned list_removed(const struct remote *r, const char *removes[MAX_REM
 			removes[count++] = r->peers.path[i].name;
 			features |= FILTER_SOCKET_PATH;
 		}
+	for (unsigned i = 0; i < r->plan.monitor_count; i++)
+		if (monitor_path(r->monitor, i)) {
+			removes[count++] = monitor_path(r->monitor, i);
+			features |= FILTER_SOCKET_PATH;
+		}
 	removes[count] = NULL;
 	return features;
 }
@@ -186,6 +194,7 @@ static int run(struct remote *r)
 		.listener = r->peers.listener, .features = list_removed(r, removes),
 		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
 		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
+		.monitor = r->monitor, .disks = monitor_disks_fd(r->monitor),
 		.notify = &r->notify, .ready = on_ready, .opaque = r,
 	};
 
@@ -199,6 +208,7 @@ static int run(struct remote *r)
 
 static void finish(struct remote *r)
 {
+	monitor_destroy(r->monitor);
 	images_close(r->images);
 	onerror_destroy(r->onerror);
 	peers_finish(&r->peers);

@@ -74,6 +74,8 @@ static int make_fds(const struct keeper *k, struct spawn *s)
 	if (s->metrics_fd < 0)
 		return s->metrics_fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) < 0 ||
+	    (k->spec->manage &&
+	     socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->manage) < 0) ||
 	    pipe2(s->log, O_CLOEXEC) < 0 || fcntl(s->log[1], F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	return 0;
@@ -91,6 +93,10 @@ static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct l
 	fds[n++] = (struct launch_fd){ s->metrics_fd, LAUNCH_SLOT_METRICS };
 	if (k->spec->trace_size)
 		fds[n++] = (struct launch_fd){ k->trace, LAUNCH_SLOT_TRACE };
+	if (k->spec->manage)
+		fds[n++] = (struct launch_fd){ s->manage[1], LAUNCH_SLOT_MANAGE };
+	if (k->disks >= 0)
+		fds[n++] = (struct launch_fd){ k->disks, LAUNCH_SLOT_DISKS };
 	for (unsigned i = 0; i < k->spec->device_count; i++)
 		if (k->spec->device[i].peer_slot >= 0 && !k->spec->device[i].listens)
 			fds[n++] = (struct launch_fd){ k->peer[i], k->spec->device[i].peer_slot };
@@ -205,7 +211,7 @@ int spawn_device(const struct keeper *keeper, struct spawn *s)
 
 	*s = (struct spawn){
 		.exe_fd = -1, .spec_fd = -1, .state_fd = -1, .metrics_fd = -1,
-		.control = { -1, -1 }, .log = { -1, -1 },
+		.control = { -1, -1 }, .manage = { -1, -1 }, .log = { -1, -1 },
 	};
 	ret = verify_container(keeper);
 	if (ret)
@@ -222,6 +228,7 @@ int spawn_device(const struct keeper *keeper, struct spawn *s)
 	ret = clone_device(keeper, s);
 	fd_close(&s->exe_fd);
 	fd_close(&s->control[1]);
+	fd_close(&s->manage[1]);
 	fd_close(&s->log[1]);
 	return ret;
 }
@@ -229,7 +236,7 @@ int spawn_device(const struct keeper *keeper, struct spawn *s)
 void spawn_finish(struct spawn *s)
 {
 	int *all[] = { &s->exe_fd, &s->spec_fd, &s->state_fd, &s->metrics_fd, &s->control[0],
-		       &s->control[1], &s->log[0], &s->log[1] };
+		       &s->control[1], &s->manage[0], &s->manage[1], &s->log[0], &s->log[1] };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		fd_close(all[i]);

@@ -18,6 +18,7 @@ struct spawn {
 	int exe_fd;			/* this program */
 	int spec_fd, state_fd, metrics_fd;
 	int control[2];			/* keeper's end, device's end */
+	int manage[2];			/* the same, with a monitor */
 	int log[2];			/* read by the keeper, written by the device */
 	pid_t pid;
 };

@@ -70,9 +70,15 @@ static bool process_ok(const struct launch_spec *spec)
 {
 	return spec->threads <= MAX_THREADS && spec->sandbox <= SANDBOX_OFF &&
 	       spec->log_level <= LOG_LEVEL_DEBUG && spec->auto_shutdown <= 1 &&
+	       spec->manage <= 1 &&
 	       trace_ok(spec->trace_size) &&
 	       text_ok(spec->log_prog, sizeof(spec->log_prog)) &&
 	       text_ok(spec->comm, sizeof(spec->comm));
+}
+
+bool spec_disk_ok(const struct spec_disk *disk, unsigned device_count)
+{
+	return disk->device < device_count && image_ok(&disk->image) && unit_ok(&disk->unit);
 }
 
 bool spec_ok(const struct launch_spec *spec)
@@ -85,8 +91,7 @@ bool spec_ok(const struct launch_spec *spec)
 		if (!device_ok(&spec->device[i]))
 			return false;
 	for (unsigned i = 0; i < spec->disk_count; i++)
-		if (spec->disk[i].device >= spec->device_count ||
-		    !image_ok(&spec->disk[i].image) || !unit_ok(&spec->disk[i].unit))
+		if (!spec_disk_ok(&spec->disk[i], spec->device_count))
 			return false;
 	return true;
 }

@@ -12,4 +12,8 @@ struct launch_spec;
  */
 bool spec_ok(const struct launch_spec *spec);
 
+struct spec_disk;
+/* Could a disk of that spec be one of a device process with so many devices? */
+bool spec_disk_ok(const struct spec_disk *disk, unsigned device_count);
+
 #endif

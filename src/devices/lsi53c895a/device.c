@@ -252,6 +252,11 @@ static void lsi_retry(struct pci_dev *dev, bool later)
 		scsi_retry_held(lsi_of(dev)->scsi);
 }
 
+static struct scsi_bus *lsi_scsi_bus(struct pci_dev *dev)
+{
+	return lsi_of(dev)->scsi;
+}
+
 /* QEMU gives both chips the same BARs and subsystem, and so do we. */
 #define LSI_CLASS(qemu_name, text, id)                                                             \
 	{                                                                                          \
@@ -267,7 +272,7 @@ static void lsi_retry(struct pci_dev *dev, bool later)
 		.state_version = LSI_STATE_VERSION, .state_size = sizeof(struct lsi_state),        \
 		.realize = lsi_realize, .unrealize = lsi_unrealize, .reset = lsi_reset,            \
 		.read = lsi_read, .write = lsi_write, .retry = lsi_retry,                         \
-		.dma_ready = lsi_dma_ready,                                                        \
+		.dma_ready = lsi_dma_ready, .scsi_bus = lsi_scsi_bus,                              \
 	}
 
 const struct pci_class lsi53c895a_class =

@@ -57,7 +57,7 @@ struct filter_env box_env(unsigned features)
 			[FILTER_CHILD] = { ~255ULL, 256 },	/* nothing stands there */
 			[FILTER_LISTENER] = { ~7ULL, 384 },
 			[FILTER_SELF] = one(2),
-			[FILTER_MONITOR] = one(10),
+			[FILTER_MONITOR] = one(10), [FILTER_MANAGE] = one(11),
 		},
 		.arena_size = BOX_ARENA_SIZE, .features = features,
 	};

@@ -225,7 +225,7 @@ static void test_agree_device(void)
 {
 	static const unsigned features[] = {
 		0, FILTER_RAW, FILTER_RAW | FILTER_DEVICE, FILTER_NBD,
-		FILTER_NBD | FILTER_SETUP, FILTER_LISTEN, ALL_FEATURES,
+		FILTER_NBD | FILTER_SETUP, FILTER_LISTEN, FILTER_MANAGED | FILTER_RAW, ALL_FEATURES,
 	};
 
 	if (box_no_filter())
@@ -242,6 +242,7 @@ static void test_agree_keeper(void)
 		check_agree(&filter_keeper, features);
 	check_agree(&filter_keeper, FILTER_LISTEN);
 	check_agree(&filter_keeper, FILTER_LISTEN | FILTER_SOCKET_PATH);
+	check_agree(&filter_keeper, FILTER_MONITOR_CLIENTS);
 }
 
 /* Loaded as the others are: what a daemon is answered in place of SIGSYS is not compared here. */
