@@ -268,6 +268,7 @@ void block_complete(struct block_req *req, int ret)
 	block->ended_tail = &req->ended_next;
 	block->ended_work.fn = ended_run;
 	block->ended_work.opaque = block;
+	block->ended_work.unheld = true;	/* what is under way ends */
 	loop_work_queue(block->loop, &block->ended_work);
 }
 

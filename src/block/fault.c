@@ -126,7 +126,7 @@ static void fault_submit(struct block *block, struct block_req *req)
 	}
 	req->ret = rule->error;
 	req->ret_len = rule->done;
-	req->u.timer = (struct loop_timer){ .fn = on_time, .opaque = req };
+	req->u.timer = (struct loop_timer){ .fn = on_time, .opaque = req, .unheld = true };
 	if (rule->delay == FAULT_HANG) {
 		req->u.timer.opaque = f->hanging;
 		f->hanging = req;

@@ -416,7 +416,7 @@ int mpqemu_nbd_create(struct loop *loop, const struct block_nbd_config *config,
 	}
 	nbd->watch_fd = config->fd;
 	nbd->answered_tail = &nbd->answered;
-	nbd->work = (struct loop_work){ .fn = nbd_work, .opaque = nbd };
+	nbd->work = (struct loop_work){ .fn = nbd_work, .opaque = nbd, .unheld = true };
 	ret = shake_hands(nbd, config, why, why_size);
 	if (!ret)
 		ret = learn(nbd, loop, config, why, why_size);

@@ -34,7 +34,9 @@ static void null_submit(struct block *block, struct block_req *req)
 		null_end(req);
 		return;
 	}
-	req->u.timer = (struct loop_timer){ .fn = null_timeout, .opaque = req };
+	req->u.timer = (struct loop_timer){
+		.fn = null_timeout, .opaque = req, .unheld = true,
+	};
 	loop_timer_set(block->loop, &req->u.timer, loop_now() + null->latency);
 }
 

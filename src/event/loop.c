@@ -30,7 +30,7 @@ struct poll {
 
 struct loop {
 	int epoll_fd;
-	bool quit;
+	bool quit, held;
 	struct poll poll;
 	struct watch watch[LOOP_MAX_FDS];	/* by fd number */
 	struct loop_timer *timers;		/* sorted by deadline */
@@ -201,20 +201,55 @@ void loop_work_cancel(struct loop *loop, struct loop_work *work)
 	work->queued = false;
 }
 
+void loop_hold(struct loop *loop, bool hold)
+{
+	loop->held = hold;
+}
+
+bool loop_held(const struct loop *loop)
+{
+	return loop->held;
+}
+
+static bool may_run(const struct loop *loop, bool unheld)
+{
+	return !loop->held || unheld;
+}
+
+static bool any_work(const struct loop *loop)
+{
+	const struct loop_work *work = loop->work;
+
+	while (work && !may_run(loop, work->unheld))
+		work = work->next;
+	return work;
+}
+
+/* The first that may run; NULL: none. */
+static const struct loop_timer *first_timer(const struct loop *loop)
+{
+	const struct loop_timer *timer = loop->timers;
+
+	while (timer && !may_run(loop, timer->unheld))
+		timer = timer->next;
+	return timer;
+}
+
 /* How long epoll may wait: not at all when work is queued, else until the first timer, in ms. */
 static int loop_wait_ms(const struct loop *loop, int limit_ms)
 {
+	const struct loop_timer *timer = first_timer(loop);
 	int64_t now, left = WAIT_MAX_MS;
 
-	if (loop->work)
+	if (any_work(loop))
 		return 0;
-	if (!loop->timers)
+	if (!timer)
 		return limit_ms;
 	now = loop_now();
-	if (loop->timers->deadline <= now)
+	if (timer->deadline <= now)
 		return 0;
-	if (loop->timers->deadline < now + WAIT_MAX_MS * LOOP_MS)
-		left = (loop->timers->deadline - now + LOOP_MS - 1) / LOOP_MS;
+	if (timer->deadline < now + WAIT_MAX_MS * LOOP_MS)
+		left = (timer->deadline - now + LOOP_MS - 1) / LOOP_MS;
 	return limit_ms >= 0 && left > limit_ms ? limit_ms : (int)left;
 }
 
@@ -261,14 +296,15 @@ static void poll_learn(struct poll *poll, bool good)
  */
 static int poll_look(struct loop *loop, struct epoll_event *ev)
 {
+	const struct loop_timer *timer = first_timer(loop);
 	int n = epoll_wait(loop->epoll_fd, ev, LOOP_BATCH, 0);
 	int64_t now = loop_now(), end = now + loop->poll.window, last;
 	bool alone = true;
 
 	if (n)
 		return n;
-	if (loop->timers && loop->timers->deadline < end)
-		end = loop->timers->deadline;
+	if (timer && timer->deadline < end)
+		end = timer->deadline;
 	while (!n && alone && now < end) {
 		n = epoll_wait(loop->epoll_fd, ev, LOOP_BATCH, 0);
 		last = now;
@@ -326,6 +362,10 @@ static void loop_run_timers(struct loop *loop)
 		struct loop_timer *timer = loop->due;
 
 		loop_timer_cancel(loop, timer);
+		if (!may_run(loop, timer->unheld)) {
+			loop_timer_set(loop, timer, timer->deadline);
+			continue;
+		}
 		hook_before(loop);
 		timer->fn(timer->opaque);
 		hook_after(loop);
@@ -342,6 +382,10 @@ static void loop_run_work(struct loop *loop)
 		struct loop_work *work = loop->running;
 
 		loop_work_cancel(loop, work);
+		if (!may_run(loop, work->unheld)) {
+			loop_work_queue(loop, work);
+			continue;
+		}
 		hook_before(loop);
 		work->fn(work->opaque);
 		hook_after(loop);

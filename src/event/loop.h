@@ -31,6 +31,7 @@ struct loop_timer {
 	int64_t deadline;		/* CLOCK_MONOTONIC, ns */
 	struct loop_timer *next;	/* in the loop's sorted list, when armed */
 	bool armed;
+	bool unheld;			/* runs also while the loop is held */
 };
 
 /* Something to do once, in the next pass; the caller owns the memory. */
@@ -39,6 +40,7 @@ struct loop_work {
 	void *opaque;
 	struct loop_work *next;
 	bool queued;
+	bool unheld;			/* as of a timer */
 };
 
 /*
@@ -67,6 +69,14 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 /* Queues @work for the next pass; nothing if it is queued already. */
 void loop_work_queue(struct loop *loop, struct loop_work *work);
 void loop_work_cancel(struct loop *loop, struct loop_work *work);
+
+/*
+ * Held, a loop calls the functions of fds and nothing else but what is marked as unheld: the others
+ * wait in their order, and what is due by then runs when the loop is held no more.  For a process
+ * whose devices stand still while it still answers.
+ */
+void loop_hold(struct loop *loop, bool hold);
+bool loop_held(const struct loop *loop);
 
 /*
  * Before it sleeps, a pass that follows an fd event looks for the next one for up to @window ns, as

@@ -190,6 +190,12 @@ void io_submit(struct task *t)
 		bus_kick(bus);
 		return;
 	}
+	if (loop_held(bus->loop)) {
+		/* none begins until the loop goes on, and looks at it then */
+		task_enter_wait(t, TASK_WAIT_SUBMIT);
+		bus_kick(bus);
+		return;
+	}
 	if (!io || !io_allowed(t)) {
 		task_enter_wait(t, TASK_WAIT_SUBMIT);
 		return;

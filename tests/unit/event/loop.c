@@ -560,6 +560,45 @@ static void test_order_and_hooks(void)
 	must(close(fd));
 }
 
+/* Held, only fds and what is marked run; the rest keeps its order, and runs once afterwards. */
+static void test_hold(void)
+{
+	struct loop *loop = make_loop();
+	struct loop_work w[] = {
+		{ on_name, name('a') }, { on_name, name('b') },
+		{ on_name, name('u'), .unheld = true },
+	};
+	struct loop_timer t[] = {
+		{ on_name, name('c') }, { on_name, name('d') },
+		{ on_name, name('v'), .unheld = true },
+	};
+	int64_t now = loop_now();
+
+	loop_hold(loop, true);
+	g_assert_true(loop_held(loop));
+	loop_work_queue(loop, &w[0]);
+	loop_work_queue(loop, &w[1]);
+	loop_timer_set(loop, &t[0], now - 2);
+	loop_timer_set(loop, &t[1], now - 1);
+	g_assert_cmpint(loop_step(loop, 0), ==, 0);
+	assert_trace("");
+	loop_work_queue(loop, &w[2]);
+	loop_timer_set(loop, &t[2], now);
+	g_assert_cmpint(loop_step(loop, -1), ==, 0);	/* does not wait */
+	assert_trace("vu");
+	/* an unheld one is waited for, though others are overdue */
+	loop_timer_set(loop, &t[2], loop_now() + LOOP_MS);
+	while (t[2].armed)
+		g_assert_cmpint(loop_step(loop, -1), ==, 0);
+	assert_trace("v");
+	loop_work_cancel(loop, &w[0]);
+	loop_timer_cancel(loop, &t[0]);
+	loop_hold(loop, false);
+	g_assert_cmpint(loop_step(loop, -1), ==, 0);
+	assert_trace("db");
+	loop_destroy(loop);
+}
+
 struct quitter {
 	struct loop *loop;
 	struct loop_work work;
@@ -627,6 +666,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/loop/work-order", test_work_order);
 	g_test_add_func("/loop/work-cancel", test_work_cancel);
 	g_test_add_func("/loop/order-and-hooks", test_order_and_hooks);
+	g_test_add_func("/loop/hold", test_hold);
 	g_test_add_func("/loop/run-quit", test_run_quit);
 	return g_test_run();
 }
