@@ -16,7 +16,21 @@ static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
 	[CTL_RETRY_LATER] = CTL_FROM_KEEPER,
 	[CTL_PEER] = CTL_FROM_KEEPER,
 	[CTL_PEER_GONE] = CTL_FROM_DEVICE,
+	[CTL_PAUSE] = CTL_FROM_KEEPER,
+	[CTL_RESUME] = CTL_FROM_KEEPER,
+	[CTL_PAUSED] = CTL_FROM_DEVICE,
 };
+
+/* Bits 0..11 errno, the others the number. */
+uint32_t ctl_paused_pack(const struct ctl_paused *paused)
+{
+	return (paused->err & 0xfff) | (paused->number & (CTL_PAUSE_NUMBERS - 1)) << 12;
+}
+
+struct ctl_paused ctl_paused_unpack(uint32_t arg)
+{
+	return (struct ctl_paused){ .number = arg >> 12, .err = arg & 0xfff };
+}
 
 /* Bits 0..7 disk, 8 write, 16..27 errno. */
 uint32_t ctl_held_pack(const struct ctl_held *held)

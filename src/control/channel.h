@@ -18,6 +18,9 @@ enum ctl_type {
 	CTL_RETRY_LATER,	/* keeper: nobody will say so: by a timer, with growing waits */
 	CTL_PEER,	/* keeper: the next client of a device, one connected fd; arg: its index */
 	CTL_PEER_GONE,	/* device: it is served no more, the next may come; arg: device index */
+	CTL_PAUSE,	/* keeper: stand still; arg: its number, < CTL_PAUSE_NUMBERS */
+	CTL_RESUME,	/* keeper: go on, whether or not CTL_PAUSED has come */
+	CTL_PAUSED,	/* device: nothing is under way, guest RAM stays; arg: struct ctl_paused */
 	CTL_TYPE_COUNT,
 };
 
@@ -33,6 +36,18 @@ struct ctl_held {
 	bool write;
 	int err;		/* errno, 1..4095 */
 };
+
+/* A pause that was given up may be told of after the next one was asked for: they have numbers. */
+#define CTL_PAUSE_NUMBERS (1u << 20)
+
+struct ctl_paused {
+	uint32_t number;	/* of the CTL_PAUSE */
+	int err;		/* errno of the flush, 0..4095 */
+};
+
+/* What CTL_PAUSED says, in the 32 bits of its arg; all of them mean something. */
+uint32_t ctl_paused_pack(const struct ctl_paused *paused);
+struct ctl_paused ctl_paused_unpack(uint32_t arg);
 
 /* What CTL_HELD says, in the 32 bits of its arg. */
 uint32_t ctl_held_pack(const struct ctl_held *held);

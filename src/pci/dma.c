@@ -53,6 +53,11 @@ void pci_dma_finish(struct pci_dev *dev)
 	dev->dma_logged = 0;
 }
 
+bool pci_dma_waits(const struct pci_dev *dev)
+{
+	return dev->dma_logged && !dev->dma->log[dev->dma_logged - 1].answered;
+}
+
 void pci_dma_drop(struct pci_dev *dev)
 {
 	dev->dma_logged = dev->dma->next = 0;
@@ -104,7 +109,7 @@ void pci_dma_answered(struct pci_dev *dev, int err, const void *data, size_t len
 {
 	struct access *a;
 
-	if (!dev->dma_logged || dev->dma->log[dev->dma_logged - 1].answered)
+	if (!pci_dma_waits(dev))
 		return;
 	a = &dev->dma->log[dev->dma_logged - 1];
 	if (!a->write && (!data || len != a->len))

@@ -133,6 +133,11 @@ struct pci_class {
 	 * now or from the loop.  NULL for a model without DMA.
 	 */
 	void (*dma_ready)(struct pci_dev *dev);
+	/*
+	 * The VM stood still for @ns, and its loop was held: what the guest counts by (deadlines in
+	 * the state) moves by so much.  NULL: there is none.
+	 */
+	void (*stood_still)(struct pci_dev *dev, int64_t ns);
 	/* After a guest write to config space at @off, @len bytes; may be NULL. */
 	void (*config_written)(struct pci_dev *dev, unsigned off, unsigned len);
 };
@@ -319,6 +324,8 @@ size_t pci_dma_clip(const struct pci_dev *dev, uint64_t gpa, size_t len);
  * and for one that is given up (a reset, an abort).
  */
 void pci_dma_drop(struct pci_dev *dev);
+/* Is an answer of the VMM's still to come? */
+bool pci_dma_waits(const struct pci_dev *dev);
 static inline void pci_dma_forget(struct pci_dev *dev)
 {
 	if (dev->dma_logged)

@@ -609,6 +609,7 @@ void remote_plan_finish(struct remote_plan *plan)
 	g_free(plan->uuid);
 	g_free(plan->qmp);
 	g_free(plan->events);
+	g_free(plan->control);
 	g_free(plan->trace);
 	g_free(plan->metrics);
 	g_free(plan->print_metrics);

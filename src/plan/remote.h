@@ -158,6 +158,7 @@ struct remote_plan {
 	bool sample;			/* the one disk stands for a raw image: there is none */
 	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
 	char *qmp, *events, *metrics;	/* of these options: "PATH" or "fd=N"; or NULL */
+	char *control;			/* --control: "fd=N"; or NULL */
 	char *print_metrics;		/* PLAN_PRINT_METRICS: the file */
 	bool json;			/* and how */
 

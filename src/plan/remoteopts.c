@@ -73,6 +73,9 @@ const struct option_def remote_options[] = {
 	  "PATH", NULL, offsetof(struct remote_plan, print_metrics) },
 	{ "json", OPTION_OWN | OPTION_HIDDEN, remote_option_flag, NULL, NULL,
 	  offsetof(struct remote_plan, json) },
+	/* a program that runs remotes gives it */
+	{ "control", OPTION_HAS_ARG | OPTION_OWN | OPTION_HIDDEN, remote_option_string, "fd=N",
+	  NULL, offsetof(struct remote_plan, control) },
 	/* mpqemu-proxy record and replay give it */
 	{ "trace", OPTION_HAS_ARG | OPTION_OWN | OPTION_HIDDEN, remote_option_string, "fd=N", NULL,
 	  offsetof(struct remote_plan, trace) },

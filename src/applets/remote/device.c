@@ -19,6 +19,7 @@
 #include "applets/remote/disks.h"
 #include "applets/remote/empty.h"
 #include "applets/remote/manage.h"
+#include "applets/remote/pause.h"
 #include "applets/remote/serve.h"
 #include "applets/remote/speccheck.h"
 #include "base/fd.h"
@@ -51,6 +52,7 @@ struct device_process {
 	struct trace *trace;			/* --trace; or NULL */
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
 	struct serve_ops serve_ops;
+	struct pause pause;
 	struct loop_timer stop_limit;		/* when no keeper is there to set it */
 	unsigned open;				/* sessions */
 	uint32_t serving;			/* bit a device: it has a session */
@@ -92,6 +94,7 @@ static void stop(struct device_process *p)
 		return;
 	p->stopping = true;
 	manage_stop(p->manage);
+	pause_end(&p->pause);
 	for (unsigned i = 0; i < p->spec->device_count; i++)
 		if (p->spec->device[i].peer_slot >= 0) {
 			serve_stop(&p->serve[i]);
@@ -188,6 +191,29 @@ static void retry_held(struct device_process *p, bool later)
 			p->serve[i].dev.cls->retry(&p->serve[i].dev, later);
 }
 
+static void on_paused(void *opaque, uint32_t number, int err)
+{
+	const struct ctl_paused paused = { .number = number, .err = -err };
+	int ret;
+
+	if (err)
+		log_error("flush for a pause: %s", log_errname(err));
+	ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_PAUSED, ctl_paused_pack(&paused));
+	if (ret)
+		log_warning("control channel: %s", log_errname(ret));
+}
+
+/* One that stops goes on to its end. */
+static void on_pause(struct device_process *p, const struct ctl_msg *msg)
+{
+	if (p->stopping)
+		return;
+	if (msg->type == CTL_PAUSE)
+		pause_begin(&p->pause, msg->arg);
+	else
+		pause_end(&p->pause);
+}
+
 /* Who gets no clients has no call to receive a fd by. */
 static int receive(struct device_process *p, struct ctl_msg *msg, int *client)
 {
@@ -220,6 +246,8 @@ static void on_control(void *opaque, uint32_t events)
 		stop(p);
 	} else if (msg.type == CTL_PEER) {
 		on_client(p, msg.arg, client);
+	} else if (msg.type == CTL_PAUSE || msg.type == CTL_RESUME) {
+		on_pause(p, &msg);
 	} else {
 		retry_held(p, msg.type == CTL_RETRY_LATER);
 	}
@@ -396,6 +424,11 @@ static int make_all(struct device_process *p)
 		ret = prepare_vfio_user(p);
 	if (ret)
 		return ret;
+	p->pause = (struct pause){
+		.loop = p->loop, .disks = p->disks, .serve = p->serve,
+		.count = p->spec->device_count, .told = on_paused, .opaque = p,
+	};
+	pause_init(&p->pause);
 	ret = loop_fd_add(p->loop, LAUNCH_SLOT_CONTROL, EPOLLIN, on_control, p);
 	if (!ret && p->spec->manage)
 		ret = manage_create(p->loop, p->disks, find_bus, p, &p->manage);
@@ -473,6 +506,7 @@ int device_main(void)
 		return DEVICE_EXIT_START;
 	}
 	p->stop_limit.fn = on_stop_limit;
+	p->stop_limit.unheld = true;
 	p->serve_ops = (struct serve_ops){ .closed = on_session_closed, .opaque = p };
 	if (set_up(p))
 		p->exit_status = DEVICE_EXIT_START;

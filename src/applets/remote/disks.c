@@ -65,11 +65,12 @@ struct disks {
 	struct scsi_bus_setup bus[SPEC_MAX_DEVICES];
 	void (*held)(void *opaque, const struct ctl_held *held);
 	void *held_opaque;
-	/* at the end */
+	/* a drain; see disks_drain() */
 	struct loop_timer drain;
-	void (*drained)(void *opaque, int ret);
+	void (*drained)(void *opaque, int ret);	/* NULL: nobody waits for it */
 	void *drained_opaque;
 	unsigned flushing;
+	bool flush_again;		/* asked for since these flushes began */
 	int flush_error;
 };
 
@@ -264,6 +265,8 @@ static int open_disks(struct disks *d, bool nbd)
 	return ret;
 }
 
+static void on_drain(void *opaque);
+
 int disks_create(struct loop *loop, const struct launch_spec *spec, struct metrics_disk *stats,
 		 void (*held)(void *opaque, const struct ctl_held *held), void *opaque,
 		 struct disks **ret_disks)
@@ -288,6 +291,7 @@ int disks_create(struct loop *loop, const struct launch_spec *spec, struct metri
 	}
 	d->held = held;
 	d->held_opaque = opaque;
+	d->drain = (struct loop_timer){ .fn = on_drain, .opaque = d, .unheld = true };
 	ret = make_pool(d);
 	if (ret)
 		log_error("block pool: %s", log_errname(ret));
@@ -420,6 +424,22 @@ const struct scsi_unit_config *disks_config(const struct disks *d, unsigned disk
 
 /* ---- The end ---- */
 
+/* What was written since the flushes began is for the next ones. */
+static void flushed(struct disks *d)
+{
+	void (*drained)(void *opaque, int ret) = d->drained;
+
+	if (!drained)
+		return;
+	if (d->flush_again) {
+		d->flush_again = false;
+		loop_timer_set(d->loop, &d->drain, loop_now());
+		return;
+	}
+	d->drained = NULL;
+	drained(d->drained_opaque, d->flush_error);
+}
+
 static void on_flushed(struct block_req *req, int ret)
 {
 	struct disks *d = req->opaque;
@@ -427,7 +447,7 @@ static void on_flushed(struct block_req *req, int ret)
 	if (ret && !d->flush_error)
 		d->flush_error = ret;
 	if (--d->flushing == 0)
-		d->drained(d->drained_opaque, d->flush_error);
+		flushed(d);
 }
 
 static bool all_idle(const struct disks *d)
@@ -440,6 +460,7 @@ static bool all_idle(const struct disks *d)
 
 static void flush_all(struct disks *d)
 {
+	d->flush_error = 0;
 	d->flushing = 1;	/* ours: the loop below may not end it early */
 	for (unsigned i = 0; i < d->count; i++) {
 		struct disk *disk = &d->disk[i];
@@ -453,7 +474,7 @@ static void flush_all(struct disks *d)
 		block_submit(disk->block, &disk->flush);
 	}
 	if (--d->flushing == 0)
-		d->drained(d->drained_opaque, 0);
+		flushed(d);
 }
 
 static void on_drain(void *opaque)
@@ -470,6 +491,14 @@ void disks_drain(struct disks *d, void (*done)(void *opaque, int ret), void *opa
 {
 	d->drained = done;
 	d->drained_opaque = opaque;
-	d->drain = (struct loop_timer){ .fn = on_drain, .opaque = d };
-	loop_timer_set(d->loop, &d->drain, loop_now());
+	d->flush_again = d->flushing;
+	if (!d->flushing)
+		loop_timer_set(d->loop, &d->drain, loop_now());
+}
+
+void disks_drain_cancel(struct disks *d)
+{
+	loop_timer_cancel(d->loop, &d->drain);
+	d->drained = NULL;
+	d->flush_again = false;
 }

@@ -73,7 +73,13 @@ int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec);
 /* Its place is free again; it is on no bus and has no medium. */
 void disks_remove(struct disks *d, unsigned disk);
 
-/* Waits until nothing is in flight, flushes each disk, then calls @done once with 0 or -errno. */
+/*
+ * Waits until nothing is in flight, flushes each disk, then calls @done once with 0 or -errno, also
+ * while the loop is held.  A drain that is under way becomes this one: only the last @done is
+ * called.
+ */
 void disks_drain(struct disks *disks, void (*done)(void *opaque, int ret), void *opaque);
+/* Its @done is not called any more; what has begun of it ends. */
+void disks_drain_cancel(struct disks *disks);
 
 #endif

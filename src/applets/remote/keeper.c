@@ -21,6 +21,7 @@
 #include "applets/remote/monitor.h"
 #include "applets/remote/onerror.h"
 #include "applets/remote/spawn.h"
+#include "applets/remote/supervised.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -237,12 +238,13 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	ret = k->ready ? k->ready(k->opaque) : 0;
 	if (!ret)
 		ret = confine_keeper(&duties);
-	if (!ret)
-		monitor_ready(k->monitor, l->spawn.manage[0]);
-	if (!ret)
-		notify_say(k->notify, "READY=1\nSTATUS=serving %u device%s",
-			   k->spec->device_count, k->spec->device_count == 1 ? "" : "s");
-	return ret;
+	if (ret)
+		return ret;
+	monitor_ready(k->monitor, l->spawn.manage[0]);
+	notify_say(k->notify, "READY=1\nSTATUS=serving %u device%s",
+		   k->spec->device_count, k->spec->device_count == 1 ? "" : "s");
+	supervised_ready(k->supervised, l->spawn.pid, l->spawn.control[0]);
+	return 0;
 }
 
 static void tell_held(const struct keeper *k, const struct launch *l, uint32_t arg)
@@ -263,6 +265,8 @@ static bool on_control(const struct keeper *k, struct launch *l)
 		return false;
 	if (msg.type == CTL_HELD)
 		tell_held(k, l, msg.arg);
+	if (msg.type == CTL_PAUSED)
+		supervised_paused(k->supervised, msg.arg);
 	if (msg.type == CTL_PEER_GONE)
 		listeners_gone(&l->listeners, msg.arg);
 	if (msg.type == CTL_READY && on_ready(k, l)) {
@@ -277,7 +281,7 @@ static bool on_control(const struct keeper *k, struct launch *l)
  * behind them its monitor's.
  */
 enum {
-	WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_QMP, WATCH_CLIENT,
+	WATCH_SIGNAL, WATCH_LOG, WATCH_CONTROL, WATCH_QMP, WATCH_SUPERVISOR, WATCH_CLIENT,
 	WATCH_DAEMON = WATCH_CLIENT + SPEC_MAX_DEVICES,
 };
 
@@ -316,6 +320,7 @@ static void watch(const struct keeper *k, struct launch *l)
 		wait_ms = notify_alive(k->notify, loop_now(), wait_ms);
 		wait_ms = monitor_poll(k->monitor, wait_ms, &p[count], &more);
 		listeners_poll(&l->listeners, may_accept(l), &p[WATCH_CLIENT]);
+		supervised_poll(k->supervised, &p[WATCH_SUPERVISOR]);
 		if (poll(p, count + more, wait_ms) < 0 && errno != EINTR) {
 			log_error("poll: %s", log_errname(errno));
 			kill_device(l);
@@ -333,6 +338,7 @@ static void watch(const struct keeper *k, struct launch *l)
 		onerror_polled(k->onerror, &p[WATCH_QMP], l->spawn.control[0]);
 		if (monitor_polled(k->monitor, &p[count], more))
 			tell_to_stop(l);
+		supervised_polled(k->supervised, &p[WATCH_SUPERVISOR]);
 		check_stop_limit(l);
 		for (unsigned i = WATCH_DAEMON; i < count; i++)
 			if (p[i].revents) {
@@ -340,6 +346,15 @@ static void watch(const struct keeper *k, struct launch *l)
 				p[i].fd = -1;
 			}
 	}
+}
+
+/* It was not told to, and has not come to its own end either. */
+static bool has_crashed(const struct launch *l)
+{
+	int status = WIFEXITED(l->wait_status) ? WEXITSTATUS(l->wait_status) : -1;
+
+	return !l->failed && !l->killed &&
+	       (status < 0 || status == DEVICE_EXIT_FORBIDDEN || status == DEVICE_EXIT_BROKEN);
 }
 
 static int exit_status(const struct launch *l)
@@ -421,5 +436,9 @@ int keeper_run(const struct keeper *keeper)
 	monitor_shutdown(keeper->monitor, l.wait_status ? "host-error" : "guest-shutdown",
 			 !l.wait_status);
 	launch_finish(&l);
-	return exit_status(&l);
+	if (has_crashed(&l))
+		supervised_crashed(keeper->supervised, l.wait_status);
+	ret = exit_status(&l);
+	supervised_gone(keeper->supervised, ret);
+	return ret;
 }

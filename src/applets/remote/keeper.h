@@ -13,6 +13,7 @@
 
 struct monitor;
 struct onerror;
+struct supervised;
 
 struct keeper {
 	const char *prog;
@@ -32,6 +33,7 @@ struct keeper {
 	const char *const *removes;	/* files that the caller removes at the end, up to a NULL */
 	struct onerror *onerror;	/* what happens when a request is held back */
 	struct monitor *monitor;	/* NULL: none */
+	struct supervised *supervised;	/* --control= */
 	struct notify *notify;		/* the service manager */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);

@@ -19,6 +19,7 @@
 #include "applets/remote/peers.h"
 #include "applets/remote/report.h"
 #include "applets/remote/roms.h"
+#include "applets/remote/supervised.h"
 #include "applets/remote/tracefd.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -36,6 +37,7 @@ struct remote {
 	struct images *images;
 	struct onerror *onerror;
 	struct monitor *monitor;
+	struct supervised supervised;
 	struct peers peers;
 	int rom[SPEC_MAX_DEVICES];	/* owned */
 	int trace_fd;			/* --trace; owned */
@@ -153,7 +155,8 @@ static bool prepare(struct remote *r, GError **error)
 	if (ret)
 		log_warning("NOTIFY_SOCKET: %s: the service manager is told nothing",
 			    log_errname(ret));
-	return onerror_create(&r->plan, &r->onerror, error) &&
+	return supervised_take(&r->supervised, r->plan.control, error) &&
+	       onerror_create(&r->plan, &r->onerror, error) &&
 	       images_open(&r->plan, &r->images, error) &&
 	       monitor_create(&r->plan, r->images, &r->monitor, error) &&
 	       (!r->plan.metrics || metrics_file_begin(r->plan.metrics, r->metrics_fd, error));
@@ -195,7 +198,7 @@ static int run(struct remote *r)
 		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
 		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
 		.monitor = r->monitor, .disks = monitor_disks_fd(r->monitor),
-		.notify = &r->notify, .ready = on_ready, .opaque = r,
+		.supervised = &r->supervised, .notify = &r->notify, .ready = on_ready, .opaque = r,
 	};
 
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
@@ -211,6 +214,7 @@ static void finish(struct remote *r)
 	monitor_destroy(r->monitor);
 	images_close(r->images);
 	onerror_destroy(r->onerror);
+	supervised_finish(&r->supervised);
 	peers_finish(&r->peers);
 	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
 		fd_close(&r->rom[i]);
@@ -240,7 +244,7 @@ int remote_main(int argc, char **argv)
 	const char *slash = strrchr(argv[0], '/');
 	struct remote r = {
 		.prog = slash ? slash + 1 : argv[0], .pid_fd = -1, .parent_fd = -1,
-		.notify.fd = -1, .metrics_fd = -1, .trace_fd = -1,
+		.supervised.fd = -1, .notify.fd = -1, .metrics_fd = -1, .trace_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
 	int status = DEVICE_EXIT_OK;

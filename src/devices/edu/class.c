@@ -8,7 +8,7 @@
 	.class_code = 0x00ff00, .revision = 0x10, .has_irq = true, .state_version = 1,             \
 	.realize = edu_realize, .unrealize = edu_unrealize, .reset = edu_reset,                    \
 	.read = edu_read, .write = edu_write, .max_access = 4, .dma_ready = edu_dma_ready,        \
-	.regs = &edu_file
+	.stood_still = edu_stood_still, .regs = &edu_file
 
 const struct pci_class edu_class = {
 	EDU_MODEL,

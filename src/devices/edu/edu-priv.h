@@ -30,6 +30,7 @@ int edu_realize(struct pci_dev *dev);
 void edu_unrealize(struct pci_dev *dev);
 void edu_reset(struct pci_dev *dev);
 void edu_dma_ready(struct pci_dev *dev);
+void edu_stood_still(struct pci_dev *dev, int64_t ns);
 uint64_t edu_read(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size);
 void edu_write(struct pci_dev *dev, unsigned bar, uint64_t off, unsigned size, uint64_t val);
 

@@ -211,7 +211,25 @@ static void dma_run(void *opaque)
 
 void edu_dma_ready(struct pci_dev *dev)
 {
-	dma_run(dev->priv);
+	struct edu *edu = dev->priv;
+
+	if (loop_held(dev->host.loop))
+		loop_timer_set(dev->host.loop, &edu->dma, edu->s->dma_deadline);
+	else
+		dma_run(edu);
+}
+
+void edu_stood_still(struct pci_dev *dev, int64_t ns)
+{
+	struct edu *edu = dev->priv;
+
+	if (!edu->s->dma_deadline)
+		return;
+	/* a predecessor's may be any */
+	if (__builtin_add_overflow(edu->s->dma_deadline, ns, &edu->s->dma_deadline))
+		edu->s->dma_deadline = INT64_MAX;
+	if (edu->dma.armed)
+		loop_timer_set(dev->host.loop, &edu->dma, edu->s->dma_deadline);
 }
 
 static void edu_stop(struct edu *edu)

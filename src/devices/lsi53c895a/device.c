@@ -239,6 +239,26 @@ static void lsi_unrealize(struct pci_dev *dev)
 	dev->priv = NULL;
 }
 
+static void timer_shift(struct lsi *l, struct loop_timer *timer, int64_t *deadline, int64_t ns)
+{
+	if (!*deadline)
+		return;
+	/* a predecessor's may be any */
+	if (__builtin_add_overflow(*deadline, ns, deadline))
+		*deadline = INT64_MAX;
+	loop_timer_set(l->dev->host.loop, timer, *deadline);
+}
+
+/* A guest that did not run has not let the chip wait. */
+static void lsi_stood_still(struct pci_dev *dev, int64_t ns)
+{
+	struct lsi *l = lsi_of(dev);
+
+	timer_shift(l, &l->gen, &l->s->gen_deadline, ns);
+	timer_shift(l, &l->hth, &l->s->hth_deadline, ns);
+	timer_shift(l, &l->pace, &l->s->pace_deadline, ns);
+}
+
 static void lsi_dma_ready(struct pci_dev *dev)
 {
 	lsi_wake(lsi_of(dev), RUN_WAIT_DMA);
@@ -273,6 +293,7 @@ static struct scsi_bus *lsi_scsi_bus(struct pci_dev *dev)
 		.realize = lsi_realize, .unrealize = lsi_unrealize, .reset = lsi_reset,            \
 		.read = lsi_read, .write = lsi_write, .retry = lsi_retry,                         \
 		.dma_ready = lsi_dma_ready, .scsi_bus = lsi_scsi_bus,                              \
+		.stood_still = lsi_stood_still,                                                    \
 	}
 
 const struct pci_class lsi53c895a_class =

@@ -84,6 +84,9 @@ static void test_types(void)
 		{ CTL_RETRY_LATER, -EPROTO, 0 },
 		{ CTL_PEER, -EPROTO, 0 },
 		{ CTL_PEER_GONE, 0, -EPROTO },
+		{ CTL_PAUSE, -EPROTO, 0 },
+		{ CTL_RESUME, -EPROTO, 0 },
+		{ CTL_PAUSED, 0, -EPROTO },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {

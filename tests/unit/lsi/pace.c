@@ -356,6 +356,40 @@ static void test_stopped_while_waiting(void)
 	hostile_down(&rig);
 }
 
+/* The VM stood still: a timer has as long to go as it had, and a script goes on where it was. */
+static void test_stood_still(void)
+{
+	struct rig rig;
+	struct prog p;
+	unsigned slices;
+
+	hostile_up(&rig, &p);
+	wr16(&rig, R_SIEN0, SIST_GEN);
+	wr8(&rig, R_STIME1, 0x0c);	/* 256 ms */
+	jump_to_itself(&p);
+	wr32(&rig, R_DSP, AT);
+	assert_waits(&rig);
+	rig_advance(&rig, 200 * LOOP_MS);
+	slices = rig.l->slices;
+	loop_hold(rig.dev.host.loop, true);
+	for (unsigned i = 0; i < 10; i++)
+		rig_advance(&rig, 1000 * LOOP_MS);
+	g_assert_cmpuint(rig.l->slices, ==, slices);
+	g_assert_cmphex(rd8(&rig, R_ISTAT0) & ISTAT0_SIP, ==, 0);
+	rig.dev.cls->stood_still(&rig.dev, 10000 * LOOP_MS);
+	loop_hold(rig.dev.host.loop, false);
+	rig_advance(&rig, 55 * LOOP_MS);
+	g_assert_cmpuint(rig.l->slices, >, slices);
+	g_assert_cmphex(rd8(&rig, R_ISTAT0) & ISTAT0_SIP, ==, 0);
+	rig_advance(&rig, LOOP_MS);
+	g_assert_cmphex(take_irq(&rig).sist, ==, SIST_GEN);
+	/* a deadline of another process's */
+	rig.state->gen_deadline = INT64_MAX - 1;
+	rig.dev.cls->stood_still(&rig.dev, LOOP_MS);
+	g_assert_cmpint(rig.state->gen_deadline, ==, INT64_MAX);
+	hostile_down(&rig);
+}
+
 /* Without credit to another process: the credit goes along, and a deadline that cannot be not. */
 static void test_taken_over(void)
 {
@@ -400,5 +434,6 @@ int main(int argc, char **argv)
 	hostile_add("/lsi/pace/long-transfer", test_long_transfer);
 	hostile_add("/lsi/pace/stopped-while-waiting", test_stopped_while_waiting);
 	hostile_add("/lsi/pace/taken-over", test_taken_over);
+	hostile_add("/lsi/pace/stood-still", test_stood_still);
 	return g_test_run();
 }

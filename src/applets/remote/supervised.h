@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef APPLETS_REMOTE_SUPERVISED_H
+#define APPLETS_REMOTE_SUPERVISED_H
+
+/* The keeper's end of --control=: what whoever runs the remote asks for, and is told. */
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <glib.h>
+
+/* What is asked of the device process. */
+enum supervised_state { SUPERVISED_RUNS, SUPERVISED_PAUSING, SUPERVISED_PAUSED };
+
+struct supervised {
+	int fd;			/* owned; -1: there is no supervisor */
+	int control;		/* of the device process; not owned */
+	uint8_t state;		/* enum supervised_state */
+	bool ready;		/* the device process serves: requests are taken */
+	uint32_t number;	/* of the pause, CTL_PAUSE */
+	uint32_t id;		/* of the request for it */
+};
+
+/* An unused one.  @option is --control's text ("fd=N") or NULL.  False with @error set. */
+bool supervised_take(struct supervised *s, const char *option, GError **error);
+void supervised_finish(struct supervised *s);
+
+/* Before poll(): fills in *@p (fd -1: nothing). */
+void supervised_poll(const struct supervised *s, struct pollfd *p);
+/* After poll(): takes requests. */
+void supervised_polled(struct supervised *s, const struct pollfd *p);
+
+/* The device process serves its peers.  @control: the keeper's end of the channel to it. */
+void supervised_ready(struct supervised *s, pid_t device, int control);
+/* CTL_PAUSED came, with @arg. */
+void supervised_paused(struct supervised *s, uint32_t arg);
+/* The device process has ended by itself; @wait_status as from waitpid(). */
+void supervised_crashed(struct supervised *s, int wait_status);
+/* The last thing. */
+void supervised_gone(struct supervised *s, int exit_status);
+
+#endif

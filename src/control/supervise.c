@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "control/supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const struct sup_rule rules[SUP_TYPE_COUNT] = {
+	[SUP_PAUSE] = { "PAUSE", SUP_FROM_SUPERVISOR },
+	[SUP_RESUME] = { "RESUME", SUP_FROM_SUPERVISOR },
+	[SUP_PAUSED] = { "PAUSED", SUP_FROM_REMOTE },
+	[SUP_RESUMED] = { "RESUMED", SUP_FROM_REMOTE },
+	[SUP_REFUSED] = { "REFUSED", SUP_FROM_REMOTE },
+	[SUP_READY] = { "READY", SUP_FROM_REMOTE },
+	[SUP_CRASHED] = { "CRASHED", SUP_FROM_REMOTE },
+	[SUP_GONE] = { "GONE", SUP_FROM_REMOTE },
+};
+
+const struct sup_rule *sup_rule(uint32_t type)
+{
+	return type < SUP_TYPE_COUNT ? &rules[type] : NULL;
+}
+
+int sup_send(int fd, const struct sup_msg *msg)
+{
+	ssize_t n;
+
+	do
+		n = send(fd, msg, sizeof(*msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	return 0;
+}
+
+/* A packet without a byte looks like the end, and is none. */
+static int nothing(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP) ? -ENODATA : -EPROTO;
+}
+
+int sup_recv(int fd, enum sup_sender sender, struct sup_msg *ret_msg)
+{
+	struct sup_msg msg;
+	ssize_t n;
+
+	/* ECONNRESET: it closed with something of ours unread; what it had sent comes after. */
+	do
+		n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	if (n == 0)
+		return nothing(fd);
+	if (n != sizeof(msg) || msg.type >= SUP_TYPE_COUNT || rules[msg.type].sender != sender)
+		return -EPROTO;
+	*ret_msg = msg;
+	return 0;
+}
+
+int sup_check(int fd)
+{
+	socklen_t len = sizeof(int);
+	int type;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return -errno;
+	return type == SOCK_SEQPACKET ? 0 : -EPROTOTYPE;
+}
+
+char *sup_cause_text(const struct sup_msg *crashed, char *text, size_t size)
+{
+	const char *name = crashed->value <= INT32_MAX ? sigdescr_np(crashed->value) : NULL;
+
+	if (crashed->arg == SUP_CAUSE_SIGNAL)
+		snprintf(text, size, "signal %u (%s)", crashed->value, name ? name : "unknown");
+	else if (crashed->arg == SUP_CAUSE_EXIT)
+		snprintf(text, size, "exit status %u", crashed->value);
+	else if (crashed->arg == SUP_CAUSE_FORBIDDEN)
+		snprintf(text, size, "a forbidden system call");
+	else
+		snprintf(text, size, "cause %u (%u)", crashed->arg, crashed->value);
+	return text;
+}
