@@ -349,9 +349,15 @@ class Socket(ControlCase):
         client.ask("stop")
         client.event("STOP")
         self.assertEqual(client.event("MPQEMU_STATUS")["data"], {"status": "paused"})
+        for state in ("pausing", "paused"):
+            self.assertEqual(client.event("MPQEMU_REMOTE_STATE")["data"],
+                             {"remote": "lsi0", "state": state})
+        self.assertEqual(self.status()["remotes"][0]["state"], "paused")
         self.assertEqual(client.ask("qemu", execute="query-status")["status"], "paused")
         client.ask("cont")
         self.assertEqual(client.event("MPQEMU_STATUS")["data"], {"status": "running"})
+        self.assertEqual(client.event("MPQEMU_REMOTE_STATE")["data"],
+                         {"remote": "lsi0", "state": "running"})
         self.assertIn("q35", [m["name"].split("-")[1] for m in
                               client.ask("qemu", execute="query-machines") if "-q35-" in m["name"]])
         client.ask("shutdown", timeout=0)
@@ -428,6 +434,20 @@ class Policies(ControlCase):
         run = self.fake_vm("signals", "--on-remote-exit=pause")
         os.kill(run.remote_pids()[0], signal.SIGKILL)
         run.until(lambda: "the VM cannot be stopped: its monitor: " in run.text())
+        self.ask("stop", "--now", "vm")
+        self.assertEqual(run.wait(), 123, run.text())
+
+
+    def test_device_process_killed(self):
+        """The cause is told: a keeper's own end would be but an exit status."""
+        run = self.fake_vm()
+        client = self.client()
+        run.until(lambda: "device-pid" in self.status()["remotes"][0])
+        os.kill(self.status()["remotes"][0]["device-pid"], signal.SIGKILL)
+        self.assertEqual(client.event("MPQEMU_REMOTE_CRASHED")["data"],
+                         {"remote": "lsi0", "cause": "signal 9 (Killed)"})
+        exited = client.event("MPQEMU_REMOTE_EXITED")["data"]
+        self.assertEqual((exited["expected"], exited["cause"]), (False, "signal 9 (Killed)"))
         self.ask("stop", "--now", "vm")
         self.assertEqual(run.wait(), 123, run.text())
 

@@ -197,6 +197,7 @@ bool rewrite_watch(struct plan *plan, const struct rewrite_facts *facts, GError 
 		struct plan_process *process = plan->remotes->pdata[i];
 
 		process->metrics_fd = add_fd_option(process, "metrics");
+		process->control_fd = add_fd_option(process, "control");
 	}
 	return rewrite_is_cloud(plan->qemu->argv->pdata[0]) || watch_qemu(plan, facts, error);
 }

@@ -134,5 +134,6 @@ const struct qmp_command control_commands[] = {
 };
 
 const char *const control_events[] = {
-	"MPQEMU_STATUS", "MPQEMU_REMOTE_EXITED", "MPQEMU_LOG", NULL
+	"MPQEMU_STATUS", "MPQEMU_REMOTE_STATE", "MPQEMU_REMOTE_CRASHED", "MPQEMU_REMOTE_EXITED",
+	"MPQEMU_LOG", NULL
 };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "applets/orchestrate/run/priv.h"
+#include "applets/orchestrate/run/supervise.h"
 #include "metrics/page.h"
 #include "metrics/text.h"
 
@@ -63,12 +64,17 @@ static json_t *report_remote(const struct run_remote *remote)
 	json_t *report = json_pack("{s:s, s:s, s:s, s:s, s:o, s:f}", "id", run_remote_id(remote),
 				   "serves", process->serves, "program",
 				   (char *)process->argv->pdata[0], "state",
-				   remote->child.pid ? "running" : remote->end ? "ended" : "none",
+				   remote->child.pid ? supervise_state(remote) :
+				   remote->end ? "ended" : "none",
 				   "devices", report_devices(remote), "uptime",
 				   remote->child.pid ? since(remote->started) : 0.0);
 
 	if (remote->child.pid)
 		json_object_set_new(report, "pid", json_integer(remote->child.pid));
+	if (remote->device_pid && remote->child.pid)
+		json_object_set_new(report, "device-pid", json_integer(remote->device_pid));
+	if (remote->crash)
+		json_object_set_new(report, "cause", json_string(remote->crash));
 	if (remote->end)
 		json_object_set_new(report, "reason", json_string(remote->end));
 	return report;

@@ -25,6 +25,9 @@ enum phase { PHASE_START, PHASE_RUN, PHASE_END };
  */
 enum end_step { END_WAIT, END_TERM, END_TERM_AGAIN, END_KILL };
 
+/* Does a remote stand still with its VM? */
+enum run_pause { RUN_GOES, RUN_PAUSING, RUN_PAUSED };
+
 struct run_remote {
 	struct run *run;
 	const struct plan_process *process;
@@ -32,6 +35,12 @@ struct run_remote {
 	guint watch;
 	int64_t started;	/* of g_get_monotonic_time() */
 	int metrics;		/* the file of its counters, or -1 */
+	int control;		/* our end of the channel by which it is run, or -1 */
+	guint control_watch;
+	unsigned asked;		/* the id of what it was asked last */
+	enum run_pause pause;
+	pid_t device_pid;	/* what it says of its device process, or 0; for people */
+	char *crash;		/* why that has ended, if it says so, or NULL */
 	char *end;		/* how it ended (child_describe_end()), or NULL */
 	unsigned unanswered;	/* sockets on which the remote has not answered yet */
 	bool told;		/* it listens, and got SIGTERM since nobody will come any more */

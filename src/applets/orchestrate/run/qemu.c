@@ -8,6 +8,7 @@
 #include <glib-unix.h>
 
 #include "applets/orchestrate/run/priv.h"
+#include "applets/orchestrate/run/supervise.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/service.h"
@@ -115,6 +116,7 @@ static void on_changed(void *opaque)
 	notify_say(&run->notify, "STATUS=%s: %s, %u remotes", run->options->name,
 		   vmm_status(run->vmm), run->remote_count);
 	run_event(run, "MPQEMU_STATUS", json_pack("{s:s}", "status", vmm_status(run->vmm)));
+	supervise_follow(run);
 }
 
 static void on_event(void *opaque, const char *name, const json_t *event)

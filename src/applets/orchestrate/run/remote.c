@@ -11,6 +11,7 @@
 #include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/sockets.h"
+#include "applets/orchestrate/run/supervise.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -134,12 +135,13 @@ static void remote_gone(struct run_remote *remote)
 	bool ordinary = end_was_due(remote);
 
 	close_remote(remote);
+	supervise_end(remote);
 	logs_drain(run->options->logs);
 	g_free(remote->end);
 	remote->end = g_strdup(end);
 	run_event(run, "MPQEMU_REMOTE_EXITED",
-		  json_pack("{s:s, s:s, s:b}", "remote", run_remote_id(remote), "reason", end,
-			    "expected", ordinary));
+		  json_pack("{s:s, s:s, s:b, s:s*}", "remote", run_remote_id(remote), "reason", end,
+			    "expected", ordinary, "cause", remote->crash));
 	if (run->phase == PHASE_START) {
 		log_error("%s: its process %s before %s was started",
 			  remote->process->serves, end, run_vmm_name(run));
@@ -255,7 +257,8 @@ static void make_metrics(struct run_remote *remote)
 static bool start_remote(struct run *run, struct run_remote *remote)
 {
 	autofd log = run_log_pipe(run, run_remote_id(remote));
-	struct run_own own = { .log = log, .control = -1 };
+	autofd control = supervise_begin(remote);
+	struct run_own own = { .log = log, .control = control };
 	int status;
 
 	make_metrics(remote);

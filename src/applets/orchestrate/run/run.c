@@ -13,6 +13,7 @@
 #include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/sockets.h"
+#include "applets/orchestrate/run/supervise.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "plan/rewrite/rewrite.h"
@@ -220,6 +221,7 @@ static void run_init(struct run *run)
 		run->remotes[i].process = run->plan->remotes->pdata[i];
 		run->remotes[i].child = (struct child)CHILD_INIT;
 		run->remotes[i].metrics = -1;
+		run->remotes[i].control = -1;
 		bind_pairs(run, &run->remotes[i]);
 	}
 }
@@ -234,6 +236,8 @@ static void run_finish(struct run *run)
 	notify_finish(&run->notify);
 	logs_drain(run->options->logs);
 	for (unsigned i = 0; i < run->remote_count; i++) {
+		supervise_end(&run->remotes[i]);
+		g_free(run->remotes[i].crash);
 		g_free(run->remotes[i].end);
 		fd_close(&run->remotes[i].metrics);
 	}
