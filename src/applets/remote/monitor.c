@@ -66,6 +66,18 @@ static const struct qmp_arg medium_args[] = {
 	{ 0 }
 };
 
+static const struct qmp_arg throttle_args[] = {
+	{ "device", QMP_STRING, true },
+	{ "id", QMP_STRING, true },
+	{ "bps", QMP_INT },
+	{ "bps_rd", QMP_INT },
+	{ "bps_wr", QMP_INT },
+	{ "iops", QMP_INT },
+	{ "iops_rd", QMP_INT },
+	{ "iops_wr", QMP_INT },
+	{ 0 }
+};
+
 static const struct qmp_arg node_args[] = {
 	{ "node-name", QMP_STRING },
 	{ 0 }
@@ -95,6 +107,7 @@ static const struct qmp_command commands[] = {
 	{ "query-blockstats", stats_args, QMP_ARRAY, 0, monitor_query_stats },
 	{ "query-latency", NULL, QMP_ARRAY, 0, monitor_query_latency },
 	{ "block_resize", resize_args, QMP_NOTHING, 0, monitor_block_resize },
+	{ "block_set_io_throttle", throttle_args, QMP_NOTHING, 0, monitor_set_throttle },
 	{ "blockdev-add", blockdev_args, QMP_NOTHING, QMP_MORE_ARGS, monitor_blockdev_add },
 	{ "blockdev-del", node_args, QMP_NOTHING, 0, monitor_blockdev_del },
 	{ "device_add", device_add_args, QMP_NOTHING, QMP_MORE_ARGS, monitor_device_add },
