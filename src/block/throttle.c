@@ -58,31 +58,45 @@ static void charge(struct block_throttle *t, const struct block_req *req, int64_
 	}
 }
 
+/* The oldest that waits. */
+static void start_first(struct block_throttle *t, int64_t now)
+{
+	struct block_req *req = t->first;
+
+	t->first = req->ended_next;
+	if (!t->first)
+		t->tail = &t->first;
+	req->ended_next = NULL;
+	charge(t, req, now);
+	block_start(req);
+}
+
 static void let_go(void *opaque)
 {
 	struct block_throttle *t = opaque;
 
 	while (t->first) {
-		struct block_req *req = t->first;
-		int64_t now = loop_now(), wait = wait_of(t, req, now);
+		int64_t now = loop_now(), wait = wait_of(t, t->first, now);
 
 		if (wait) {
 			loop_timer_set(t->block->loop, &t->timer, now + wait);
 			return;
 		}
-		t->first = req->ended_next;
-		if (!t->first)
-			t->tail = &t->first;
-		req->ended_next = NULL;
-		charge(t, req, now);
-		block_start(req);
+		start_first(t, now);
 	}
+}
+
+void block_throttle_drain(struct block_throttle *t)
+{
+	while (t->first)
+		start_first(t, loop_now());
 }
 
 void block_throttle_init(struct block_throttle *t, struct block *block)
 {
 	*t = (struct block_throttle){
-		.block = block, .tail = &t->first, .timer = { .fn = let_go, .opaque = t },
+		.block = block, .tail = &t->first,
+		.timer = { .fn = let_go, .opaque = t, .unheld = true },
 	};
 }
 

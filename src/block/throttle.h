@@ -34,6 +34,8 @@ struct block_throttle {
 void block_throttle_init(struct block_throttle *throttle, struct block *block);
 /* From now on; what waits goes by the new ones.  0, or -EINVAL: one is beyond BLOCK_LIMIT_MAX. */
 int block_throttle_set(struct block_throttle *throttle, const uint64_t limit[BLOCK_LIMITS]);
+/* What waits starts now, limits or not: the disk is to become idle. */
+void block_throttle_drain(struct block_throttle *throttle);
 /* Nothing waits any more. */
 void block_throttle_finish(struct block_throttle *throttle);
 

@@ -15,6 +15,7 @@ import wire
 import lsi
 import mpq
 from mpq import EXIT_CLEAN, Remote, wait_for
+from supervise import Supervisor
 
 TIMEOUT = 20            # seconds: only guards against hangs
 GENERIC = "GenericError"
@@ -261,14 +262,14 @@ class Ordinary(Case):
 class Disks(Case):
     """A controller with a raw disk, one of QEMU's formats, and an empty CD drive."""
 
-    def start(self, extra=(), size=SIZE):
+    def start(self, extra=(), size=SIZE, **kwargs):
         self.image = self.folder / "raw"
         with open(self.image, "wb") as file:
             file.truncate(size)
         disks = ["-drive", f"id=d0,if=none,file={self.image},format=raw", "-device",
                  "scsi-hd,drive=d0,id=hd0,scsi-id=0"]
         remote = Remote.start(["lsi53c895a,id=l"], disks + [
-            "-qmp", f"unix:{self.path},server=on,wait=off", *extra])
+            "-qmp", f"unix:{self.path},server=on,wait=off", *extra], **kwargs)
         self.enterContext(remote)
         ram = self.enterContext(mpq.Ram(1 << 20))
         remote.peer.sync_sysmem([ram.region()])
@@ -623,6 +624,32 @@ class Disks(Case):
         self.chip.start(lsi.read10(0, 1), BUFFER, 512)
         client.ask("quit")
         self.assertEqual(self.remote.wait(), EXIT_CLEAN)
+
+    def test_paused(self):
+        """A supervisor's pause: clients see it, limits do not keep it waiting, changes go on."""
+        supervisor = Supervisor()
+        self.addCleanup(supervisor.close)
+        client = self.start([supervisor.option, "-device", "scsi-cd,id=cd0,scsi-id=1"],
+                            pass_fds=[supervisor.theirs])
+        supervisor.started()
+        client.ask("block_set_io_throttle", {**NO_LIMITS, "id": "hd0", "bps": 1})
+        self.do(lsi.read10(0, 1), 512)
+        self.chip.start(lsi.read10(0, 1), BUFFER, 512)
+        supervisor.pause()
+        client.event("STOP")
+        self.assertEqual(client.ask("query-status"),
+                         {"status": "paused", "singlestep": False, "running": False})
+        client.ask("block_resize", device="d0", size=2 * SIZE)
+        client.ask("eject", id="cd0")
+        self.add(client, "n1", b"")
+        client.ask("device_add", driver="scsi-hd", drive="n1", id="h1")
+        client.ask("device_del", id="h1")
+        client.event("DEVICE_DELETED")
+        supervisor.resume()
+        client.event("RESUME")
+        self.assertEqual(self.chip.finish(), ("done", 0))
+        self.assertEqual(self.attention(), (6, 0x2a, 9))
+        self.assertEqual(client.ask("query-status")["status"], "running")
 
     def test_throttle_refused(self):
         client = self.start(["-device", "scsi-cd,id=cd0,scsi-id=1"])

@@ -403,15 +403,6 @@ int disks_throttle(struct disks *d, unsigned disk, const uint64_t *limit)
 	return throttle->block ? block_throttle_set(throttle, limit) : -ENODEV;
 }
 
-void disks_unthrottle(struct disks *d)
-{
-	static const uint64_t none[BLOCK_LIMITS];
-
-	for (unsigned i = 0; i < d->count; i++)
-		if (d->disk[i].block)
-			disks_throttle(d, i, none);
-}
-
 int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec)
 {
 	if (d->sd[disk] || d->disk[disk].block || find_disk(d, spec->unit.id) >= 0)
@@ -507,6 +498,9 @@ static void on_drain(void *opaque)
 {
 	struct disks *d = opaque;
 
+	for (unsigned i = 0; i < d->count; i++)
+		if (d->disk[i].throttle.block)
+			block_throttle_drain(&d->disk[i].throttle);
 	if (all_idle(d))
 		flush_all(d);
 	else

@@ -69,9 +69,8 @@ int disks_open_medium(struct disks *d, unsigned disk, const struct spec_image *i
 /* Nothing uses it any more. */
 void disks_close_medium(struct disks *d, unsigned disk);
 
-/* Limits of its medium (block/throttle.h); -ENODEV: there is none.  And none, of all. */
+/* Limits of its medium (block/throttle.h); -ENODEV: there is none. */
 int disks_throttle(struct disks *d, unsigned disk, const uint64_t *limit);
-void disks_unthrottle(struct disks *d);
 
 /* A disk without a medium, which is on no bus yet.  0, or -EBUSY: its place or id is taken. */
 int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec);

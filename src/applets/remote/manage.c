@@ -332,7 +332,7 @@ int manage_create(struct loop *loop, struct disks *disks,
 		return -ENOMEM;
 	*m = (struct manage){
 		.loop = loop, .disks = disks, .find_bus = find_bus, .opaque = opaque,
-		.timer = { .fn = on_timer, .opaque = m },
+		.timer = { .fn = on_timer, .opaque = m, .unheld = true },
 		.told = loop_now(), .tokens = TELL_BURST,
 	};
 	err = loop_fd_add(loop, LAUNCH_SLOT_MANAGE, EPOLLIN, on_request, m);
@@ -352,8 +352,6 @@ void manage_stop(struct manage *m)
 	m->stopped = true;
 	loop_fd_del(m->loop, LAUNCH_SLOT_MANAGE);
 	loop_timer_cancel(m->loop, &m->timer);
-	/* What waits shall not keep the end waiting. */
-	disks_unthrottle(m->disks);
 }
 
 void manage_destroy(struct manage *m)

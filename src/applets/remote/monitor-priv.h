@@ -66,6 +66,7 @@ struct monitor {
 	uint8_t tray[SPEC_MAX_DISKS];	/* MANAGE_TRAY_... */
 	uint64_t limit[SPEC_MAX_DISKS][BLOCK_LIMITS];	/* of block_set_io_throttle */
 	bool ready;
+	bool paused;
 	bool quit;			/* a client wants it, and the keeper does not know yet */
 	bool shutdown;			/* the event was sent */
 	struct bucket lines;		/* of the log, about clients */

@@ -20,8 +20,10 @@
 
 static void run_status(void *opaque, struct qmp_call *call, const json_t *args)
 {
-	qmp_reply(call, json_pack("{s:s, s:b, s:b}", "status", "running", "singlestep", 0,
-				  "running", 1));
+	const struct monitor *m = opaque;
+
+	qmp_reply(call, json_pack("{s:s, s:b, s:b}", "status", m->paused ? "paused" : "running",
+				  "singlestep", 0, "running", !m->paused));
 }
 
 static void run_name(void *opaque, struct qmp_call *call, const json_t *args)
@@ -121,7 +123,7 @@ static const struct qmp_command commands[] = {
 };
 
 static const char *const events[] = {
-	"BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "SHUTDOWN", NULL
+	"BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "RESUME", "SHUTDOWN", "STOP", NULL
 };
 
 /* @burst at once, and @rate a second after that. */
@@ -271,6 +273,14 @@ void monitor_ready(struct monitor *m, int manage)
 		return;
 	m->manage = manage;
 	m->ready = true;
+}
+
+void monitor_set_running(struct monitor *m, bool running)
+{
+	if (!m || m->paused == !running)
+		return;
+	m->paused = !running;
+	qmp_server_event(m->server, running ? "RESUME" : "STOP", NULL);
 }
 
 void monitor_shutdown(struct monitor *m, const char *reason, bool guest)

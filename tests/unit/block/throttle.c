@@ -124,6 +124,26 @@ static void test_slowest(void)
 	world_down(&w);
 }
 
+/* A disk that is to become idle does: what waits goes, in order. */
+static void test_drain(void)
+{
+	const uint64_t limit[BLOCK_LIMITS] = { [BLOCK_IOPS] = 1 };
+	struct world w;
+
+	world_up(&w);
+	block_throttle_set(&w.throttle, limit);
+	settle(&w);
+	for (unsigned i = 0; i < REQS; i++)
+		submit(&w, i, BLOCK_WRITE, 4096);
+	after(&w, 0, 1);
+	loop_hold(w.loop, true);
+	block_throttle_drain(&w.throttle);
+	after(&w, 0, REQS);
+	for (unsigned i = 0; i < REQS; i++)
+		g_assert_cmpuint(w.order[i], ==, i);
+	world_down(&w);
+}
+
 /* A tenth of a second's worth at once, then one after the other, in order. */
 static void test_iops(void)
 {
@@ -171,6 +191,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/block/throttle/refused", test_refused);
 	g_test_add_func("/block/throttle/slowest", test_slowest);
 	g_test_add_func("/block/throttle/iops", test_iops);
+	g_test_add_func("/block/throttle/drain", test_drain);
 	g_test_add_func("/block/throttle/directions", test_directions);
 	return g_test_run();
 }
