@@ -271,6 +271,7 @@ class Disks(Case):
         remote = Remote.start(["lsi53c895a,id=l"], disks + [
             "-qmp", f"unix:{self.path},server=on,wait=off", *extra], **kwargs)
         self.enterContext(remote)
+        self.addCleanup(lambda: self.assertEqual(remote.finish(), EXIT_CLEAN, remote.log()))
         ram = self.enterContext(mpq.Ram(1 << 20))
         remote.peer.sync_sysmem([ram.region()])
         self.remote, self.ram, self.chip = remote, ram, lsi.Lsi(remote.peer, ram)
