@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/num.h"
+#include "block/throttle.h"
 #include "metrics/disk.h"
 #include "metrics/page.h"
 
@@ -106,8 +107,20 @@ static bool req_empty(const struct block_req *req)
 	return req->op != BLOCK_FLUSH && !req->len;
 }
 
-static void req_start(struct block *block, struct block_req *req)
+static struct metrics_disk *stats_of(const struct block *block)
 {
+	return block->extra ? block->extra->stats : NULL;
+}
+
+static struct block_throttle *throttle_of(const struct block *block)
+{
+	return block->extra ? block->extra->throttle : NULL;
+}
+
+void block_start(struct block_req *req)
+{
+	struct block *block = req->block;
+
 	block->starting++;
 	req->started = true;
 	if (block->flush_error && req_syncs(req))
@@ -117,6 +130,12 @@ static void req_start(struct block *block, struct block_req *req)
 	else
 		block->ops->submit(block, req);
 	block->starting--;
+}
+
+static void req_start(struct block *block, struct block_req *req)
+{
+	if (!throttle_of(block) || !block_throttle_holds(throttle_of(block), req))
+		block_start(req);
 }
 
 void block_submit(struct block *block, struct block_req *req)
@@ -158,8 +177,8 @@ static bool is_written(const struct block *block, uint64_t off, uint64_t len)
 static void count_end(struct block *block, enum block_op op, uint64_t ns, int ret, uint64_t bytes)
 {
 	metrics_io_ended(op, ns, ret, bytes);
-	if (block->stats)	/* as a disk's own, with a monitor */
-		metrics_disk_ended(block->stats, op, ns, ret, bytes);
+	if (stats_of(block))
+		metrics_disk_ended(stats_of(block), op, ns, ret, bytes);
 }
 
 ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *iov, int count,
@@ -169,7 +188,8 @@ ssize_t block_read_now(struct block *block, uint64_t off, const struct iovec *io
 	ssize_t n;
 
 	if (!block->ops->read_now || !len || !range_fits(off, len, block->size) ||
-	    is_written(block, off, len))
+	    is_written(block, off, len) ||
+	    (throttle_of(block) && block_throttle_on(throttle_of(block))))
 		return -EAGAIN;
 	since = loop_now();
 	n = block->ops->read_now(block, off, iov, count);
@@ -188,8 +208,8 @@ int block_resize(struct block *block, uint64_t size)
 	    (!block->readonly && size % block->overlap_align))
 		return -EINVAL;
 	block->size = size;
-	if (block->stats)
-		block->stats->size = size;
+	if (stats_of(block))
+		stats_of(block)->size = size;
 	return 0;
 }
 
@@ -234,8 +254,9 @@ static void req_end(struct block *block, struct block_req *req)
 	inflight_remove(block, req);
 	block->depth--;
 	count_end(block, req->op, loop_now() - req->since, ret, req_bytes(req));
-	if (block->stats && !ret && (req->op == BLOCK_WRITE || req->op == BLOCK_ZERO))
-		block->stats->highest = max_u64(block->stats->highest, req->off + req->len);
+	if (stats_of(block) && !ret && (req->op == BLOCK_WRITE || req->op == BLOCK_ZERO))
+		stats_of(block)->highest = max_u64(stats_of(block)->highest,
+						   req->off + req->len);
 	req->done(req, ret);	/* may free @req, and close an idle @block */
 }
 

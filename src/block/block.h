@@ -33,6 +33,7 @@
 
 struct block;
 struct block_req;
+struct block_throttle;
 struct metrics_disk;
 
 enum block_op {
@@ -96,10 +97,16 @@ struct block_ops {
 	ssize_t (*read_now)(struct block *block, uint64_t off, const struct iovec *iov, int count);
 };
 
+/* Each may be NULL. */
+struct block_extra {
+	struct metrics_disk *stats;	/* where its requests are counted, besides */
+	struct block_throttle *throttle;	/* see throttle.h */
+};
+
 struct block {
 	const struct block_ops *ops;
 	struct loop *loop;
-	struct metrics_disk *stats;	/* where its requests are counted, besides; NULL: nowhere */
+	const struct block_extra *extra;	/* of a disk that a monitor has, or NULL */
 	uint64_t size;			/* bytes */
 	uint32_t align;			/* of offsets and lengths, bytes, a power of two (1: any) */
 	uint32_t mem_align;		/* of buffers, bytes */
@@ -150,6 +157,8 @@ void block_close(struct block *block);
 
 /* For backends: prepares the generic part (align, mem_align and overlap_align are 1). */
 void block_init(struct block *block, const struct block_ops *ops, struct loop *loop, uint64_t size);
+/* For throttle.c: starts one that block_throttle_holds() has kept. */
+void block_start(struct block_req *req);
 /* For backends: ends a request.  From the loop's thread; inside ops->submit() it is put off. */
 void block_complete(struct block_req *req, int ret);
 

@@ -24,6 +24,7 @@ static const struct {
 	[MANAGE_LOAD] = { MANAGE_FROM_KEEPER, .fd = true, .body = true },
 	[MANAGE_ATTACH] = { MANAGE_FROM_KEEPER, .fd = true, .body = true },
 	[MANAGE_DETACH] = { MANAGE_FROM_KEEPER },
+	[MANAGE_THROTTLE] = { MANAGE_FROM_KEEPER, .body = true },
 };
 
 uint64_t manage_value(const struct manage_msg *msg)

@@ -25,6 +25,7 @@ enum manage_type {
 	MANAGE_LOAD,	/* keeper: the tray closes; body: struct spec_image, with its fd, if any */
 	MANAGE_ATTACH,	/* keeper: a new disk; body: struct spec_disk, with its fd, if any */
 	MANAGE_DETACH,	/* keeper: the disk goes, once its requests have ended */
+	MANAGE_THROTTLE,	/* keeper: body: uint64_t limits, as block/throttle.h has them */
 	MANAGE_TYPE_COUNT,
 };
 

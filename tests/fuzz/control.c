@@ -91,9 +91,9 @@ static void op_message(struct input *in)
 	int end = w.end[how & 1];
 
 	if (end >= 0 && how & 0x80)
-		ctl_send_fd(end, how >> 1 & 7, in_u32(in), STDERR_FILENO);
+		ctl_send_fd(end, how >> 1 & 15, in_u32(in), STDERR_FILENO);
 	else if (end >= 0)
-		ctl_send(end, how >> 1 & 7, in_u32(in));
+		ctl_send(end, how >> 1 & 15, in_u32(in));
 }
 
 static void try_held(uint32_t arg, unsigned disks)
@@ -113,6 +113,7 @@ static void op_receive(struct input *in)
 	static const bool from_device[] = {
 		[CTL_READY] = true, [CTL_STOP] = false, [CTL_HELD] = true, [CTL_RETRY] = false,
 		[CTL_RETRY_LATER] = false, [CTL_PEER] = false, [CTL_PEER_GONE] = true,
+		[CTL_PAUSE] = false, [CTL_RESUME] = false, [CTL_PAUSED] = true,
 	};
 	uint8_t how = in_u8(in);
 	enum ctl_sender sender = how & 1 ? CTL_FROM_KEEPER : CTL_FROM_DEVICE;

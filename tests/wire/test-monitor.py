@@ -15,12 +15,14 @@ import wire
 import lsi
 import mpq
 from mpq import EXIT_CLEAN, Remote, wait_for
+from supervise import Supervisor
 
 TIMEOUT = 20            # seconds: only guards against hangs
 GENERIC = "GenericError"
 SIZE = 1 << 20          # bytes of a disk
 BUFFER = 0x20000        # in guest RAM
 F_OFD_SETLK = 37        # fcntl(2)
+NO_LIMITS = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
 CHECK = 2               # CHECK CONDITION
 
 
@@ -54,9 +56,10 @@ class Client:
             return None
         return json.loads(line) if line else None
 
-    def call(self, command, **arguments):
-        """The whole answer; events before it are kept."""
+    def call(self, command, exact=None, **arguments):
+        """The whole answer; events before it are kept.  "_" is "-", but in @exact."""
         arguments = {key.replace("_", "-"): value for key, value in arguments.items()}
+        arguments.update(exact or {})
         message = {"execute": command, "id": command}
         if arguments:
             message["arguments"] = arguments
@@ -66,13 +69,13 @@ class Client:
         assert answer.pop("id") == command, answer
         return answer
 
-    def ask(self, command, **arguments):
-        answer = self.call(command, **arguments)
+    def ask(self, command, exact=None, **arguments):
+        answer = self.call(command, exact, **arguments)
         assert "return" in answer, (command, answer)
         return answer["return"]
 
-    def refused(self, command, **arguments):
-        error = self.call(command, **arguments)["error"]
+    def refused(self, command, exact=None, **arguments):
+        error = self.call(command, exact, **arguments)["error"]
         return error["class"], error["desc"]
 
     def event(self, name):
@@ -259,15 +262,16 @@ class Ordinary(Case):
 class Disks(Case):
     """A controller with a raw disk, one of QEMU's formats, and an empty CD drive."""
 
-    def start(self, extra=(), size=SIZE):
+    def start(self, extra=(), size=SIZE, **kwargs):
         self.image = self.folder / "raw"
         with open(self.image, "wb") as file:
             file.truncate(size)
         disks = ["-drive", f"id=d0,if=none,file={self.image},format=raw", "-device",
                  "scsi-hd,drive=d0,id=hd0,scsi-id=0"]
         remote = Remote.start(["lsi53c895a,id=l"], disks + [
-            "-qmp", f"unix:{self.path},server=on,wait=off", *extra])
+            "-qmp", f"unix:{self.path},server=on,wait=off", *extra], **kwargs)
         self.enterContext(remote)
+        self.addCleanup(lambda: self.assertEqual(remote.finish(), EXIT_CLEAN, remote.log()))
         ram = self.enterContext(mpq.Ram(1 << 20))
         remote.peer.sync_sysmem([ram.region()])
         self.remote, self.ram, self.chip = remote, ram, lsi.Lsi(remote.peer, ram)
@@ -595,6 +599,74 @@ class Disks(Case):
             words = client.refused("device_add", driver="scsi-hd", drive="n1", id="h1")[1]
             self.assertIn('Failed to get "write" lock', words)
         client.ask("device_add", driver="scsi-hd", drive="n1", id="h1")
+
+    def test_throttle(self):
+        """A read that would have to wait for minutes, until the limit goes."""
+        client = self.start()
+
+        def throttle(bps):
+            client.ask("block_set_io_throttle", {**NO_LIMITS, "id": "hd0", "bps": bps})
+
+        def reads():
+            return client.ask("query-blockstats")[0]["stats"]["rd_operations"]
+        throttle(1)
+        self.assertEqual(client.ask("query-block")[0]["inserted"]["bps"], 1)
+        self.do(lsi.read10(0, 1), 512)
+        self.assertEqual(reads(), 1)
+        self.chip.start(lsi.read10(0, 1), BUFFER, 512)
+        for _ in range(20):
+            self.assertEqual(reads(), 1)
+        throttle(0)
+        self.assertEqual(self.chip.finish(), ("done", 0))
+        self.assertEqual(reads(), 2)
+        # The end does not wait for it, either.
+        throttle(1)
+        self.do(lsi.read10(0, 1), 512)
+        self.chip.start(lsi.read10(0, 1), BUFFER, 512)
+        client.ask("quit")
+        self.assertEqual(self.remote.wait(), EXIT_CLEAN)
+
+    def test_paused(self):
+        """A supervisor's pause: clients see it, limits do not keep it waiting, changes go on."""
+        supervisor = Supervisor()
+        self.addCleanup(supervisor.close)
+        client = self.start([supervisor.option, "-device", "scsi-cd,id=cd0,scsi-id=1"],
+                            pass_fds=[supervisor.theirs])
+        supervisor.started()
+        client.ask("block_set_io_throttle", {**NO_LIMITS, "id": "hd0", "bps": 1})
+        self.do(lsi.read10(0, 1), 512)
+        self.chip.start(lsi.read10(0, 1), BUFFER, 512)
+        supervisor.pause()
+        client.event("STOP")
+        self.assertEqual(client.ask("query-status"),
+                         {"status": "paused", "singlestep": False, "running": False})
+        client.ask("block_resize", device="d0", size=2 * SIZE)
+        client.ask("eject", id="cd0")
+        self.add(client, "n1", b"")
+        client.ask("device_add", driver="scsi-hd", drive="n1", id="h1")
+        client.ask("device_del", id="h1")
+        client.event("DEVICE_DELETED")
+        supervisor.resume()
+        client.event("RESUME")
+        self.assertEqual(self.chip.finish(), ("done", 0))
+        self.assertEqual(self.attention(), (6, 0x2a, 9))
+        self.assertEqual(client.ask("query-status")["status"], "running")
+
+    def test_throttle_refused(self):
+        client = self.start(["-device", "scsi-cd,id=cd0,scsi-id=1"])
+        for changed, words in [
+                ({"id": "x"}, "Device 'x' not found"),
+                ({"id": "cd0"}, "Device 'cd0' has no medium"),
+                ({"bps": 1, "bps_rd": 2}, "bps/iops/max total values and read/write values cannot "
+                 "be used at the same time"),
+                ({"iops": -1}, "bps/iops/max values must be within [0, 1000000000000000]"),
+                ({"iops": 10 ** 15 + 1},
+                 "bps/iops/max values must be within [0, 1000000000000000]")]:
+            with self.subTest(changed=changed):
+                arguments = {**NO_LIMITS, "id": "hd0", **changed}
+                self.assertEqual(client.refused("block_set_io_throttle", arguments)[1], words)
+        self.assertEqual(client.refused("block_set_io_throttle", device="d0")[1],
+                         "Parameter 'bps' is missing")
 
     def test_io_error(self):
         """An error of the host: told to the guest, ignored, or held back."""

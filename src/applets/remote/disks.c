@@ -17,6 +17,7 @@
 #include "block/null.h"
 #include "block/pool.h"
 #include "block/raw.h"
+#include "block/throttle.h"
 #include "control/channel.h"
 #include "control/launch.h"
 #include "event/loop.h"
@@ -40,6 +41,8 @@ struct disk {
 	struct disks *disks;
 	struct block *block;
 	struct block_req flush;
+	struct block_extra extra;
+	struct block_throttle throttle;
 };
 
 /* Room for what the set-up does not know yet: nothing is allocated after it. */
@@ -140,7 +143,11 @@ static void count_in(struct disks *d, unsigned i)
 	if (!d->stats || !block)
 		return;
 	d->stats[i].size = block->size;
-	block->stats = &d->stats[i];
+	block_throttle_init(&d->disk[i].throttle, block);
+	d->disk[i].extra = (struct block_extra){
+		.stats = &d->stats[i], .throttle = &d->disk[i].throttle,
+	};
+	block->extra = &d->disk[i].extra;
 }
 
 static int open_disk(struct disks *d, unsigned i)
@@ -319,8 +326,10 @@ void disks_destroy(struct disks *d)
 	if (!d)
 		return;
 	loop_timer_cancel(d->loop, &d->drain);
-	for (unsigned i = 0; i < d->count; i++)
+	for (unsigned i = 0; i < d->count; i++) {
+		block_throttle_finish(&d->disk[i].throttle);
 		block_close(d->disk[i].block);
+	}
 	free(d->hot);
 	pool_destroy(d->pool);
 	buffers_destroy(d->buffers);
@@ -378,12 +387,20 @@ int disks_open_medium(struct disks *d, unsigned disk, const struct spec_image *i
 
 void disks_close_medium(struct disks *d, unsigned disk)
 {
+	block_throttle_finish(&d->disk[disk].throttle);
 	block_close(d->disk[disk].block);
 	d->disk[disk].block = NULL;
 	if (d->stats)
 		d->stats[disk].size = 0;
 	/* /dev/null */
 	dup3(LAUNCH_SLOT_STDIN, LAUNCH_SLOT_IMAGE + disk, O_CLOEXEC);
+}
+
+int disks_throttle(struct disks *d, unsigned disk, const uint64_t *limit)
+{
+	struct block_throttle *throttle = &d->disk[disk].throttle;
+
+	return throttle->block ? block_throttle_set(throttle, limit) : -ENODEV;
 }
 
 int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec)
@@ -481,6 +498,9 @@ static void on_drain(void *opaque)
 {
 	struct disks *d = opaque;
 
+	for (unsigned i = 0; i < d->count; i++)
+		if (d->disk[i].throttle.block)
+			block_throttle_drain(&d->disk[i].throttle);
 	if (all_idle(d))
 		flush_all(d);
 	else

@@ -5,6 +5,7 @@
 /* The disks of a device process: backends on their fd slots, and the SCSI buses made of them. */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct block;
 struct ctl_held;
@@ -67,6 +68,9 @@ struct scsi_unit_setup *disks_unit(struct disks *d, unsigned disk);
 int disks_open_medium(struct disks *d, unsigned disk, const struct spec_image *image, int fd);
 /* Nothing uses it any more. */
 void disks_close_medium(struct disks *d, unsigned disk);
+
+/* Limits of its medium (block/throttle.h); -ENODEV: there is none. */
+int disks_throttle(struct disks *d, unsigned disk, const uint64_t *limit);
 
 /* A disk without a medium, which is on no bus yet.  0, or -EBUSY: its place or id is taken. */
 int disks_add(struct disks *d, unsigned disk, const struct spec_disk *spec);

@@ -339,6 +339,7 @@ static void watch(const struct keeper *k, struct launch *l)
 		if (monitor_polled(k->monitor, &p[count], more))
 			tell_to_stop(l);
 		supervised_polled(k->supervised, &p[WATCH_SUPERVISOR]);
+		monitor_set_running(k->monitor, k->supervised->state == SUPERVISED_RUNS);
 		check_stop_limit(l);
 		for (unsigned i = WATCH_DAEMON; i < count; i++)
 			if (p[i].revents) {

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "block/block.h"
+#include "block/throttle.h"
 #include "control/launch.h"
 #include "control/manage.h"
 #include "event/loop.h"
@@ -215,12 +216,21 @@ static int detach(struct manage *m, const struct target *t)
 	return ret ? ret : finish_detach(m, t);
 }
 
+static int throttle(struct manage *m, const struct target *t)
+{
+	uint64_t limit[BLOCK_LIMITS];
+
+	memcpy(limit, t->msg->body, sizeof(limit));
+	return disks_throttle(m->disks, t->msg->disk, limit);
+}
+
 static int (*const requests[MANAGE_TYPE_COUNT])(struct manage *m, const struct target *t) = {
 	[MANAGE_RESIZE] = resize,
 	[MANAGE_EJECT] = eject,
 	[MANAGE_LOAD] = load,
 	[MANAGE_ATTACH] = attach,
 	[MANAGE_DETACH] = detach,
+	[MANAGE_THROTTLE] = throttle,
 };
 
 /* ---- Those that wait ---- */
@@ -322,7 +332,7 @@ int manage_create(struct loop *loop, struct disks *disks,
 		return -ENOMEM;
 	*m = (struct manage){
 		.loop = loop, .disks = disks, .find_bus = find_bus, .opaque = opaque,
-		.timer = { .fn = on_timer, .opaque = m },
+		.timer = { .fn = on_timer, .opaque = m, .unheld = true },
 		.told = loop_now(), .tokens = TELL_BURST,
 	};
 	err = loop_fd_add(loop, LAUNCH_SLOT_MANAGE, EPOLLIN, on_request, m);

@@ -242,6 +242,7 @@ static void clear_index(struct monitor *m, unsigned disk)
 	memset(&m->plan->spec->disk[disk], 0, sizeof(m->plan->spec->disk[disk]));
 	m->plan->spec->disk[disk].image.slot = -1;
 	m->tray[disk] = 0;
+	memset(m->limit[disk], 0, sizeof(m->limit[disk]));
 }
 
 static void attached(struct monitor *m, struct monitor_request *r, int ret)

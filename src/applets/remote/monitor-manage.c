@@ -271,8 +271,8 @@ void monitor_block_resize(void *opaque, struct qmp_call *call, const json_t *arg
 
 /* ---- Media ---- */
 
-/* The drive that "device" or "id" names, which has a tray; -1: the call was refused. */
-static int find_drive(const struct monitor *m, struct qmp_call *call, const json_t *args)
+/* The disk or drive that "device" or "id" names; -1: the call was refused. */
+static int find_disk(const struct monitor *m, struct qmp_call *call, const json_t *args)
 {
 	const char *device = json_string_value(json_object_get(args, "device"));
 	const char *id = json_string_value(json_object_get(args, "id"));
@@ -285,13 +285,22 @@ static int find_drive(const struct monitor *m, struct qmp_call *call, const json
 	for (unsigned i = 0; id && i < m->plan->spec->disk_count; i++)
 		if (monitor_has_disk(m, i) && !strcmp(m->plan->spec->disk[i].unit.id, id))
 			disk = i;
-	if (disk < 0) {
+	if (disk < 0)
 		qmp_refuse(call, "DeviceNotFound", "Device '%s' not found", device ?: id);
-	} else if (!m->plan->spec->disk[disk].unit.removable) {
-		qmp_refuse(call, GENERIC, "Device '%s' is not removable", device ?: id);
-		disk = -1;
-	}
 	return disk;
+}
+
+/* The same, of what has a tray. */
+static int find_drive(const struct monitor *m, struct qmp_call *call, const json_t *args)
+{
+	int disk = find_disk(m, call, args);
+
+	if (disk < 0 || m->plan->spec->disk[disk].unit.removable)
+		return disk;
+	qmp_refuse(call, GENERIC, "Device '%s' is not removable",
+		   json_string_value(json_object_get(args, "device")) ?:
+		   json_string_value(json_object_get(args, "id")));
+	return -1;
 }
 
 /* The medium is gone: the keeper lets go of it as well. */
@@ -300,6 +309,7 @@ static void forget_medium(struct monitor *m, unsigned disk)
 	struct spec_image *image = &m->plan->spec->disk[disk].image;
 
 	images_put(m->images, disk, -1);
+	memset(m->limit[disk], 0, sizeof(m->limit[disk]));
 	*image = (struct spec_image){ .kind = SPEC_IMAGE_NONE, .slot = -1 };
 }
 
@@ -456,4 +466,63 @@ void monitor_change_medium(void *opaque, struct qmp_call *call, const json_t *ar
 	r->filename = g_strdup(json_string_value(json_object_get(args, "filename")));
 	r->done = change_ejected;
 	ask_eject(m, r, args);
+}
+
+/* ---- block_set_io_throttle ---- */
+
+const char *const monitor_limits[BLOCK_LIMITS] = {
+	[BLOCK_BPS] = "bps", [BLOCK_BPS_READ] = "bps_rd", [BLOCK_BPS_WRITE] = "bps_wr",
+	[BLOCK_IOPS] = "iops", [BLOCK_IOPS_READ] = "iops_rd", [BLOCK_IOPS_WRITE] = "iops_wr",
+};
+
+/* False with the call refused, in QEMU's words. */
+static bool read_limits(struct qmp_call *call, const json_t *args, uint64_t limit[BLOCK_LIMITS])
+{
+	for (unsigned i = 0; i < BLOCK_LIMITS; i++) {
+		json_int_t value = json_integer_value(json_object_get(args, monitor_limits[i]));
+
+		if (value < 0 || (uint64_t)value > BLOCK_LIMIT_MAX) {
+			qmp_refuse(call, GENERIC, "bps/iops/max values must be within [0, %llu]",
+				   BLOCK_LIMIT_MAX);
+			return false;
+		}
+		limit[i] = value;
+	}
+	if ((limit[BLOCK_BPS] && (limit[BLOCK_BPS_READ] || limit[BLOCK_BPS_WRITE])) ||
+	    (limit[BLOCK_IOPS] && (limit[BLOCK_IOPS_READ] || limit[BLOCK_IOPS_WRITE]))) {
+		qmp_refuse(call, GENERIC, "bps/iops/max total values and read/write values cannot "
+			   "be used at the same time");
+		return false;
+	}
+	return true;
+}
+
+static void throttled(struct monitor *m, struct monitor_request *r, int ret)
+{
+	if (ret) {
+		monitor_request_fail(r, m->plan->spec->disk[r->disk].unit.id, ret);
+		return;
+	}
+	memcpy(m->limit[r->disk], r->limit, sizeof(r->limit));
+	finish(r);
+}
+
+void monitor_set_throttle(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	struct monitor *m = opaque;
+	int disk = find_disk(m, call, args);
+	uint64_t limit[BLOCK_LIMITS];
+	struct monitor_request *r;
+
+	if (disk < 0 || !read_limits(call, args, limit))
+		return;
+	if (!monitor_has_medium(m, disk)) {
+		qmp_refuse(call, GENERIC, "Device '%s' has no medium",
+			   m->plan->spec->disk[disk].unit.id);
+		return;
+	}
+	r = monitor_request_new(m, call, disk);
+	r->done = throttled;
+	memcpy(r->limit, limit, sizeof(limit));
+	monitor_ask(m, r, MANAGE_THROTTLE, 0, limit, sizeof(limit), -1);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "block/image.h"
+#include "block/throttle.h"
 #include "control/manage.h"
 #include "applets/remote/monitor.h"
 #include "applets/remote/peers.h"
@@ -31,6 +32,7 @@ struct monitor_request {
 	int64_t deadline;		/* ms of clock_ms() */
 	monitor_answer_fn *done;	/* answers the call, or asks for more */
 	/* the command's own */
+	uint64_t limit[BLOCK_LIMITS];
 	uint64_t size;
 	struct image image;		/* fd owned; -1 */
 	char *filename;			/* owned */
@@ -62,7 +64,9 @@ struct monitor {
 	GPtrArray *nodes;		/* struct monitor_node, each after those that it uses */
 	bool gone[SPEC_MAX_DISKS];	/* detached */
 	uint8_t tray[SPEC_MAX_DISKS];	/* MANAGE_TRAY_... */
+	uint64_t limit[SPEC_MAX_DISKS][BLOCK_LIMITS];	/* of block_set_io_throttle */
 	bool ready;
+	bool paused;
 	bool quit;			/* a client wants it, and the keeper does not know yet */
 	bool shutdown;			/* the event was sent */
 	struct bucket lines;		/* of the log, about clients */
@@ -86,6 +90,7 @@ const char *monitor_device_name(const struct monitor *m, unsigned disk);
 /* monitor-manage.c: what changes. */
 void monitor_block_resize(void *opaque, struct qmp_call *call, const json_t *args);
 void monitor_eject(void *opaque, struct qmp_call *call, const json_t *args);
+void monitor_set_throttle(void *opaque, struct qmp_call *call, const json_t *args);
 void monitor_change_medium(void *opaque, struct qmp_call *call, const json_t *args);
 
 /* monitor-hotplug.c: disks and nodes that come and go. */
@@ -113,6 +118,9 @@ bool monitor_parse_disk(const struct monitor *m, const json_t *args, struct remo
 void monitor_request_fail(struct monitor_request *r, const char *name, int ret);
 /* Measures a raw image for the device process (spec_image.measured).  0 or -errno. */
 int monitor_measure(int fd, struct spec_image *image);
+
+/* QEMU's names of the limits, in the order of enum block_limit. */
+extern const char *const monitor_limits[BLOCK_LIMITS];
 
 /* BLOCK_IO_ERROR; @action: QEMU's word for what was done. */
 void monitor_io_error(struct monitor *m, unsigned disk, bool write, int err, const char *action);

@@ -50,8 +50,6 @@ static json_t *image_info(const struct monitor *m, unsigned disk)
 /* BlockDeviceInfo of the node that the disk stands on. */
 static json_t *node_info(const struct monitor *m, unsigned disk)
 {
-	static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd",
-					      "iops_wr" };
 	const struct spec_disk *d = &m->plan->spec->disk[disk];
 	const struct plan_image *image = &m->plan->image[disk];
 	json_t *info = json_pack("{s:s, s:o, s:b, s:s, s:b, s:i, s:i, s:{s:b, s:b, s:b}}",
@@ -64,8 +62,9 @@ static json_t *node_info(const struct monitor *m, unsigned disk)
 	json_object_set_new(info, "file", event_name(image->filename ?: image->protocol ?: ""));
 	if (image->node)
 		json_object_set_new(info, "node-name", event_name(image->node));
-	for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++)
-		json_object_set_new(info, limits[i], json_integer(0));
+	for (unsigned i = 0; i < BLOCK_LIMITS; i++)
+		json_object_set_new(info, monitor_limits[i],
+				    json_integer(m->limit[disk][i]));
 	return info;
 }
 

@@ -20,8 +20,10 @@
 
 static void run_status(void *opaque, struct qmp_call *call, const json_t *args)
 {
-	qmp_reply(call, json_pack("{s:s, s:b, s:b}", "status", "running", "singlestep", 0,
-				  "running", 1));
+	const struct monitor *m = opaque;
+
+	qmp_reply(call, json_pack("{s:s, s:b, s:b}", "status", m->paused ? "paused" : "running",
+				  "singlestep", 0, "running", !m->paused));
 }
 
 static void run_name(void *opaque, struct qmp_call *call, const json_t *args)
@@ -66,6 +68,18 @@ static const struct qmp_arg medium_args[] = {
 	{ 0 }
 };
 
+static const struct qmp_arg throttle_args[] = {
+	{ "device", QMP_STRING, true },
+	{ "id", QMP_STRING, true },
+	{ "bps", QMP_INT },
+	{ "bps_rd", QMP_INT },
+	{ "bps_wr", QMP_INT },
+	{ "iops", QMP_INT },
+	{ "iops_rd", QMP_INT },
+	{ "iops_wr", QMP_INT },
+	{ 0 }
+};
+
 static const struct qmp_arg node_args[] = {
 	{ "node-name", QMP_STRING },
 	{ 0 }
@@ -95,6 +109,7 @@ static const struct qmp_command commands[] = {
 	{ "query-blockstats", stats_args, QMP_ARRAY, 0, monitor_query_stats },
 	{ "query-latency", NULL, QMP_ARRAY, 0, monitor_query_latency },
 	{ "block_resize", resize_args, QMP_NOTHING, 0, monitor_block_resize },
+	{ "block_set_io_throttle", throttle_args, QMP_NOTHING, 0, monitor_set_throttle },
 	{ "blockdev-add", blockdev_args, QMP_NOTHING, QMP_MORE_ARGS, monitor_blockdev_add },
 	{ "blockdev-del", node_args, QMP_NOTHING, 0, monitor_blockdev_del },
 	{ "device_add", device_add_args, QMP_NOTHING, QMP_MORE_ARGS, monitor_device_add },
@@ -108,7 +123,7 @@ static const struct qmp_command commands[] = {
 };
 
 static const char *const events[] = {
-	"BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "SHUTDOWN", NULL
+	"BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "RESUME", "SHUTDOWN", "STOP", NULL
 };
 
 /* @burst at once, and @rate a second after that. */
@@ -258,6 +273,14 @@ void monitor_ready(struct monitor *m, int manage)
 		return;
 	m->manage = manage;
 	m->ready = true;
+}
+
+void monitor_set_running(struct monitor *m, bool running)
+{
+	if (!m || m->paused == !running)
+		return;
+	m->paused = !running;
+	qmp_server_event(m->server, running ? "RESUME" : "STOP", NULL);
 }
 
 void monitor_shutdown(struct monitor *m, const char *reason, bool guest)

@@ -40,6 +40,9 @@ void monitor_ready(struct monitor *m, int manage);
 /* CTL_HELD came, with this arg: a request is held back after an error. */
 void monitor_held(struct monitor *m, uint32_t arg);
 
+/* Do the devices go on, or stand still (--control=)? */
+void monitor_set_running(struct monitor *m, bool running);
+
 /* The process ends, and why, in QEMU's word (ShutdownCause); the first reason is told. */
 void monitor_shutdown(struct monitor *m, const char *reason, bool guest);
 

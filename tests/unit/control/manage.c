@@ -111,7 +111,8 @@ static void test_bodies(void)
 	for (unsigned i = 0; i < G_N_ELEMENTS(at); i++)
 		for (uint32_t type = 0; type < MANAGE_TYPE_COUNT; type++) {
 			struct manage_msg msg = { .type = type };
-			bool has = type == MANAGE_LOAD || type == MANAGE_ATTACH;
+			bool has = type == MANAGE_LOAD || type == MANAGE_ATTACH ||
+				   type == MANAGE_THROTTLE;
 			bool device = type <= MANAGE_FAILED;
 
 			msg.body[at[i]] = 1;
