@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "proto/conn-priv.h"
 
 /*
  * Reads that a hang-up makes at the most.  One takes 4 KiB, or what came with one set of fds; the
@@ -18,7 +19,7 @@
  */
 #define DRAIN_READS 4096
 
-static void set_peek_offset(int fd, int off)
+void conn_set_peek_offset(int fd, int off)
 {
 	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
 }
@@ -31,7 +32,7 @@ void conn_init(struct conn *conn, int fd, const struct conn_framing *framing, ui
 		.out = out, .out_size = out_size,
 	};
 	/* A process that died inside conn_peek() has left its offset on the socket. */
-	set_peek_offset(fd, -1);
+	conn_set_peek_offset(fd, -1);
 }
 
 int conn_error(struct conn *conn, const char *fmt, ...)
@@ -45,7 +46,7 @@ int conn_error(struct conn *conn, const char *fmt, ...)
 }
 
 /* recv() that is not disturbed by signals. */
-static ssize_t peek(int fd, void *buf, size_t len)
+ssize_t conn_look(int fd, void *buf, size_t len)
 {
 	ssize_t n;
 
@@ -64,16 +65,16 @@ static size_t peek_pieces(struct conn *conn)
 	size_t got = 0, want = conn->framing->header;
 	ssize_t n = 0;
 
-	set_peek_offset(conn->fd, 0);
+	conn_set_peek_offset(conn->fd, 0);
 	while (got < want) {
-		n = peek(conn->fd, conn->in + got, want - got);
+		n = conn_look(conn->fd, conn->in + got, want - got);
 		if (n <= 0)
 			break;
 		got += n;
 		if (got == conn->framing->header)
 			conn->framing->length(conn, &want);
 	}
-	set_peek_offset(conn->fd, -1);
+	conn_set_peek_offset(conn->fd, -1);
 	return got;
 }
 
@@ -167,7 +168,9 @@ int conn_peek(struct conn *conn)
 		ret = conn->framing->length(conn, &len);
 		return ret ? ret : take_pieces(conn, len);
 	}
-	first = peek(conn->fd, conn->in, conn->framing->look);
+	if (conn->marked)
+		return conn_peek_marked(conn);
+	first = conn_look(conn->fd, conn->in, conn->framing->look);
 	/* Closed with our replies unread is as good an end as any. */
 	if (first == 0 || first == -ECONNRESET)
 		return -ENODATA;
@@ -181,7 +184,7 @@ bool conn_waiting(const struct conn *conn)
 {
 	uint8_t byte;
 
-	return peek(conn->fd, &byte, sizeof(byte)) >= 0;
+	return conn_look(conn->fd, &byte, sizeof(byte)) >= 0;
 }
 
 int conn_consume(struct conn *conn, struct conn_fds *ret_fds)
@@ -192,7 +195,7 @@ int conn_consume(struct conn *conn, struct conn_fds *ret_fds)
 	conn->msg_len = 0;
 	while (conn->taken < len && n > 0)
 		n = take(conn, len - conn->taken);
-	conn->taken = 0;
+	conn->taken = conn->seen = 0;
 	if (n <= 0) {
 		conn_fds_close(&conn->fds);
 		return n < 0 ? n : -EPIPE;
@@ -247,7 +250,7 @@ int conn_hang_up(struct conn *conn)
 	char dropped[4096];
 	int ret = shutdown(conn->fd, SHUT_RDWR) < 0 ? -errno : 0;
 
-	conn->msg_len = conn->taken = conn->out_len = conn->out_off = 0;
+	conn->msg_len = conn->taken = conn->seen = conn->out_len = conn->out_off = 0;
 	conn_fds_close(&conn->fds);
 	/* No room for fds is given, so the kernel closes those that come up. */
 	for (unsigned i = 0; i < DRAIN_READS; i++) {

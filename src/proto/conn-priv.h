@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PROTO_CONN_PRIV_H
+#define PROTO_CONN_PRIV_H
+
+#include "proto/conn.h"
+
+/* Where the next look begins (SO_PEEK_OFF); -1: at the start, and a look moves nothing. */
+void conn_set_peek_offset(int fd, int off);
+/* recv() that takes nothing and is not disturbed by signals.  Bytes, 0 at the end; or -errno. */
+ssize_t conn_look(int fd, void *buf, size_t len);
+/* conn_peek() of a marked connection. */
+int conn_peek_marked(struct conn *conn);
+
+#endif
