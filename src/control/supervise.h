@@ -13,6 +13,7 @@
  *     SUP_RESUME id ------------------>
  *                   <------------------  SUP_RESUMED id
  *                                        SUP_CRASHED     the device process has died
+ *                                        SUP_RESTARTED   and has a successor (--on-crash=)
  *                                        SUP_GONE        the last message; then the end
  *
  * Each request has exactly one answer, with its id, unless SUP_GONE comes first; a request may be
@@ -36,6 +37,7 @@ enum sup_type {
 	SUP_READY,	/* value: SUPERVISE_VERSION; arg: the device process's pid */
 	SUP_CRASHED,	/* arg: enum sup_cause; value: what that says */
 	SUP_GONE,	/* the remote ends; value: its exit status */
+	SUP_RESTARTED,	/* a successor serves; arg: its pid; value: us without anybody */
 	SUP_TYPE_COUNT,
 };
 
