@@ -145,6 +145,19 @@ void supervised_ready(struct supervised *s, pid_t device, int control)
 	say(s, SUP_READY, 0, device, SUPERVISE_VERSION);
 }
 
+void supervised_adopting(struct supervised *s)
+{
+	int ret = s->state == SUPERVISED_RUNS ? 0 : ctl_send(s->control, CTL_PAUSE, s->number);
+
+	if (ret)
+		log_error("control channel: %s; a pause ends early", log_errname(ret));
+}
+
+void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage)
+{
+	say(s, SUP_RESTARTED, 0, device, outage);
+}
+
 void supervised_paused(struct supervised *s, uint32_t arg)
 {
 	struct ctl_paused paused = ctl_paused_unpack(arg);

@@ -34,6 +34,10 @@ void supervised_polled(struct supervised *s, const struct pollfd *p);
 
 /* The device process serves its peers.  @control: the keeper's end of the channel to it. */
 void supervised_ready(struct supervised *s, pid_t device, int control);
+/* A successor is about to take the devices over: a pause holds for it. */
+void supervised_adopting(struct supervised *s);
+/* It serves now, after @outage us without anybody. */
+void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage);
 /* CTL_PAUSED came, with @arg. */
 void supervised_paused(struct supervised *s, uint32_t arg);
 /* The device process has ended by itself; @wait_status as from waitpid(). */
