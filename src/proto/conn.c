@@ -19,11 +19,6 @@
  */
 #define DRAIN_READS 4096
 
-void conn_set_peek_offset(int fd, int off)
-{
-	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
-}
-
 void conn_init(struct conn *conn, int fd, const struct conn_framing *framing, uint8_t *in,
 	       size_t in_size, uint8_t *out, size_t out_size)
 {
@@ -43,17 +38,6 @@ int conn_error(struct conn *conn, const char *fmt, ...)
 	vsnprintf(conn->why, sizeof(conn->why), fmt, ap);
 	va_end(ap);
 	return -EPROTO;
-}
-
-/* recv() that is not disturbed by signals. */
-ssize_t conn_look(int fd, void *buf, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = recv(fd, buf, len, MSG_PEEK | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
 }
 
 /*

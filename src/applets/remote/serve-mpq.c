@@ -177,6 +177,16 @@ static const uint8_t counters[MPQ_CMD_COUNT] = {	/* enum metric */
 	[MPQ_DEVICE_RESET] = METRIC_RESETS,
 };
 
+/* With a journal. */
+static int carry_out_once(struct serve *serve, struct mpq_msg *msg)
+{
+	int ret = serve_journal_answers(serve, msg) ? 0 : handlers[msg->cmd](serve, msg);
+
+	if (!ret)
+		serve_journal_done(serve, msg);
+	return ret;
+}
+
 static int mpq_message(struct serve *serve)
 {
 	char why[128];
@@ -190,10 +200,10 @@ static int mpq_message(struct serve *serve)
 		return ret;
 	serve_trace(serve, TRACE_MESSAGE, msg.cmd);
 	metrics_count(counters[msg.cmd]);
-	if (!serve_journal_answers(serve, &msg))
+	if (serve->journal.journal)
+		ret = carry_out_once(serve, &msg);
+	else
 		ret = handlers[msg.cmd](serve, &msg);
-	if (serve->journal.journal && !ret)
-		serve_journal_done(serve, &msg);
 	mpq_msg_close(&msg);
 	if (ret) {
 		snprintf(why, sizeof(why), "%s cannot be carried out: %s", mpq_rule(msg.cmd)->name,
@@ -207,7 +217,8 @@ static int mpq_flush(struct serve *serve)
 {
 	struct serve_mpq *mpq = &serve->mpq;
 
-	serve_journal_commit(serve);
+	if (serve->journal.journal)
+		serve_journal_commit(serve);
 	if (mpq->raise) {
 		if (mpq->raised)
 			serve_trace(serve, TRACE_IRQ, 0);
