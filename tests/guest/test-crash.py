@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Linux guest whose disk's device process is killed while it writes (--on-crash=reset): its driver
-recovers by time-out and reset, and what it wrote is there."""
+"""A Linux guest whose disk's device process is killed while it writes (--on-crash=reset): its
+driver recovers by time-out and reset, and what it wrote is there."""
 import os
 import pathlib
 import signal

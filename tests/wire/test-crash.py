@@ -274,6 +274,22 @@ class Crash(wire.unittest.TestCase):
             mpq.wait_for(lambda: edu.read(Edu.FACTORIAL) == 120, "the device to go on")
             self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
 
+    def test_restarted_on_request(self):
+        control = Supervisor()
+        self.addCleanup(control.close)
+        with crashes([control.option], pass_fds=[control.theirs]) as remote:
+            pid = control.started()
+            edu = Edu(remote.peer)
+            for _ in range(3):
+                edu.write(Edu.LIVENESS, 1)
+                ident = control.send(Type.RESTART)
+                done = control.recv()
+                self.assertEqual((done.type, done.id), (Type.RESTARTED, ident))
+                self.assertNotEqual(done.arg, pid)
+                pid = done.arg
+                self.assertEqual(edu.read(Edu.LIVENESS), 0)
+            self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
+
     def test_two_devices(self):
         """One process, two sockets: both go on."""
         with Remote.start(["edu,id=e0", "edu,id=e1"], ["--on-crash=reset"]) as remote:
@@ -289,6 +305,10 @@ class Crash(wire.unittest.TestCase):
             self.assertEqual(remote.finish(), mpq.EXIT_START)
             self.assertIn("--on-crash=maybe", remote.log())
         with tempfile.TemporaryDirectory() as folder:
+            monitor = f"unix:{folder}/qmp,server=on,wait=off"
+            with Remote.edu(["--on-crash=reset", "-qmp", monitor]) as remote:
+                self.assertEqual(remote.finish(), mpq.EXIT_START)
+                self.assertIn("--on-crash: a successor knows nothing of disks", remote.log())
             served = f"x-vfio-user-server,id=v,device=e0,type=unix,path={folder}/e0.sock"
             with Remote([mpq.program("mpqemu-remote"), *mpq.sandbox(), "-machine",
                          "x-remote,vfio-user=on", "-device", "edu,id=e0", "-object", served,

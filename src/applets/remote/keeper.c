@@ -416,7 +416,8 @@ static void watch(const struct keeper *k, struct launch *l)
 		onerror_polled(k->onerror, &p[WATCH_QMP], l->spawn.control[0]);
 		if (monitor_polled(k->monitor, &p[count], more))
 			tell_to_stop(l);
-		supervised_polled(k->supervised, &p[WATCH_SUPERVISOR]);
+		if (supervised_polled(k->supervised, &p[WATCH_SUPERVISOR]))
+			kill_device(l);
 		check_stop_limit(l);
 		if (l->ended && !l->over)
 			on_end(k, l);

@@ -122,8 +122,8 @@ static bool check_on_crash(const struct remote_plan *plan, GError **error)
 			why = "it is behind a storage daemon or an NBD server";
 		}
 	if (spec->manage)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-crash: a successor knows nothing of disks "
-				"that came with the monitor (-qmp, -mon); leave one of them out");
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-crash: a successor knows nothing of "
+				"disks that came by a monitor (-qmp, -mon); leave one of them out");
 	if (plan->trace)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--trace: a recording is of one device "
 				"process; leave --on-crash out");
@@ -189,7 +189,8 @@ static bool prepare(struct remote *r, GError **error)
 	if (ret)
 		log_warning("NOTIFY_SOCKET: %s: the service manager is told nothing",
 			    log_errname(ret));
-	return supervised_take(&r->supervised, r->plan.control, error) &&
+	return supervised_take(&r->supervised, r->plan.control,
+			       r->plan.on_crash != SPEC_ON_CRASH_FAIL, error) &&
 	       onerror_create(&r->plan, &r->onerror, error) &&
 	       images_open(&r->plan, &r->images, error) &&
 	       monitor_create(&r->plan, r->images, &r->monitor, error) &&

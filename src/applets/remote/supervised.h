@@ -21,16 +21,26 @@ struct supervised {
 	bool ready;		/* the device process serves: requests are taken */
 	uint32_t number;	/* of the pause, CTL_PAUSE */
 	uint32_t id;		/* of the request for it */
+	bool restarting;	/* its end was asked for, */
+	bool restart;		/* and is still to be made */
+	uint32_t restart_id;	/* by this request */
+	bool successors;	/* --on-crash= */
 };
 
-/* An unused one.  @option is --control's text ("fd=N") or NULL.  False with @error set. */
-bool supervised_take(struct supervised *s, const char *option, GError **error);
+/*
+ * An unused one.  @option is --control's text ("fd=N") or NULL.  @successors: a device process that
+ * ends gets one.  False with @error set.
+ */
+bool supervised_take(struct supervised *s, const char *option, bool successors, GError **error);
 void supervised_finish(struct supervised *s);
 
 /* Before poll(): fills in *@p (fd -1: nothing). */
 void supervised_poll(const struct supervised *s, struct pollfd *p);
-/* After poll(): takes requests. */
-void supervised_polled(struct supervised *s, const struct pollfd *p);
+/*
+ * After poll(): takes requests.  True: the device process is to be killed, so that it gets a
+ * successor.
+ */
+bool supervised_polled(struct supervised *s, const struct pollfd *p);
 
 /* The device process serves its peers.  @control: the keeper's end of the channel to it. */
 void supervised_ready(struct supervised *s, pid_t device, int control);
