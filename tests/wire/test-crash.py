@@ -14,6 +14,7 @@ import threading
 import time
 
 import wire
+import lsi
 import mpq
 from mpq import Cmd, Edu, Event, Ram, Remote
 from supervise import Cause, Supervisor, Type
@@ -22,6 +23,7 @@ KILLS = int(os.environ.get("MPQ_KILLS", wire.thin(2000, 20)))
 ONES = mpq.ALL_ONES
 LINE = 0x3c                 # the interrupt line register: a byte that only the guest changes
 BARS = [0xfea00000 + (i << 20) for i in range(16)]
+DATA, SENSE = 0x40000, 0x60000
 SCRATCH = (Edu.DMA_SRC, Edu.DMA_DST, Edu.DMA_COUNT)
 
 
@@ -30,10 +32,11 @@ def crashes(extra=(), **kwargs):
 
 
 class Killer(threading.Thread):
-    """Kills one device process after the other, each within 2 ms of its first word."""
+    """Kills one device process after the other, each soon after its first word."""
 
-    def __init__(self, control, count, seed):
+    def __init__(self, control, count, seed, pause=0.002):
         super().__init__(daemon=True)
+        self.pause = pause      # s, at most
         self.control, self.count, self.random = control, count, random.Random(seed)
         self.pid = control.started()
         self.kills = self.served = 0
@@ -48,7 +51,7 @@ class Killer(threading.Thread):
             self.error = err
 
     def kill_one(self):
-        time.sleep(self.random.choice((0, 1e-5, 1e-4, 1e-3)) * self.random.random() * 2)
+        time.sleep(self.random.choice((0, 0.005, 0.05, 1)) * self.random.random() * self.pause)
         os.kill(self.pid, signal.SIGKILL)
         self.kills += 1
         # one that dies before it serves is followed by another
@@ -188,6 +191,87 @@ class Campaign(wire.unittest.TestCase):
         edu.store((1 << 20) + 0x200, 4)
         first, second = (rams.index(ram) for ram in now)
         self.assertEqual(rams[second].map[0x200:0x204], bytes([first + 1]) * 4)
+
+
+class Reset(Exception):
+    """The chip is as after a reset."""
+
+
+class Driver(lsi.Lsi):
+    """What a guest's driver does: it finds that the chip was reset, sets it up, and begins anew."""
+
+    def check(self):
+        """The first and the last register of the set-up: in the middle of it is a reset, too."""
+        if (self.read(lsi.SCID), self.read(lsi.DIEN)) != (0x47, 0x7d):
+            raise Reset()
+
+    def finish(self):
+        def ended():
+            self.check()
+            return self.read(lsi.ISTAT0) & (lsi.DIP | lsi.SIP)
+        mpq.wait_for(ended, "an interrupt of the chip")
+        sist = self.read(lsi.SIST0, 2)
+        dstat = self.read(lsi.DSTAT) & ~lsi.DFE
+        self.check()
+        if dstat == lsi.SIR and not sist and self.read(lsi.DSPS, 4) == lsi.DONE:
+            return "done", self.ram.map[self.base + 0x820]
+        return dstat, sist
+
+    def until_done(self, cdb, size, **kwargs):
+        """Until the command ends well, by a chip that was not reset meanwhile: how often it was."""
+        resets = 0
+        while True:
+            try:
+                said = self.run(cdb, DATA, size, **kwargs)
+                if said == ("done", 0):
+                    return resets
+                if said != ("done", 2):
+                    raise Reset()       # of a register that was read in between
+                if self.run(lsi.request_sense(), SENSE, 18) != ("done", 0):
+                    raise Reset()
+                sense = self.ram.map[SENSE:SENSE + 18]
+                if (sense[2] & 15, sense[12]) != (6, 0x29):
+                    raise AssertionError(f"sense {sense.hex()}")
+            except Reset:
+                resets += 1
+                self.soft_reset()
+
+
+class Disk(wire.unittest.TestCase):
+    def test_acknowledged_data(self):
+        """What the guest was told to be written is in the image, and is what it reads."""
+        control = Supervisor()
+        self.addCleanup(control.close)
+        with tempfile.NamedTemporaryFile() as image, Ram(1 << 20) as ram:
+            image.truncate(1 << 20)
+            remote = Remote.start(
+                ["lsi53c895a,id=lsi0"],
+                ["--on-crash=reset", control.option, "-drive",
+                 f"id=d0,if=none,format=raw,file={image.name}", "-device",
+                 "scsi-hd,drive=d0,bus=lsi0.0,scsi-id=0"], pass_fds=[control.theirs])
+            with remote:
+                remote.peer.sync_sysmem([ram.region()])
+                chip = Driver(remote.peer, ram)
+                killer = Killer(control, KILLS // 10, 6, pause=0.1)
+                killer.start()
+                counts = self.write_and_read(chip, ram, image, killer)
+                if killer.error:
+                    raise killer.error
+                self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.log())
+        print(f"# {counts[0]} commands, {counts[1]} begun anew, {killer.kills} kills")
+
+    def write_and_read(self, chip, ram, image, killer):
+        rand, commands, again = random.Random(7), 0, 0
+        while killer.is_alive():
+            block, stamp = rand.randrange(256) * 8, os.urandom(4) * 1024
+            ram.map[DATA:DATA + 4096] = stamp
+            again += chip.until_done(lsi.write10(block, 8), 4096, write=True)
+            self.assertEqual(os.pread(image.fileno(), 4096, block * 512), stamp)
+            ram.map[DATA:DATA + 4096] = bytes(4096)
+            again += chip.until_done(lsi.read10(block, 8), 4096)
+            self.assertEqual(ram.map[DATA:DATA + 4096], stamp)
+            commands += 2
+        return commands, again
 
 
 class Crash(wire.unittest.TestCase):
