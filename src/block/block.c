@@ -298,6 +298,12 @@ bool block_idle(const struct block *block)
 	return !block->inflight;
 }
 
+void block_latch_flush_error(struct block *block, int err)
+{
+	if (!block->flush_error)
+		block->flush_error = err;
+}
+
 int block_flush_error(const struct block *block)
 {
 	return block->flush_error;

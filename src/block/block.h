@@ -151,6 +151,8 @@ bool block_idle(const struct block *block);
 
 /* The latch of failed flushes: 0, or the -errno that every flush and FUA write ends with. */
 int block_flush_error(const struct block *block);
+/* It has failed in another process, with @err (-errno): nothing if it has failed here. */
+void block_latch_flush_error(struct block *block, int err);
 
 /* NULL-safe.  The device must be idle. */
 void block_close(struct block *block);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "proto/conn.h"
 #include "proto/fdpass.h"
 
 static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
@@ -19,7 +20,26 @@ static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
 	[CTL_PAUSE] = CTL_FROM_KEEPER,
 	[CTL_RESUME] = CTL_FROM_KEEPER,
 	[CTL_PAUSED] = CTL_FROM_DEVICE,
+	[CTL_KEEP] = CTL_FROM_DEVICE,
+	[CTL_KEPT] = CTL_FROM_KEEPER,
+	[CTL_KEPT_ALL] = CTL_FROM_KEEPER,
 };
+
+/* Bits 0..7 device, 8..15 kind, 16..31 epoch. */
+uint32_t ctl_keep_pack(const struct ctl_keep *keep)
+{
+	return keep->device | (uint32_t)keep->kind << 8 | (uint32_t)keep->epoch << 16;
+}
+
+bool ctl_keep_unpack(uint32_t arg, unsigned device_count, struct ctl_keep *ret_keep)
+{
+	struct ctl_keep keep = { arg & 0xff, arg >> 8 & 0xff, arg >> 16 };
+
+	if (keep.device >= device_count || keep.kind >= CTL_KEEP_KINDS)
+		return false;
+	*ret_keep = keep;
+	return true;
+}
 
 /* Bits 0..11 errno, the others the number. */
 uint32_t ctl_paused_pack(const struct ctl_paused *paused)
@@ -128,5 +148,44 @@ int ctl_recv_fd(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, int *re
 	}
 	*ret_msg = msg;
 	*ret_fd = passed;
+	return 0;
+}
+
+int ctl_send_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsigned count)
+{
+	struct ctl_msg msg = { .type = type, .arg = arg };
+
+	return fdpass_send_all(fd, &msg, sizeof(msg), fds, count);
+}
+
+/* Has the message the fds that it takes? */
+static bool fds_ok(const struct ctl_msg *msg, const struct conn_fds *fds)
+{
+	if (fds->surplus || fds->lost)
+		return false;
+	if (msg->type == CTL_KEEP || msg->type == CTL_KEPT)
+		return fds->count && fds->count <= CTL_KEEP_FDS;
+	return fds->count == (msg->type == CTL_PEER);
+}
+
+int ctl_recv_fds(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, struct conn_fds *ret_fds)
+{
+	struct conn_fds fds;
+	struct ctl_msg msg;
+	ssize_t n;
+	int ret;
+
+	do
+		n = fdpass_recv_all(fd, &msg, sizeof(msg), CTL_KEEP_FDS, &fds);
+	while (n == -ECONNRESET);
+	ret = check(fd, sender, &msg, n);
+	if (!ret && !fds_ok(&msg, &fds))
+		ret = -EBADMSG;
+	if (ret) {
+		conn_fds_close(&fds);
+		return ret;
+	}
+	*ret_msg = msg;
+	*ret_fds = fds;
 	return 0;
 }

@@ -21,6 +21,9 @@ enum ctl_type {
 	CTL_PAUSE,	/* keeper: stand still; arg: its number, < CTL_PAUSE_NUMBERS */
 	CTL_RESUME,	/* keeper: go on, whether or not CTL_PAUSED has come */
 	CTL_PAUSED,	/* device: nothing is under way, guest RAM stays; arg: struct ctl_paused */
+	CTL_KEEP,	/* device: keep these fds; arg: struct ctl_keep */
+	CTL_KEPT,	/* keeper: that is what your predecessor let me keep; the same arg */
+	CTL_KEPT_ALL,	/* keeper: and no more */
 	CTL_TYPE_COUNT,
 };
 
@@ -54,6 +57,24 @@ uint32_t ctl_held_pack(const struct ctl_held *held);
 /* False: no device process of ours packed this. */
 bool ctl_held_unpack(uint32_t arg, unsigned disk_count, struct ctl_held *ret_held);
 
+/*
+ * Fds of the peer that a successor of the device process will need: guest memory's, interrupts'.
+ * They are numbered: only the state that a successor finds says which ones count.
+ */
+enum ctl_keep_kind { CTL_KEEP_MEMORY, CTL_KEEP_IRQ, CTL_KEEP_KINDS };
+#define CTL_KEEP_FDS 8
+
+struct ctl_keep {
+	uint8_t device;		/* index */
+	uint8_t kind;		/* enum ctl_keep_kind */
+	uint16_t epoch;		/* counts up with each kind of a device */
+};
+
+/* In the 32 bits of a message's arg. */
+uint32_t ctl_keep_pack(const struct ctl_keep *keep);
+/* False: no device process of ours packed this. */
+bool ctl_keep_unpack(uint32_t arg, unsigned device_count, struct ctl_keep *ret_keep);
+
 /* Never waits: 0, -EAGAIN when the channel is full, or -errno. */
 int ctl_send(int fd, enum ctl_type type, uint32_t arg);
 
@@ -72,5 +93,17 @@ int ctl_send_fd(int fd, enum ctl_type type, uint32_t arg, int passed);
  * those that it had are closed.
  */
 int ctl_recv_fd(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, int *ret_fd);
+
+/* The same for CTL_KEEP and CTL_KEPT: @count fds, at most CTL_KEEP_FDS; they stay the caller's. */
+int ctl_send_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsigned count);
+
+struct conn_fds;
+/*
+ * ctl_recv() for who may get these, or CTL_PEER: the message's fds (CLOEXEC) are the caller's, to
+ * close by conn_fds_close().  -EBADMSG: a message that has not as many as it takes; they are
+ * closed.
+ */
+int ctl_recv_fds(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg,
+		 struct conn_fds *ret_fds);
 
 #endif

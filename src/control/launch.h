@@ -29,6 +29,7 @@ enum launch_slot {
 	LAUNCH_SLOT_MANAGE = 12,	/* as CONTROL, one bit away, with a monitor */
 	LAUNCH_SLOT_PEER = 16,		/* 16..23: the peer of each device, there or to come */
 	LAUNCH_SLOT_ROM = 24,		/* 24..31: the option ROM of each device, sealed memfds */
+	LAUNCH_SLOT_JOURNAL = 32,	/* 32..39: the journal of each device (journal.h), memfds */
 	LAUNCH_SLOT_IMAGE = 64,		/* 64..127: images and NBD sockets */
 	LAUNCH_SLOT_FREE = 128,		/* 128..191: what arrives from peers */
 	LAUNCH_SLOT_COUNT = 192,	/* the limit of fds later: none is received from here on */
@@ -38,6 +39,7 @@ enum launch_slot {
 /* How many numbers a group has. */
 #define LAUNCH_PEERS 8
 #define LAUNCH_ROMS 8
+#define LAUNCH_JOURNALS 8
 #define LAUNCH_IMAGES 64
 #define LAUNCH_RECEIVED (LAUNCH_SLOT_COUNT - LAUNCH_SLOT_FREE)
 

@@ -16,6 +16,8 @@ static const struct sup_rule rules[SUP_TYPE_COUNT] = {
 	[SUP_READY] = { "READY", SUP_FROM_REMOTE },
 	[SUP_CRASHED] = { "CRASHED", SUP_FROM_REMOTE },
 	[SUP_GONE] = { "GONE", SUP_FROM_REMOTE },
+	[SUP_RESTARTED] = { "RESTARTED", SUP_FROM_REMOTE },
+	[SUP_RESTART] = { "RESTART", SUP_FROM_SUPERVISOR },
 };
 
 const struct sup_rule *sup_rule(uint32_t type)

@@ -12,7 +12,10 @@
  *                   <------------------  SUP_PAUSED id   or SUP_REFUSED id
  *     SUP_RESUME id ------------------>
  *                   <------------------  SUP_RESUMED id
+ * SUP_RESTART id ---------------->
+ *                   <------------------  SUP_RESTARTED id
  *                                        SUP_CRASHED     the device process has died
+ *                                        SUP_RESTARTED   and has a successor (--on-crash=)
  *                                        SUP_GONE        the last message; then the end
  *
  * Each request has exactly one answer, with its id, unless SUP_GONE comes first; a request may be
@@ -32,10 +35,13 @@ enum sup_type {
 	SUP_RESUME,	/* go on; also ends a pause that is still to be reached */
 	SUP_PAUSED,	/* value: errno of the disks' flush, 0: all is stable */
 	SUP_RESUMED,
-	SUP_REFUSED,	/* value: errno: EALREADY, a pause is under way; ECANCELED, resumed first */
+	SUP_REFUSED,	/* value: errno: EALREADY, it is under way; ECANCELED, by resuming or by the
+			 * end; ENOTSUP, there are no successors */
 	SUP_READY,	/* value: SUPERVISE_VERSION; arg: the device process's pid */
 	SUP_CRASHED,	/* arg: enum sup_cause; value: what that says */
 	SUP_GONE,	/* the remote ends; value: its exit status */
+	SUP_RESTARTED,	/* a successor serves; arg: its pid; value: us without anybody */
+	SUP_RESTART,	/* end the device process: it gets a successor (--on-crash=) */
 	SUP_TYPE_COUNT,
 };
 

@@ -220,7 +220,7 @@ static bool any_work(const struct loop *loop)
 {
 	const struct loop_work *work = loop->work;
 
-	while (work && !may_run(loop, work->unheld))
+	while (work && loop->held && !work->unheld)
 		work = work->next;
 	return work;
 }
@@ -230,7 +230,7 @@ static const struct loop_timer *first_timer(const struct loop *loop)
 {
 	const struct loop_timer *timer = loop->timers;
 
-	while (timer && !may_run(loop, timer->unheld))
+	while (timer && loop->held && !timer->unheld)
 		timer = timer->next;
 	return timer;
 }
@@ -296,13 +296,14 @@ static void poll_learn(struct poll *poll, bool good)
  */
 static int poll_look(struct loop *loop, struct epoll_event *ev)
 {
-	const struct loop_timer *timer = first_timer(loop);
+	const struct loop_timer *timer;
 	int n = epoll_wait(loop->epoll_fd, ev, LOOP_BATCH, 0);
 	int64_t now = loop_now(), end = now + loop->poll.window, last;
 	bool alone = true;
 
 	if (n)
 		return n;
+	timer = first_timer(loop);
 	if (timer && timer->deadline < end)
 		end = timer->deadline;
 	while (!n && alone && now < end) {

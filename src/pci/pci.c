@@ -133,15 +133,18 @@ static bool config_byte_write(struct pci_dev *dev, unsigned off, uint8_t byte)
  * A predecessor's config space is input: its guest may have taken that process over.  What is left
  * of it is what a guest could have written.
  */
-static void config_take_over(struct pci_dev *dev)
+static void config_take_over(struct pci_dev *dev, const uint8_t old[PCI_CONFIG_SIZE])
 {
-	uint8_t old[PCI_CONFIG_SIZE];
-
-	memcpy(old, dev->state->config, sizeof(old));
 	config_defaults(dev);
-	for (unsigned i = 0; i < sizeof(old); i++)
+	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
 		config_byte_write(dev, i, old[i]);
 	status_update(dev);
+}
+
+void pci_config_restore(struct pci_dev *dev, const uint8_t config[PCI_CONFIG_SIZE])
+{
+	config_take_over(dev, config);
+	pci_decode_update(dev);
 }
 
 static void state_fresh(struct pci_dev *dev)
@@ -155,6 +158,8 @@ static void state_fresh(struct pci_dev *dev)
 
 static int state_begin(struct pci_dev *dev)
 {
+	uint8_t old[PCI_CONFIG_SIZE];
+
 	dev->taken_over = dev->state->magic == PCI_STATE_MAGIC;
 	if (!dev->taken_over) {
 		state_fresh(dev);
@@ -163,7 +168,8 @@ static int state_begin(struct pci_dev *dev)
 	if (dev->state->version != dev->cls->state_version ||
 	    dev->state->size != dev->cls->state_size)
 		return -EINVAL;
-	config_take_over(dev);
+	memcpy(old, dev->state->config, sizeof(old));
+	config_take_over(dev, old);
 	pci_msix_take_over(dev);
 	return 0;
 }

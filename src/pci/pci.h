@@ -226,6 +226,12 @@ uint32_t pci_config_read(struct pci_dev *dev, uint32_t off, int32_t len);
 void pci_config_write(struct pci_dev *dev, uint32_t off, uint32_t val, int32_t len);
 
 /*
+ * Config space as a predecessor had it, which may be anything: of it what a guest could have
+ * written stands afterwards.  For a device as after pci_dev_init().
+ */
+void pci_config_restore(struct pci_dev *dev, const uint8_t config[PCI_CONFIG_SIZE]);
+
+/*
  * A bus access at the absolute address that the guest used.  Returns false when no enabled BAR
  * decodes the whole access (*val is all ones then).
  */

@@ -118,6 +118,9 @@ enum plan_on_error { PLAN_ON_ERROR_REPORT, PLAN_ON_ERROR_HOLD, PLAN_ON_ERROR_ENO
 /* --sandbox: the words are in the order of the sandbox's own levels. */
 #define PLAN_SANDBOX_WORDS "strict|container|seccomp-only|off"
 
+/* --on-crash: the words are in the order of enum spec_on_crash. */
+#define PLAN_ON_CRASH_WORDS "fail|reset"
+
 enum plan_action {
 	PLAN_RUN,
 	PLAN_PRINT_METRICS,	/* --print-metrics: of the file @print_metrics, and exit 0 */
@@ -156,6 +159,7 @@ struct remote_plan {
 	bool sandbox_report;
 	bool empty_server;		/* --empty-server: for bench-remote */
 	bool sample;			/* the one disk stands for a raw image: there is none */
+	uint8_t on_crash;		/* --on-crash: enum spec_on_crash */
 	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
 	char *qmp, *events, *metrics;	/* of these options: "PATH" or "fd=N"; or NULL */
 	char *control;			/* --control: "fd=N"; or NULL */

@@ -61,6 +61,8 @@ const struct option_def remote_options[] = {
 	FLAG("help", help, "print this and exit"),
 	OWN_CHOICE_AT("on-error", on_error, PLAN_ON_ERROR_WORDS,
 		      "a failed request without werror= or rerror="),
+	OWN_CHOICE_AT("on-crash", on_crash, PLAN_ON_CRASH_WORDS,
+		      "what follows when its process dies"),
 	OWN_CHOICE_AT("sandbox", sandbox, PLAN_SANDBOX_WORDS,
 		      "how far the device process is shut in"),
 	OWN_FLAG_AT("sandbox-report", sandbox_report,
@@ -135,8 +137,8 @@ const struct option_def remote_options[] = {
 char *remote_help(void)
 {
 	GString *text = g_string_new("usage: mpqemu-remote [OPTIONS]\n"
-				     "Emulates PCI devices for a QEMU that has an x-pci-proxy-dev "
-				     "or a vfio-user-pci\nfor each.\n\n");
+				     "Emulates PCI devices, each for an x-pci-proxy-dev or "
+				     "vfio-user-pci of a QEMU.\n\n");
 
 	for (const struct option_def *def = remote_options; def->name; def++) {
 		g_autofree char *head = option_usage(def);

@@ -12,9 +12,12 @@
 #include "scsi/config.h"
 
 #define SPEC_MAGIC 0x4c51504dU	/* "MPQL" */
-#define SPEC_VERSION 5
+#define SPEC_VERSION 6
 #define SPEC_MAX_DEVICES 8
 #define SPEC_MAX_DISKS 64
+
+/* What becomes of a device whose process has crashed; --on-crash's words in this order. */
+enum spec_on_crash { SPEC_ON_CRASH_FAIL, SPEC_ON_CRASH_RESET };
 
 enum spec_image_kind {
 	SPEC_IMAGE_NONE,	/* a drive without a medium */
@@ -81,6 +84,8 @@ struct launch_spec {
 	uint8_t log_timestamp;
 	/* Where devices listen: end when each has had a client and all are gone. */
 	uint8_t auto_shutdown;
+	uint8_t on_crash;	/* enum spec_on_crash */
+	uint8_t pad[3];
 	uint32_t probe;		/* not 0: a hostile body instead of a device; see sandbox/probe.h */
 	uint32_t manage;	/* a monitor is there: disks are counted and changed */
 	uint32_t trace_size;	/* --trace: bytes of the ring; 0: none */

@@ -11,17 +11,13 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "proto/conn-priv.h"
 
 /*
  * Reads that a hang-up makes at the most.  One takes 4 KiB, or what came with one set of fds; the
  * usual send buffer of 208 KiB holds some 600 of the smallest messages.
  */
 #define DRAIN_READS 4096
-
-static void set_peek_offset(int fd, int off)
-{
-	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
-}
 
 void conn_init(struct conn *conn, int fd, const struct conn_framing *framing, uint8_t *in,
 	       size_t in_size, uint8_t *out, size_t out_size)
@@ -31,7 +27,7 @@ void conn_init(struct conn *conn, int fd, const struct conn_framing *framing, ui
 		.out = out, .out_size = out_size,
 	};
 	/* A process that died inside conn_peek() has left its offset on the socket. */
-	set_peek_offset(fd, -1);
+	conn_set_peek_offset(fd, -1);
 }
 
 int conn_error(struct conn *conn, const char *fmt, ...)
@@ -44,17 +40,6 @@ int conn_error(struct conn *conn, const char *fmt, ...)
 	return -EPROTO;
 }
 
-/* recv() that is not disturbed by signals. */
-static ssize_t peek(int fd, void *buf, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = recv(fd, buf, len, MSG_PEEK | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
 /*
  * A plain peek ends with the segment that carries fds.  Peeking on from an offset goes beyond it:
  * looks at up to one whole message, however many pieces it came in.  Returns the bytes seen.
@@ -64,16 +49,16 @@ static size_t peek_pieces(struct conn *conn)
 	size_t got = 0, want = conn->framing->header;
 	ssize_t n = 0;
 
-	set_peek_offset(conn->fd, 0);
+	conn_set_peek_offset(conn->fd, 0);
 	while (got < want) {
-		n = peek(conn->fd, conn->in + got, want - got);
+		n = conn_look(conn->fd, conn->in + got, want - got);
 		if (n <= 0)
 			break;
 		got += n;
 		if (got == conn->framing->header)
 			conn->framing->length(conn, &want);
 	}
-	set_peek_offset(conn->fd, -1);
+	conn_set_peek_offset(conn->fd, -1);
 	return got;
 }
 
@@ -167,7 +152,9 @@ int conn_peek(struct conn *conn)
 		ret = conn->framing->length(conn, &len);
 		return ret ? ret : take_pieces(conn, len);
 	}
-	first = peek(conn->fd, conn->in, conn->framing->look);
+	if (conn->marked)
+		return conn_peek_marked(conn);
+	first = conn_look(conn->fd, conn->in, conn->framing->look);
 	/* Closed with our replies unread is as good an end as any. */
 	if (first == 0 || first == -ECONNRESET)
 		return -ENODATA;
@@ -181,7 +168,7 @@ bool conn_waiting(const struct conn *conn)
 {
 	uint8_t byte;
 
-	return peek(conn->fd, &byte, sizeof(byte)) >= 0;
+	return conn_look(conn->fd, &byte, sizeof(byte)) >= 0;
 }
 
 int conn_consume(struct conn *conn, struct conn_fds *ret_fds)
@@ -192,7 +179,7 @@ int conn_consume(struct conn *conn, struct conn_fds *ret_fds)
 	conn->msg_len = 0;
 	while (conn->taken < len && n > 0)
 		n = take(conn, len - conn->taken);
-	conn->taken = 0;
+	conn->taken = conn->seen = 0;
 	if (n <= 0) {
 		conn_fds_close(&conn->fds);
 		return n < 0 ? n : -EPIPE;
@@ -247,7 +234,7 @@ int conn_hang_up(struct conn *conn)
 	char dropped[4096];
 	int ret = shutdown(conn->fd, SHUT_RDWR) < 0 ? -errno : 0;
 
-	conn->msg_len = conn->taken = conn->out_len = conn->out_off = 0;
+	conn->msg_len = conn->taken = conn->seen = conn->out_len = conn->out_off = 0;
 	conn_fds_close(&conn->fds);
 	/* No room for fds is given, so the kernel closes those that come up. */
 	for (unsigned i = 0; i < DRAIN_READS; i++) {

@@ -49,6 +49,8 @@ struct conn {
 	unsigned peer;			/* for the protocol: who is at the other end */
 	size_t msg_len;			/* of the peeked message, header included; 0: none */
 	size_t taken;			/* bytes of it that are in @in already; 0: none */
+	bool marked;			/* see conn_mark() */
+	size_t seen;			/* marked: bytes of the message that were looked at */
 	struct conn_fds fds;		/* that came with them; owned */
 	uint8_t *in, *out;		/* room for a message each; the caller's */
 	size_t in_size, out_size;
@@ -74,6 +76,23 @@ int conn_error(struct conn *conn, const char *fmt, ...) __attribute__((format(pr
  *   other      the socket failed
  */
 int conn_peek(struct conn *conn);
+
+/*
+ * From now on the socket itself tells how much of a message was looked at and not taken yet
+ * (SO_PEEK_OFF), also to a successor of this process: 0 between messages.  Costs a call where a
+ * message is none of the usual lengths.
+ */
+void conn_mark(struct conn *conn);
+/* What a predecessor's mark says: bytes; 0 also where it never marked; or -errno. */
+ssize_t conn_marked(int fd);
+/* Takes @len bytes off the socket that a predecessor looked at, with their fds.  0 or -errno. */
+int conn_drop(int fd, size_t len);
+/*
+ * Marked, between conn_peek() and conn_consume(): copies of the fds that came with the message's
+ * first byte, which become the caller's.  (Where it has none they may be the next message's.)  0 or
+ * -errno: then there are none.
+ */
+int conn_peek_fds(struct conn *conn, struct conn_fds *ret_fds);
 
 /* Is there anything in the socket?  The end is something, too. */
 bool conn_waiting(const struct conn *conn);

@@ -9,14 +9,14 @@
 #include "base/fd.h"
 #include "proto/conn.h"
 
-int fdpass_send(int sock, const void *buf, size_t len, int passed)
+int fdpass_send_all(int sock, const void *buf, size_t len, const int *passed, unsigned count)
 {
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	union conn_fd_room room;
 	ssize_t n;
 
-	conn_fds_put(&mh, &room, &passed, 1);
+	conn_fds_put(&mh, &room, passed, count);
 	do
 		n = sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
@@ -25,21 +25,36 @@ int fdpass_send(int sock, const void *buf, size_t len, int passed)
 	return 0;
 }
 
-ssize_t fdpass_recv(int sock, void *buf, size_t len, int *ret_fd)
+int fdpass_send(int sock, const void *buf, size_t len, int passed)
+{
+	return fdpass_send_all(sock, buf, len, &passed, 1);
+}
+
+ssize_t fdpass_recv_all(int sock, void *buf, size_t len, unsigned max, struct conn_fds *ret_fds)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct conn_fds fds = { 0 };
 	union conn_fd_room room;
 	ssize_t n;
 
-	conn_fds_expect(&mh, &room, 1);
+	*ret_fds = (struct conn_fds){ 0 };
+	conn_fds_expect(&mh, &room, max);
 	do
 		n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	conn_fds_take(&fds, &mh, 1);
+	conn_fds_take(ret_fds, &mh, max);
+	return n;
+}
+
+ssize_t fdpass_recv(int sock, void *buf, size_t len, int *ret_fd)
+{
+	struct conn_fds fds;
+	ssize_t n = fdpass_recv_all(sock, buf, len, 1, &fds);
+
+	if (n < 0)
+		return n;
 	if (fds.surplus || fds.lost)
 		*ret_fd = FDPASS_WRONG;
 	else

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct conn_fds;
+
 /* Sends @len bytes and @passed, which stays the caller's.  0, -EAGAIN (all is full) or -errno. */
 int fdpass_send(int sock, const void *buf, size_t len, int passed);
 
@@ -16,6 +18,10 @@ int fdpass_send(int sock, const void *buf, size_t len, int passed);
  * FDPASS_WRONG, when it was more than one or could not be had: then none is left open.
  */
 ssize_t fdpass_recv(int sock, void *buf, size_t len, int *ret_fd);
+
+/* The same with @count fds, and up to @max: what came is the caller's to close. */
+int fdpass_send_all(int sock, const void *buf, size_t len, const int *passed, unsigned count);
+ssize_t fdpass_recv_all(int sock, void *buf, size_t len, unsigned max, struct conn_fds *ret_fds);
 
 #define FDPASS_NONE (-1)
 #define FDPASS_WRONG (-2)

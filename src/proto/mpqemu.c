@@ -91,20 +91,48 @@ static int check_fds(struct conn *conn, const struct mpq_rule *rule, const struc
 	return 0;
 }
 
+static int hand_over(struct mpq_conn *mc, struct conn_fds *fds, struct mpq_msg *msg)
+{
+	int ret = check_fds(&mc->conn, mpq_rule(msg->cmd), fds);
+
+	if (ret) {
+		conn_fds_close(fds);
+		return ret;
+	}
+	msg->fd_count = fds->count;
+	memcpy(msg->fd, fds->fd, fds->count * sizeof(fds->fd[0]));
+	return 0;
+}
+
 int mpq_consume(struct mpq_conn *mc, struct mpq_msg *msg)
 {
 	struct conn_fds fds;
 	int ret = conn_consume(&mc->conn, &fds);
 
-	if (!ret)
-		ret = check_fds(&mc->conn, mpq_rule(msg->cmd), &fds);
-	if (ret) {
-		conn_fds_close(&fds);
+	return ret ? ret : hand_over(mc, &fds, msg);
+}
+
+int mpq_peek_fds(struct mpq_conn *mc, struct mpq_msg *msg)
+{
+	struct conn_fds fds;
+	int ret;
+
+	if (!mpq_rule(msg->cmd)->fd_max)
+		return 0;
+	ret = conn_peek_fds(&mc->conn, &fds);
+	return ret ? ret : hand_over(mc, &fds, msg);
+}
+
+int mpq_drop(struct mpq_conn *mc, const struct mpq_msg *msg)
+{
+	struct conn_fds fds;
+	int ret = conn_consume(&mc->conn, &fds);
+
+	if (ret)
 		return ret;
-	}
-	msg->fd_count = fds.count;
-	memcpy(msg->fd, fds.fd, fds.count * sizeof(fds.fd[0]));
-	return 0;
+	ret = check_fds(&mc->conn, mpq_rule(msg->cmd), &fds);
+	conn_fds_close(&fds);
+	return ret;
 }
 
 int mpq_await(struct mpq_conn *mc, uint32_t size, uint64_t *ret_val)

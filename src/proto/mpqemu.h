@@ -112,6 +112,14 @@ int mpq_peek(struct mpq_conn *mc, struct mpq_msg *msg);
 int mpq_consume(struct mpq_conn *mc, struct mpq_msg *msg);
 
 /*
+ * On a marked connection (conn_mark()) the two steps of mpq_consume() are apart: copies of the fds,
+ * checked, while the message stays on the socket; and then the message goes, with its own fds.  As
+ * mpq_consume(), in both: the second one knows for sure which fds are the message's.
+ */
+int mpq_peek_fds(struct mpq_conn *mc, struct mpq_msg *msg);
+int mpq_drop(struct mpq_conn *mc, const struct mpq_msg *msg);
+
+/*
  * As conn_await(), for the reply to a command, RET with @size bytes of payload: -EPROTO when it is
  * anything else.
  */

@@ -30,6 +30,7 @@ enum filter_set_id {
 	FILTER_MONITOR,		/* fd of the VM's monitor */
 	FILTER_LISTENER,	/* sockets where the keeper accepts clients */
 	FILTER_MANAGE,		/* fd of the monitor's channel, the keeper's end */
+	FILTER_JOURNAL,		/* fds of the journals, whose offset is a mark */
 	FILTER_SELF,		/* pid of a storage daemon, as it knows it */
 	FILTER_SET_COUNT,
 };
@@ -58,6 +59,7 @@ enum filter_feature {
 	FILTER_SOCKET_PATH = 8192,	/* keeper: sockets' paths to remove */
 	FILTER_MONITOR_CLIENTS = 16384,	/* keeper: clients of its own monitor */
 	FILTER_MANAGED = 32768,	/* device: disks and media come and go */
+	FILTER_RECOVER = 65536,	/* device processes have successors */
 };
 
 struct filter_env {

@@ -40,6 +40,8 @@ pid_t sandbox_clone(enum sandbox_level level, unsigned share)
 
 	if (share & SANDBOX_SHARE_NET)
 		flags &= ~CLONE_NEWNET;
+	if (share & SANDBOX_SHARE_PARENT)
+		flags |= CLONE_PARENT;
 	/* Not fork(): the namespaces have to be there when the child's first instruction runs. */
 	pid = syscall(SYS_clone, SIGCHLD | flags, 0, 0, 0, 0);
 

@@ -33,6 +33,7 @@ enum sandbox_share {
 	SANDBOX_SHARE_NOTHING = 0,
 	SANDBOX_SHARE_NET = 1,		/* the network */
 	SANDBOX_SHARE_USERS = 2,	/* root's: all users, under their own numbers */
+	SANDBOX_SHARE_PARENT = 4,	/* it is its caller's sibling: our parent waits for it */
 };
 
 /*

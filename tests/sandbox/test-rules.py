@@ -75,9 +75,16 @@ class Trace:
             hidden = max(box.mappings(remote.device), key=lambda m: m[1] - m[0])
             # Behind the range in which mappings may start there is as much once more.
             arena = (hidden[0], (hidden[0] + hidden[1]) // 2)
+            remote.gone = None
             yield remote
         with open(path, encoding="utf-8") as file:
             text = file.read()
+        if remote.gone:         # of a device process and its successor the one that counts here
+            gone, arena = remote.gone
+            text = "".join(line for line in text.splitlines(True) if line.split()[0] != str(gone))
+            # the keeper has two such sockets: the channel is the one that changes hands
+            control = [str(int(re.findall(rf"^{keeper} +dup3\(0x\w+, (0x\w+), 0x80000", text,
+                                          re.M)[-1], 16))]
         if self.table == "device":
             place = (hex(arena[0]), hex(arena[1] - arena[0]))
             first, last = calls(text)
@@ -341,6 +348,33 @@ def terminate(remote, at):
         remote.peer.ended()
 
 
+def hidden_range(device):
+    return max(box.mappings(device), key=lambda m: m[1] - m[0])[:2]
+
+
+def crashed(remote, at):
+    """A device process is killed, and its successor serves until its ring of replies is full."""
+    first, peer = remote.device, remote.peer
+    start, end = hidden_range(first)
+    size = (end - start) // 2
+    with mpq.Ram(1 << 20) as ram, mpq.Event() as irq, mpq.Event() as resample:
+        peer.sync_sysmem([ram.region()])
+        peer.set_irqfd(irq.fd, resample.fd)
+        peer.cfg_read(0, 2)
+        os.kill(first, signal.SIGKILL)
+        peer.cfg_read(0, 2)
+        keeper = box.keeper_of(mpq.wait_for(lambda: box.device_below(remote.proc.pid), "another"))
+        remote.device = next(pid for pid in box.children(keeper) if
+                             box.proc(pid, "cmdline").endswith("mpqemu-device\0"))
+        # in its lower half guest memory is mapped already
+        end = hidden_range(remote.device)[1]
+        remote.gone = (first, (end - 2 * size, end - size))
+        peer.sync_sysmem([ram.region()])
+        peer.set_irqfd(irq.fd, resample.fd)
+        for _ in range(3000):
+            peer.cfg_read(0, 2)
+
+
 def clients(remote, at):
     """Two, one after the other; the first has left something."""
     for _ in range(2):
@@ -375,7 +409,8 @@ class Rules(unittest.TestCase):
                     (["edu,id=e0"], [], [gone]),
                     ([box.LSI], raw, [disk, terminate]),
                     ([box.LSI], loop, [disk]),
-                    ([box.LSI], far, [nbd])]
+                    ([box.LSI], far, [nbd]),
+                    (["edu,id=e0"], ["--on-crash=reset"], [crashed])]
             for devices, extra, parts in runs:
                 with trace.remote(at, devices, extra) as remote:
                     for part in parts:
@@ -483,6 +518,7 @@ class KeeperRules(unittest.TestCase):
             runs = [(["edu,id=e0"], ["-pidfile", at.path("pid"), "-msg", "timestamp=on"], attack),
                     ([box.LSI], held, monitored),
                     (["edu,id=e0"], [], terminate), (["edu,id=e0"], [], twice),
+                    (["edu,id=e0"], ["--on-crash=reset"], crashed),
                     ([box.LSI], disk_of_daemon, lambda remote, at: keeper_ready(remote)),
                     ([box.LSI], disk_of_daemon, daemon_dies),
                     ([box.LSI], disk_of_daemon, daemon_hangs)]

@@ -69,7 +69,7 @@ class Hostile(Control):
         """What is no request ends the channel; the devices are served as before."""
         good = struct.pack("<4I", Type.PAUSE, 1, 0, 0)
         for packet in (good[:-1], good + b"\0", struct.pack("<4I", Type.PAUSED, 1, 0, 0),
-                       struct.pack("<4I", 8, 1, 0, 0), struct.pack("<4I", 1 << 31, 1, 0, 0)):
+                       struct.pack("<4I", 10, 1, 0, 0), struct.pack("<4I", 1 << 31, 1, 0, 0)):
             self.start()
             self.control.sock.send(packet)
             self.assertIsNone(self.control.recv())
@@ -101,6 +101,7 @@ class Pause(Control):
         self.control.resume()
         self.control.pause()
         self.control.answer(Type.REFUSED, self.control.send(Type.PAUSE), errno.EALREADY)
+        self.control.answer(Type.REFUSED, self.control.send(Type.RESTART), errno.ENOTSUP)
         self.control.resume()
         self.control.resume()
         for _ in range(50):

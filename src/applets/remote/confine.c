@@ -50,6 +50,9 @@ static unsigned features(const struct launch_spec *spec)
 {
 	unsigned all = spec->manage ? FILTER_MANAGED | FILTER_RAW | FILTER_DEVICE : 0;
 
+	if (spec->on_crash != SPEC_ON_CRASH_FAIL)
+		all |= FILTER_RECOVER;
+
 	for (unsigned i = 0; i < spec->device_count; i++)
 		if (spec->device[i].listens)
 			all |= FILTER_LISTEN;
@@ -97,6 +100,7 @@ void confine_env(const struct launch_spec *spec, uint64_t arena_base, uint64_t a
 			[FILTER_EPOLL] = one(LAUNCH_SLOT_EPOLL),
 			[FILTER_POOL] = one(LAUNCH_SLOT_POOL),
 			[FILTER_ARENA] = group(arena_base, arena_size),
+			[FILTER_JOURNAL] = group(LAUNCH_SLOT_JOURNAL, LAUNCH_JOURNALS),
 		},
 		.arena_size = arena_size, .features = features(spec),
 	};
@@ -143,6 +147,8 @@ static void say_level(const struct confine *c)
 	const char *no_filter = filter_impossible();
 	char calls[64], uid[16];
 
+	if (c->again)
+		return;
 	if (c->spec->sandbox == SANDBOX_OFF) {
 		log_info("sandbox: off");
 		return;
@@ -344,7 +350,8 @@ void confine_keeper_env(const struct confine_duties *duties, struct filter_env *
 			[FILTER_LISTENER] = group(CONFINE_LISTENER, CONFINE_LISTENERS),
 			[FILTER_CONTROL] = one(duties->control),
 		},
-		.features = duties->features | (features(duties->spec) & FILTER_LISTEN),
+		.features = duties->features | (features(duties->spec) &
+						 (FILTER_LISTEN | FILTER_RECOVER)),
 	};
 	if (duties->has_monitor) {
 		ret_env->features |= FILTER_MONITOR_CLIENTS;

@@ -20,6 +20,7 @@ struct confine {
 	int statm;		/* our size in /proc, opened while there is a /proc; owned */
 	struct filter_env env;
 	struct filter_program last;	/* made before the first of two filters; owned */
+	bool again;			/* a predecessor has told the level */
 	bool trimmed;			/* what the set-up has used is given back */
 };
 

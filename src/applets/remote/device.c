@@ -28,6 +28,7 @@
 #include "control/launch.h"
 #include "control/trace.h"
 #include "event/loop.h"
+#include "journal/journal.h"
 #include "journal/txn.h"
 #include "mem/arena.h"
 #include "mem/memfd.h"
@@ -51,6 +52,10 @@ struct device_process {
 	struct manage *manage;			/* the same */
 	struct trace *trace;			/* --trace; or NULL */
 	struct serve serve[SPEC_MAX_DEVICES];	/* by device index; dev.cls NULL: not served */
+	struct journal journal[SPEC_MAX_DEVICES];	/* with --on-crash */
+	struct serve_vault vault[SPEC_MAX_DEVICES];	/* until all has come */
+	bool adopts;				/* a predecessor has crashed */
+	uint64_t poisoned;			/* bit a disk: a flush has failed */
 	struct serve_ops serve_ops;
 	struct pause pause;
 	struct loop_timer stop_limit;		/* when no keeper is there to set it */
@@ -62,9 +67,27 @@ struct device_process {
 	bool stopping;
 };
 
+static int fail(const char *what, int err)
+{
+	log_error("%s: %s", what, log_errname(err));
+	return err;
+}
+
 static void before_event(void *opaque)
 {
 	txn_begin();
+}
+
+/* A successor's flush must not come to another end. */
+static void keep_poison(struct device_process *p)
+{
+	uint64_t now = disks_poisoned(p->disks);
+
+	if (now == p->poisoned)
+		return;
+	p->poisoned = now;
+	for (unsigned i = 0; i < p->spec->device_count; i++)
+		serve_journal_poison(&p->serve[i], now);
 }
 
 static void after_event(void *opaque)
@@ -72,6 +95,8 @@ static void after_event(void *opaque)
 	struct device_process *p = opaque;
 
 	txn_commit();
+	if (p->spec->on_crash)
+		keep_poison(p);
 	for (unsigned i = 0; i < p->spec->device_count; i++)
 		serve_flush(&p->serve[i]);
 }
@@ -214,9 +239,90 @@ static void on_pause(struct device_process *p, const struct ctl_msg *msg)
 		pause_end(&p->pause);
 }
 
+/* ---- A successor ---- */
+
+/* The keeper keeps two of each kind at most. */
+static void take_kept(struct device_process *p, uint32_t arg, struct conn_fds *fds)
+{
+	struct ctl_keep keep;
+	struct serve_vault *vault;
+
+	if (!p->adopts || !ctl_keep_unpack(arg, p->spec->device_count, &keep))
+		return;
+	vault = &p->vault[keep.device];
+	for (unsigned i = 0; i < 2; i++) {
+		bool irq = keep.kind == CTL_KEEP_IRQ;
+		struct conn_fds *place = irq ? &vault->irq[i].fds : &vault->map[i].fds;
+
+		if (place->count)
+			continue;
+		*place = *fds;
+		*(irq ? &vault->irq[i].epoch : &vault->map[i].epoch) = keep.epoch;
+		*fds = (struct conn_fds){ 0 };
+		return;
+	}
+}
+
+static void drop_vault(struct serve_vault *vault)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		conn_fds_close(&vault->map[i].fds);
+		conn_fds_close(&vault->irq[i].fds);
+	}
+}
+
+static int adopt_device(struct device_process *p, unsigned i)
+{
+	int ret = serve_adopt(&p->serve[i], &p->vault[i]);
+
+	drop_vault(&p->vault[i]);
+	if (ret)
+		return fail("what its predecessor left cannot be gone on from", ret);
+	p->poisoned |= p->serve[i].journal.kept.poisoned;
+	return 0;
+}
+
+static void give_up(struct device_process *p)
+{
+	p->exit_status = DEVICE_EXIT_START;
+	loop_quit(p->loop);
+}
+
+/* All that the keeper has kept is there. */
+static void adopt_all(struct device_process *p)
+{
+	int ret = 0;
+
+	if (!p->adopts)
+		return;
+	p->adopts = false;
+	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
+		if (p->spec->device[i].peer_slot >= 0) {
+			p->open++;
+			p->serving |= 1u << i;
+			ret = adopt_device(p, i);
+		}
+	disks_poison(p->disks, p->poisoned);
+	if (!ret)
+		ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_READY, 0);
+	if (ret)
+		give_up(p);
+}
+
 /* Who gets no clients has no call to receive a fd by. */
 static int receive(struct device_process *p, struct ctl_msg *msg, int *client)
 {
+	struct conn_fds fds;
+	int ret;
+
+	if (p->spec->on_crash) {
+		ret = ctl_recv_fds(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, msg, &fds);
+		if (!ret && msg->type == CTL_KEPT)
+			take_kept(p, msg->arg, &fds);
+		if (!ret)
+			conn_fds_close(&fds);
+		return ret;
+	}
 	if (p->listens)
 		return ctl_recv_fd(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, msg, client);
 	return ctl_recv(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, msg);
@@ -244,6 +350,10 @@ static void on_control(void *opaque, uint32_t events)
 		stop(p);
 	} else if (msg.type == CTL_STOP) {
 		stop(p);
+	} else if (msg.type == CTL_KEPT_ALL) {
+		adopt_all(p);
+	} else if (msg.type == CTL_KEPT) {
+		return;
 	} else if (msg.type == CTL_PEER) {
 		on_client(p, msg.arg, client);
 	} else if (msg.type == CTL_PAUSE || msg.type == CTL_RESUME) {
@@ -251,6 +361,11 @@ static void on_control(void *opaque, uint32_t events)
 	} else {
 		retry_held(p, msg.type == CTL_RETRY_LATER);
 	}
+}
+
+static int on_keep(void *opaque, const struct ctl_keep *what, const int *fds, unsigned count)
+{
+	return ctl_send_fds(LAUNCH_SLOT_CONTROL, CTL_KEEP, ctl_keep_pack(what), fds, count);
 }
 
 static void on_held(void *opaque, const struct ctl_held *held)
@@ -262,12 +377,6 @@ static void on_held(void *opaque, const struct ctl_held *held)
 }
 
 /* Set-up, in order; each returns 0 or -errno after logging what failed. */
-
-static int fail(const char *what, int err)
-{
-	log_error("%s: %s", what, log_errname(err));
-	return err;
-}
 
 static int count_in_page(void)
 {
@@ -333,6 +442,15 @@ static int map_trace(struct device_process *p)
 	return trace_join(p->trace, map, size);
 }
 
+static int open_journal(struct device_process *p, unsigned i)
+{
+	void *map = memfd_map(LAUNCH_SLOT_JOURNAL + i, JOURNAL_SIZE, true);
+	int ret = map ? journal_open(&p->journal[i], map, LAUNCH_SLOT_JOURNAL + i) : -errno;
+
+	p->adopts |= !ret && p->journal[i].taken_over;
+	return ret;
+}
+
 static int make_device(struct device_process *p, unsigned i)
 {
 	const struct spec_device *sd = &p->spec->device[i];
@@ -349,6 +467,14 @@ static int make_device(struct device_process *p, unsigned i)
 
 	if (!cls)
 		return fail(sd->driver, -ENODEV);
+	if (p->spec->on_crash) {
+		ret = open_journal(p, i);
+		if (ret)
+			return fail("journal", ret);
+		setup.journal = &p->journal[i];
+		/* The chip is as after a reset; config space is in the journal. */
+		memset(state, 0, PCI_STATE_MAX);
+	}
 	if (sd->listens) {
 		p->listens = true;
 		p->awaited |= 1u << i;
@@ -450,6 +576,7 @@ static int set_up(struct device_process *p)
 	if (ret)
 		return ret;
 	guestmem_arena_range(p->arena, &base, &size);
+	p->confine.again = p->adopts;
 	return confine_late(&p->confine, base, size);
 }
 
@@ -473,10 +600,10 @@ static int serve_all(struct device_process *p)
 {
 	int ret = 0;
 
-	for (unsigned i = 0; i < p->spec->device_count && !ret; i++)
+	for (unsigned i = 0; i < p->spec->device_count && !ret && !p->adopts; i++)
 		if (p->spec->device[i].peer_slot >= 0 && !p->spec->device[i].listens)
 			ret = start_device(p, i);
-	if (!ret)
+	if (!ret && !p->adopts)
 		ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_READY, 0);
 	if (ret)
 		return fail("control channel", ret);
@@ -507,7 +634,9 @@ int device_main(void)
 	}
 	p->stop_limit.fn = on_stop_limit;
 	p->stop_limit.unheld = true;
-	p->serve_ops = (struct serve_ops){ .closed = on_session_closed, .opaque = p };
+	p->serve_ops = (struct serve_ops){
+		.closed = on_session_closed, .keep = on_keep, .opaque = p,
+	};
 	if (set_up(p))
 		p->exit_status = DEVICE_EXIT_START;
 	else if (p->spec->probe == PROBE_EMPTY_SERVER)

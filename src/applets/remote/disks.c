@@ -522,3 +522,20 @@ void disks_drain_cancel(struct disks *d)
 	d->drained = NULL;
 	d->flush_again = false;
 }
+
+uint64_t disks_poisoned(const struct disks *d)
+{
+	uint64_t which = 0;
+
+	for (unsigned i = 0; i < d->spec->disk_count; i++)
+		if (d->disk[i].block && block_flush_error(d->disk[i].block))
+			which |= 1ULL << i;
+	return which;
+}
+
+void disks_poison(struct disks *d, uint64_t which)
+{
+	for (unsigned i = 0; i < d->spec->disk_count; i++)
+		if (d->disk[i].block && which >> i & 1)
+			block_latch_flush_error(d->disk[i].block, -EIO);
+}

@@ -83,6 +83,12 @@ void disks_remove(struct disks *d, unsigned disk);
  * called.
  */
 void disks_drain(struct disks *disks, void (*done)(void *opaque, int ret), void *opaque);
+/*
+ * The disks, a bit each, of which a flush has failed for good; and makes it so, where a predecessor
+ * of this process has seen that.
+ */
+uint64_t disks_poisoned(const struct disks *disks);
+void disks_poison(struct disks *disks, uint64_t which);
 /* Its @done is not called any more; what has begun of it ends. */
 void disks_drain_cancel(struct disks *disks);
 

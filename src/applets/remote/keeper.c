@@ -20,6 +20,7 @@
 #include "applets/remote/listeners.h"
 #include "applets/remote/monitor.h"
 #include "applets/remote/onerror.h"
+#include "applets/remote/recover.h"
 #include "applets/remote/spawn.h"
 #include "applets/remote/supervised.h"
 #include "base/fd.h"
@@ -41,8 +42,10 @@ struct launch {
 	int64_t first_signal;		/* of loop_now() */
 	int64_t stop_limit;		/* of loop_now(): it has to have ended; 0: none */
 	bool killed;			/* and a line said so */
-	bool ended;
+	bool ended;			/* the device process; it may have a successor */
+	bool over;			/* and has none */
 	int wait_status;
+	struct recover recover;
 	bool ready;
 	bool failed;			/* ready() said no */
 	struct listeners listeners;
@@ -141,7 +144,9 @@ static void kill_device(const struct launch *l)
 {
 	if (l->ended)
 		return;
-	if (l->pidfd < 0)
+	if (l->recover.on)
+		nursery_kill(&l->recover.nursery);
+	else if (l->pidfd < 0)
 		kill(l->spawn.pid, SIGKILL);
 	else
 		pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
@@ -232,6 +237,12 @@ static int on_ready(const struct keeper *k, struct launch *l)
 	};
 	int ret;
 
+	uint32_t outage;
+
+	if (recover_ready(&l->recover, &outage)) {
+		supervised_restarted(k->supervised, l->spawn.pid, outage);
+		return 0;
+	}
 	if (l->ready)
 		return -EPROTO;
 	l->ready = true;
@@ -253,16 +264,19 @@ static void tell_held(const struct keeper *k, const struct launch *l, uint32_t a
 	onerror_held(k->onerror, arg, l->spawn.control[0]);
 }
 
-/* Returns false when the channel is of no more use. */
-static bool on_control(const struct keeper *k, struct launch *l)
+/* The next message of the device process.  0, or what ctl_recv() says. */
+static int hear(const struct keeper *k, struct launch *l)
 {
+	struct conn_fds fds = { 0 };
 	struct ctl_msg msg;
-	int ret = ctl_recv(l->spawn.control[0], CTL_FROM_DEVICE, &msg);
+	int ret = l->recover.on ?
+		  ctl_recv_fds(l->spawn.control[0], CTL_FROM_DEVICE, &msg, &fds) :
+		  ctl_recv(l->spawn.control[0], CTL_FROM_DEVICE, &msg);
 
-	if (ret == -EAGAIN)
-		return true;
 	if (ret)
-		return false;
+		return ret;
+	if (msg.type == CTL_KEEP)
+		vault_keep(&l->recover.vault, msg.arg, &fds);
 	if (msg.type == CTL_HELD)
 		tell_held(k, l, msg.arg);
 	if (msg.type == CTL_PAUSED)
@@ -273,7 +287,15 @@ static bool on_control(const struct keeper *k, struct launch *l)
 		l->failed = true;
 		tell_to_stop(l);
 	}
-	return true;
+	return 0;
+}
+
+/* Returns false when the channel is of no more use. */
+static bool on_control(const struct keeper *k, struct launch *l)
+{
+	int ret = hear(k, l);
+
+	return !ret || ret == -EAGAIN;
 }
 
 /*
@@ -299,7 +321,62 @@ static bool may_accept(const struct launch *l)
 	return l->ready && !l->failed && !l->stop_signals && !l->ended;
 }
 
-/* Until the device process has ended and its last line is copied. */
+/* It was not told to, and has not come to its own end either. */
+static bool has_crashed(const struct launch *l)
+{
+	int status = WIFEXITED(l->wait_status) ? WEXITSTATUS(l->wait_status) : -1;
+
+	return !l->failed && !l->killed &&
+	       (status < 0 || status == DEVICE_EXIT_FORBIDDEN || status == DEVICE_EXIT_BROKEN);
+}
+
+/*
+ * A successor of one that has crashed, or that could not even start; one that saw its peers leave
+ * has ended in order.
+ */
+static bool may_succeed(const struct launch *l)
+{
+	bool stillborn = !l->recover.serves && WIFEXITED(l->wait_status) &&
+			 WEXITSTATUS(l->wait_status) == DEVICE_EXIT_START;
+
+	return l->recover.on && l->ready && !l->failed && !l->killed && !l->stop_signals &&
+	       (has_crashed(l) || stillborn);
+}
+
+/* The device process has ended: for good, or a successor is to come. */
+static void on_end(const struct keeper *k, struct launch *l)
+{
+	if (l->recover.due && !l->stop_signals)
+		return;
+	if (!l->recover.due) {
+		/* What it has still said and handed over counts. */
+		while (l->recover.on && hear(k, l) == 0)
+			;
+		if (has_crashed(l))
+			supervised_crashed(k->supervised, l->wait_status);
+		if (may_succeed(l) && recover_crashed(&l->recover, l->spawn.pid, l->wait_status))
+			return;
+	}
+	/* What else holds the log's other end goes, too. */
+	l->over = true;
+	recover_finish(&l->recover);
+}
+
+static void launch_successor(const struct keeper *k, struct launch *l, struct pollfd *control)
+{
+	if (recover_launch(&l->recover, l->spawn.control[0], &l->spawn.pid)) {
+		l->over = true;
+		recover_finish(&l->recover);
+		return;
+	}
+	l->ended = false;
+	control->fd = l->spawn.control[0];
+	supervised_adopting(k->supervised);
+	/* It may have ended before its number was known: then nobody has looked for it. */
+	reap(l);
+}
+
+/* Until the last device process has ended and its last line is copied. */
 static void watch(const struct keeper *k, struct launch *l)
 {
 	struct pollfd p[WATCH_DAEMON + SPEC_MAX_DISKS + MONITOR_POLL] = {
@@ -314,9 +391,10 @@ static void watch(const struct keeper *k, struct launch *l)
 		p[i].fd = -1;
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
 		p[WATCH_DAEMON + i] = (struct pollfd){ .fd = k->daemon[i], .events = POLLIN };
-	while (!l->ended || p[WATCH_LOG].fd >= 0) {
+	while (!l->over || p[WATCH_LOG].fd >= 0) {
 		int wait_ms = until_stop_limit(l, onerror_poll(k->onerror, &p[WATCH_QMP]));
 
+		wait_ms = recover_wait(&l->recover, wait_ms);
 		wait_ms = notify_alive(k->notify, loop_now(), wait_ms);
 		wait_ms = monitor_poll(k->monitor, wait_ms, &p[count], &more);
 		listeners_poll(&l->listeners, may_accept(l), &p[WATCH_CLIENT]);
@@ -338,24 +416,20 @@ static void watch(const struct keeper *k, struct launch *l)
 		onerror_polled(k->onerror, &p[WATCH_QMP], l->spawn.control[0]);
 		if (monitor_polled(k->monitor, &p[count], more))
 			tell_to_stop(l);
-		supervised_polled(k->supervised, &p[WATCH_SUPERVISOR]);
+		if (supervised_polled(k->supervised, &p[WATCH_SUPERVISOR]))
+			kill_device(l);
 		monitor_set_running(k->monitor, k->supervised->state == SUPERVISED_RUNS);
 		check_stop_limit(l);
+		if (l->ended && !l->over)
+			on_end(k, l);
+		if (recover_due(&l->recover))
+			launch_successor(k, l, &p[WATCH_CONTROL]);
 		for (unsigned i = WATCH_DAEMON; i < count; i++)
 			if (p[i].revents) {
 				on_daemon(k, l, i - WATCH_DAEMON);
 				p[i].fd = -1;
 			}
 	}
-}
-
-/* It was not told to, and has not come to its own end either. */
-static bool has_crashed(const struct launch *l)
-{
-	int status = WIFEXITED(l->wait_status) ? WEXITSTATUS(l->wait_status) : -1;
-
-	return !l->failed && !l->killed &&
-	       (status < 0 || status == DEVICE_EXIT_FORBIDDEN || status == DEVICE_EXIT_BROKEN);
 }
 
 static int exit_status(const struct launch *l)
@@ -387,11 +461,30 @@ static int take_numbers(const struct keeper *keeper, struct launch *l)
 	return ret;
 }
 
+/* By a process that can do it again. */
+static int launch_first(const struct keeper *keeper, struct launch *l)
+{
+	int ret = spawn_prepare(keeper, &l->spawn);
+
+	/* Replies leave by sendfile(2), which has no flag for it. */
+	for (unsigned i = 0; i < keeper->spec->device_count && !ret; i++)
+		if (keeper->peer[i] >= 0 && fcntl(keeper->peer[i], F_SETFL, O_RDWR | O_NONBLOCK))
+			ret = -errno;
+	if (!ret)
+		ret = recover_start(&l->recover, keeper, &l->spawn);
+	fd_close(&l->spawn.exe_fd);
+	fd_close(&l->spawn.log[1]);
+	return ret ? ret : nursery_launch(&l->recover.nursery, &l->spawn.pid, &l->spawn.control[0]);
+}
+
 /* The device process and, where there is a sandbox, a pidfd of it. */
 static int launch(const struct keeper *keeper, struct launch *l)
 {
-	int ret = spawn_device(keeper, &l->spawn);
+	int ret;
 
+	if (keeper->spec->on_crash != SPEC_ON_CRASH_FAIL)
+		return launch_first(keeper, l);
+	ret = spawn_device(keeper, &l->spawn);
 	if (ret)
 		return ret;
 	/* With a filter the keeper can kill by pidfds only; valgrind knows none. */
@@ -409,6 +502,7 @@ static int launch(const struct keeper *keeper, struct launch *l)
 
 static void launch_finish(struct launch *l)
 {
+	recover_finish(&l->recover);
 	spawn_finish(&l->spawn);
 	fd_close(&l->pidfd);
 	fd_close(&l->signal_fd);
@@ -437,8 +531,6 @@ int keeper_run(const struct keeper *keeper)
 	monitor_shutdown(keeper->monitor, l.wait_status ? "host-error" : "guest-shutdown",
 			 !l.wait_status);
 	launch_finish(&l);
-	if (has_crashed(&l))
-		supervised_crashed(keeper->supervised, l.wait_status);
 	ret = exit_status(&l);
 	supervised_gone(keeper->supervised, ret);
 	return ret;

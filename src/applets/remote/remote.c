@@ -100,6 +100,39 @@ static int on_ready(void *opaque)
 	return 0;
 }
 
+/*
+ * A successor goes on with the sockets and images that its predecessor had.  Not with the state of
+ * an NBD connection, nor with clients that come and go.
+ */
+static bool check_on_crash(const struct remote_plan *plan, GError **error)
+{
+	const struct launch_spec *spec = plan->spec;
+	const char *id = NULL, *why = NULL;
+
+	if (plan->on_crash == SPEC_ON_CRASH_FAIL)
+		return true;
+	for (unsigned i = 0; i < spec->device_count; i++)
+		if (spec->device[i].protocol != SPEC_PROTOCOL_MPQEMU || spec->device[i].listens) {
+			id = spec->device[i].id;
+			why = "its clients come and go (x-vfio-user-server)";
+		}
+	for (unsigned i = 0; i < spec->disk_count; i++)
+		if (spec->disk[i].image.kind == SPEC_IMAGE_NBD) {
+			id = spec->disk[i].unit.id;
+			why = "it is behind a storage daemon or an NBD server";
+		}
+	if (spec->manage)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-crash: a successor knows nothing of "
+				"disks that came by a monitor (-qmp, -mon); leave one of them out");
+	if (plan->trace)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--trace: a recording is of one device "
+				"process; leave --on-crash out");
+	if (!why)
+		return true;
+	return mpq_fail(error, MPQ_ERROR_USAGE, "--on-crash: %s has no successor: %s; leave the "
+			"option out", id, why);
+}
+
 /* What the device process is told of the log and the sandbox. */
 static void fill_spec(struct remote *r)
 {
@@ -107,6 +140,7 @@ static void fill_spec(struct remote *r)
 	struct launch_spec *spec = plan->spec;
 
 	spec->sandbox = plan->sandbox;
+	spec->on_crash = plan->sandbox_report ? SPEC_ON_CRASH_FAIL : plan->on_crash;
 	spec->log_level = plan->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 	spec->log_timestamp = plan->msg_timestamp;
 	spec->probe = plan->empty_server ? PROBE_EMPTY_SERVER : 0;
@@ -155,10 +189,12 @@ static bool prepare(struct remote *r, GError **error)
 	if (ret)
 		log_warning("NOTIFY_SOCKET: %s: the service manager is told nothing",
 			    log_errname(ret));
-	return supervised_take(&r->supervised, r->plan.control, error) &&
+	return supervised_take(&r->supervised, r->plan.control,
+			       r->plan.on_crash != SPEC_ON_CRASH_FAIL, error) &&
 	       onerror_create(&r->plan, &r->onerror, error) &&
 	       images_open(&r->plan, &r->images, error) &&
 	       monitor_create(&r->plan, r->images, &r->monitor, error) &&
+	       check_on_crash(&r->plan, error) &&
 	       (!r->plan.metrics || metrics_file_begin(r->plan.metrics, r->metrics_fd, error));
 }
 

@@ -64,39 +64,48 @@ static void on_resample(void *opaque, uint32_t events)
 
 /* A handler returns 0, or says with -errno that the peer has made a mistake. */
 
-static void reply_value(struct serve *serve, uint64_t value)
+void serve_mpq_reply(struct serve *serve, uint64_t value)
 {
 	serve->mpq.reply = true;
 	serve->mpq.reply_size = sizeof(value);
 	serve->mpq.reply_value = value;
 }
 
+struct guestmem_region serve_mpq_region(const struct mpq_sync_sysmem *map, unsigned i, int fd)
+{
+	/* A negative offset becomes one beyond any file. */
+	return (struct guestmem_region){
+		.gpa = map->gpa[i], .size = map->size[i], .offset = (uint64_t)map->offset[i],
+		.fd = fd,
+	};
+}
+
 static int handle_sync_sysmem(struct serve *serve, struct mpq_msg *msg)
 {
 	struct guestmem_region region[MPQ_MAX_REGIONS];
 
-	for (unsigned i = 0; i < msg->fd_count; i++) {
-		/* A negative offset becomes one beyond any file. */
-		region[i] = (struct guestmem_region){
-			.gpa = msg->u.sync.gpa[i], .size = msg->u.sync.size[i],
-			.offset = (uint64_t)msg->u.sync.offset[i], .fd = msg->fd[i],
-		};
-	}
+	for (unsigned i = 0; i < msg->fd_count; i++)
+		region[i] = serve_mpq_region(&msg->u.sync, i, msg->fd[i]);
 	return guestmem_set(serve->mem, region, msg->fd_count);
 }
 
 static int handle_set_irqfd(struct serve *serve, struct mpq_msg *msg)
 {
+	return serve_mpq_set_irqfd(serve, msg->fd);
+}
+
+int serve_mpq_set_irqfd(struct serve *serve, int fd[2])
+{
 	int ret;
 
-	if (!fd_is_event(msg->fd[0]) || !fd_is_event(msg->fd[1]))
+	if (!fd_is_event(fd[0]) || !fd_is_event(fd[1]))
 		return -EBADF;
 	irq_close(serve);
-	ret = loop_fd_add(serve->loop, msg->fd[1], EPOLLIN, on_resample, serve);
+	ret = loop_fd_add(serve->loop, fd[1], EPOLLIN, on_resample, serve);
 	if (ret)
 		return ret;
-	serve->mpq.irqfd = fd_steal(&msg->fd[0]);
-	serve->mpq.resamplefd = fd_steal(&msg->fd[1]);
+	serve->mpq.irqfd = fd_steal(&fd[0]);
+	serve->mpq.resamplefd = fd_steal(&fd[1]);
 	if (pci_intx_pin(&serve->dev))
 		serve->mpq.raise = serve->mpq.raised = true;
 	return 0;
@@ -108,7 +117,7 @@ static int handle_cfgread(struct serve *serve, struct mpq_msg *msg)
 	bool ok = (cfg->len == 1 || cfg->len == 2 || cfg->len == 4) &&
 		  cfg->addr <= PCI_CONFIG_SIZE - (uint32_t)cfg->len;
 
-	reply_value(serve, ok ? pci_config_read(&serve->dev, cfg->addr, cfg->len) : UINT64_MAX);
+	serve_mpq_reply(serve, ok ? pci_config_read(&serve->dev, cfg->addr, cfg->len) : UINT64_MAX);
 	return 0;
 }
 
@@ -117,7 +126,7 @@ static int handle_cfgwrite(struct serve *serve, struct mpq_msg *msg)
 	const struct mpq_cfg *cfg = &msg->u.cfg;
 
 	pci_config_write(&serve->dev, cfg->addr, cfg->val, cfg->len);
-	reply_value(serve, 0);
+	serve_mpq_reply(serve, 0);
 	return 0;
 }
 
@@ -127,7 +136,7 @@ static int handle_bar_read(struct serve *serve, struct mpq_msg *msg)
 	uint64_t val;
 
 	pci_bus_read(&serve->dev, bar->memory, bar->addr, bar->size, &val);
-	reply_value(serve, val);
+	serve_mpq_reply(serve, val);
 	return 0;
 }
 
@@ -136,7 +145,7 @@ static int handle_bar_write(struct serve *serve, struct mpq_msg *msg)
 	const struct mpq_bar *bar = &msg->u.bar;
 	bool ok = pci_bus_write(&serve->dev, bar->memory, bar->addr, bar->size, bar->val);
 
-	reply_value(serve, ok ? 0 : UINT64_MAX);
+	serve_mpq_reply(serve, ok ? 0 : UINT64_MAX);
 	return 0;
 }
 
@@ -168,6 +177,16 @@ static const uint8_t counters[MPQ_CMD_COUNT] = {	/* enum metric */
 	[MPQ_DEVICE_RESET] = METRIC_RESETS,
 };
 
+/* With a journal. */
+static int carry_out_once(struct serve *serve, struct mpq_msg *msg)
+{
+	int ret = serve_journal_answers(serve, msg) ? 0 : handlers[msg->cmd](serve, msg);
+
+	if (!ret)
+		serve_journal_done(serve, msg);
+	return ret;
+}
+
 static int mpq_message(struct serve *serve)
 {
 	char why[128];
@@ -175,12 +194,16 @@ static int mpq_message(struct serve *serve)
 	int ret = mpq_peek(&serve->mpq.conn, &msg);
 
 	if (!ret)
-		ret = mpq_consume(&serve->mpq.conn, &msg);
+		ret = serve->journal.journal ? serve_journal_peek(serve, &msg) :
+		      mpq_consume(&serve->mpq.conn, &msg);
 	if (ret)
 		return ret;
 	serve_trace(serve, TRACE_MESSAGE, msg.cmd);
 	metrics_count(counters[msg.cmd]);
-	ret = handlers[msg.cmd](serve, &msg);
+	if (serve->journal.journal)
+		ret = carry_out_once(serve, &msg);
+	else
+		ret = handlers[msg.cmd](serve, &msg);
 	mpq_msg_close(&msg);
 	if (ret) {
 		snprintf(why, sizeof(why), "%s cannot be carried out: %s", mpq_rule(msg.cmd)->name,
@@ -194,6 +217,8 @@ static int mpq_flush(struct serve *serve)
 {
 	struct serve_mpq *mpq = &serve->mpq;
 
+	if (serve->journal.journal)
+		serve_journal_commit(serve);
 	if (mpq->raise) {
 		if (mpq->raised)
 			serve_trace(serve, TRACE_IRQ, 0);
@@ -203,6 +228,8 @@ static int mpq_flush(struct serve *serve)
 			return 0;
 		}
 	}
+	if (serve->journal.journal)
+		return serve_journal_flush(serve);
 	if (!mpq->reply)
 		return conn_flush(&mpq->conn.conn);
 	mpq->reply = false;
@@ -226,6 +253,8 @@ static int mpq_init(struct serve *serve, const struct serve_setup *setup, struct
 static void mpq_start(struct serve *serve, int fd)
 {
 	mpq_conn_init(&serve->mpq.conn, fd, MPQ_FROM_PROXY);
+	if (serve->journal.journal)
+		conn_mark(serve->conn);
 }
 
 static void mpq_stop(struct serve *serve)
@@ -233,6 +262,7 @@ static void mpq_stop(struct serve *serve)
 	loop_timer_cancel(serve->loop, &serve->mpq.reraise);
 	irq_close(serve);
 	serve->mpq.raise = serve->mpq.raised = serve->mpq.reply = false;
+	serve->journal.hand = HAND_NONE;
 }
 
 static void mpq_finish(struct serve *serve)

@@ -6,6 +6,7 @@
 
 #include "applets/remote/serve.h"
 #include "control/trace.h"
+#include "mem/guestmem.h"
 
 struct serve_protocol {
 	unsigned show;			/* enum pci_show: what its clients may see of a device */
@@ -54,5 +55,13 @@ bool serve_may_tell(int64_t *after);
 int serve_event_write(int fd);
 /* Takes all counts; never waits, though the peer may have read it first.  0 or -errno. */
 int serve_event_take(int fd);
+
+/* ---- serve-mpq.c ---- */
+/* Stages RET with a value. */
+void serve_mpq_reply(struct serve *serve, uint64_t value);
+/* Region @i of a table of SYNC_SYSMEM. */
+struct guestmem_region serve_mpq_region(const struct mpq_sync_sysmem *map, unsigned i, int fd);
+/* Takes over the two of SET_IRQFD (-1 stays).  0 or -errno: then they stay. */
+int serve_mpq_set_irqfd(struct serve *serve, int fd[2]);
 
 #endif

@@ -196,6 +196,7 @@ int serve_init(struct serve *serve, const struct serve_setup *setup)
 	*serve = (struct serve){
 		.protocol = setup->protocol, .loop = setup->loop, .ops = setup->ops,
 		.trace = setup->trace, .index = setup->index,
+		.journal.journal = setup->journal,
 	};
 	serve->mem = guestmem_create_for(setup->arena, setup->protocol->regions);
 	if (!serve->mem)
@@ -207,8 +208,11 @@ int serve_init(struct serve *serve, const struct serve_setup *setup)
 	if (ret)
 		return ret;
 	serve->conn->fd = setup->fd;
-	return pci_dev_init(&serve->dev, setup->cls, setup->state, &host, setup->id,
-			    setup->scsi_config);
+	ret = pci_dev_init(&serve->dev, setup->cls, setup->state, &host, setup->id,
+			   setup->scsi_config);
+	if (!ret)
+		serve_journal_init(serve);
+	return ret;
 }
 
 int serve_start(struct serve *serve)
@@ -223,6 +227,17 @@ int serve_start(struct serve *serve)
 	serve->open = true;
 	metrics_count(METRIC_SESSIONS);
 	return 0;
+}
+
+int serve_adopt(struct serve *serve, struct serve_vault *vault)
+{
+	int ret = serve_journal_adopt(serve, vault);
+
+	if (!ret)
+		ret = serve_start(serve);
+	if (!ret)
+		serve_flush(serve);
+	return ret;
 }
 
 void serve_finish(struct serve *serve)

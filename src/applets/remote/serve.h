@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "applets/remote/serve-journal.h"
+#include "control/channel.h"
 #include "event/loop.h"
 #include "pci/pci.h"
 #include "proto/mpqemu.h"
@@ -35,6 +37,8 @@ enum serve_end {
 struct serve_ops {
 	/* The session is over (its fds are closed but for the peer's socket itself). */
 	void (*closed)(void *opaque, struct serve *serve, enum serve_end end);
+	/* Keeps dups of these fds for a successor: 0, -EAGAIN: not now; or -errno. */
+	int (*keep)(void *opaque, const struct ctl_keep *what, const int *fds, unsigned count);
 	void *opaque;
 };
 
@@ -55,7 +59,8 @@ struct serve_setup {
 	const uint8_t *rom;		/* the option ROM, or NULL */
 	uint32_t rom_size;		/* bytes, a power of two */
 	struct trace *trace;		/* what is done is written there; or NULL */
-	unsigned index;			/* of the device, for that */
+	unsigned index;			/* of the device */
+	struct journal *journal;	/* of a session that may have a successor; or NULL */
 	const struct serve_ops *ops;
 };
 
@@ -88,6 +93,7 @@ struct serve {
 	int64_t peer_error_after;	/* ns: none about the peer's harmless mistakes before */
 	int64_t end_after;		/* ns: none about how a session ended before */
 	struct serve_mpq mpq;
+	struct serve_journal journal;
 	struct serve_vfu *vfu;
 };
 
@@ -98,6 +104,8 @@ int serve_init(struct serve *serve, const struct serve_setup *setup);
  * -errno.
  */
 int serve_start(struct serve *serve);
+/* The same for a session that a predecessor had.  @vault: as serve_journal_adopt(). */
+int serve_adopt(struct serve *serve, struct serve_vault *vault);
 /* Takes no more messages, drops the interrupt fds and guest RAM; closed() is not called. */
 void serve_stop(struct serve *serve);
 void serve_finish(struct serve *serve);

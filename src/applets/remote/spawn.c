@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/launch.h"
+#include "journal/journal.h"
 #include "mem/memfd.h"
 #include "metrics/page.h"
 #include "pci/pci.h"
@@ -57,6 +58,19 @@ static void device_env(char *ret_env[MAX_ENV + 1])
 	ret_env[n] = NULL;
 }
 
+static int make_journals(const struct keeper *k, struct spawn *s)
+{
+	if (k->spec->on_crash == SPEC_ON_CRASH_FAIL)
+		return 0;
+	for (unsigned i = 0; i < k->spec->device_count; i++) {
+		s->journal[i] = memfd_make("mpqemu-journal", JOURNAL_SIZE);
+		if (s->journal[i] < 0)
+			return s->journal[i];
+	}
+	return 0;
+}
+
+/* What each device process of the keeper's has. */
 static int make_fds(const struct keeper *k, struct spawn *s)
 {
 	/* The program as it runs, though its file may have been replaced since. */
@@ -73,12 +87,9 @@ static int make_fds(const struct keeper *k, struct spawn *s)
 			memfd_make("mpqemu-metrics", METRICS_SIZE);
 	if (s->metrics_fd < 0)
 		return s->metrics_fd;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) < 0 ||
-	    (k->spec->manage &&
-	     socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->manage) < 0) ||
-	    pipe2(s->log, O_CLOEXEC) < 0 || fcntl(s->log[1], F_SETFL, O_NONBLOCK) < 0)
+	if (pipe2(s->log, O_CLOEXEC) < 0 || fcntl(s->log[1], F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	return 0;
+	return make_journals(k, s);
 }
 
 static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct launch_fd *fds)
@@ -100,6 +111,9 @@ static unsigned list_fds(const struct keeper *k, const struct spawn *s, struct l
 	for (unsigned i = 0; i < k->spec->device_count; i++)
 		if (k->spec->device[i].peer_slot >= 0 && !k->spec->device[i].listens)
 			fds[n++] = (struct launch_fd){ k->peer[i], k->spec->device[i].peer_slot };
+	for (unsigned i = 0; i < k->spec->device_count; i++)
+		if (s->journal[i] >= 0)
+			fds[n++] = (struct launch_fd){ s->journal[i], LAUNCH_SLOT_JOURNAL + i };
 	for (unsigned i = 0; i < k->spec->device_count; i++)
 		if (k->spec->device[i].rom_slot >= 0)
 			fds[n++] = (struct launch_fd){ k->rom[i], k->spec->device[i].rom_slot };
@@ -157,7 +171,7 @@ static int refuse_clone(const struct keeper *k, int err)
 	return err;
 }
 
-static int clone_device(const struct keeper *k, struct spawn *s)
+static int clone_device(const struct keeper *k, struct spawn *s, unsigned share)
 {
 	autofd go_read = -1, go_write = -1;
 	char why[SANDBOX_WHY];
@@ -167,12 +181,12 @@ static int clone_device(const struct keeper *k, struct spawn *s)
 		return refuse_clone(k, -errno);
 	go_read = go[0];
 	go_write = go[1];
-	s->pid = sandbox_clone(k->spec->sandbox, SANDBOX_SHARE_NOTHING);
+	s->pid = sandbox_clone(k->spec->sandbox, share);
 	if (s->pid < 0)
 		return refuse_clone(k, s->pid);
 	if (s->pid == 0)
 		child_main(k, s, go);
-	ret = sandbox_clone_map(k->spec->sandbox, SANDBOX_SHARE_NOTHING, s->pid, go, why);
+	ret = sandbox_clone_map(k->spec->sandbox, share, s->pid, go, why);
 	if (ret) {
 		log_error("--sandbox=%s: %s", sandbox_level_name(k->spec->sandbox), why);
 		kill(s->pid, SIGKILL);
@@ -205,7 +219,16 @@ static void allow_fds(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int spawn_device(const struct keeper *keeper, struct spawn *s)
+static int refuse_launch(const struct spawn *s, int err)
+{
+	log_error("cannot launch the device process: %s%s",
+		  s->exe_fd < 0 ? "/proc/self/exe (/proc has to be mounted): " : "",
+		  err == -EFBIG ? "files may not be as large as needed (ulimit -f)" :
+		  log_errname(err));
+	return err;
+}
+
+int spawn_prepare(const struct keeper *keeper, struct spawn *s)
 {
 	int ret;
 
@@ -213,22 +236,37 @@ int spawn_device(const struct keeper *keeper, struct spawn *s)
 		.exe_fd = -1, .spec_fd = -1, .state_fd = -1, .metrics_fd = -1,
 		.control = { -1, -1 }, .manage = { -1, -1 }, .log = { -1, -1 },
 	};
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		s->journal[i] = -1;
 	ret = verify_container(keeper);
 	if (ret)
 		return ret;
 	allow_fds();
 	ret = make_fds(keeper, s);
-	if (ret) {
-		log_error("cannot launch the device process: %s%s",
-			  s->exe_fd < 0 ? "/proc/self/exe (/proc has to be mounted): " : "",
-			  ret == -EFBIG ? "files may not be as large as needed (ulimit -f)" :
-			  log_errname(ret));
-		return ret;
-	}
-	ret = clone_device(keeper, s);
-	fd_close(&s->exe_fd);
+	return ret ? refuse_launch(s, ret) : 0;
+}
+
+int spawn_one(const struct keeper *keeper, struct spawn *s, unsigned share)
+{
+	int ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) < 0 ||
+	    (keeper->spec->manage &&
+	     socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->manage) < 0))
+		return refuse_launch(s, -errno);
+	ret = clone_device(keeper, s, share);
 	fd_close(&s->control[1]);
 	fd_close(&s->manage[1]);
+	return ret;
+}
+
+int spawn_device(const struct keeper *keeper, struct spawn *s)
+{
+	int ret = spawn_prepare(keeper, s);
+
+	if (!ret)
+		ret = spawn_one(keeper, s, SANDBOX_SHARE_NOTHING);
+	fd_close(&s->exe_fd);
 	fd_close(&s->log[1]);
 	return ret;
 }
@@ -240,4 +278,6 @@ void spawn_finish(struct spawn *s)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		fd_close(all[i]);
+	for (unsigned i = 0; i < SPEC_MAX_DEVICES; i++)
+		fd_close(&s->journal[i]);
 }

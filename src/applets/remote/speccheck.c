@@ -66,11 +66,26 @@ static bool trace_ok(uint32_t size)
 	return !size || (is_power_of_2(size) && size >= TRACE_SIZE_MIN && size <= TRACE_SIZE_MAX);
 }
 
+/*
+ * Who has successors is of the one protocol that knows them, and has its peers and disks from the
+ * start.
+ */
+static bool crash_ok(const struct launch_spec *spec)
+{
+	bool fails = spec->on_crash == SPEC_ON_CRASH_FAIL;
+
+	for (unsigned i = 0; i < spec->device_count && i < SPEC_MAX_DEVICES; i++)
+		if (!fails && (spec->device[i].protocol != SPEC_PROTOCOL_MPQEMU ||
+			       spec->device[i].listens))
+			return false;
+	return spec->on_crash <= SPEC_ON_CRASH_RESET && (fails || !spec->manage);
+}
+
 static bool process_ok(const struct launch_spec *spec)
 {
 	return spec->threads <= MAX_THREADS && spec->sandbox <= SANDBOX_OFF &&
 	       spec->log_level <= LOG_LEVEL_DEBUG && spec->auto_shutdown <= 1 &&
-	       spec->manage <= 1 &&
+	       spec->manage <= 1 && crash_ok(spec) &&
 	       trace_ok(spec->trace_size) &&
 	       text_ok(spec->log_prog, sizeof(spec->log_prog)) &&
 	       text_ok(spec->comm, sizeof(spec->comm));

@@ -2,6 +2,7 @@
 #include "applets/remote/supervised.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "applets/remote/device.h"
@@ -12,11 +13,11 @@
 #include "control/channel.h"
 #include "control/supervise.h"
 
-bool supervised_take(struct supervised *s, const char *option, GError **error)
+bool supervised_take(struct supervised *s, const char *option, bool successors, GError **error)
 {
 	int ret;
 
-	*s = (struct supervised){ .fd = -1 };
+	*s = (struct supervised){ .fd = -1, .successors = successors };
 	if (!option)
 		return true;
 	if (!fd_option_is(option))
@@ -111,9 +112,20 @@ static void on_resume(struct supervised *s, uint32_t id)
 	say(s, SUP_RESUMED, id, 0, 0);
 }
 
+static void on_restart(struct supervised *s, uint32_t id)
+{
+	if (!s->successors || s->restarting) {
+		refuse(s, id, s->successors ? EALREADY : ENOTSUP);
+		return;
+	}
+	s->restarting = s->restart = true;
+	s->restart_id = id;
+}
+
 static void (*const requests[SUP_TYPE_COUNT])(struct supervised *, uint32_t id) = {
 	[SUP_PAUSE] = on_pause,
 	[SUP_RESUME] = on_resume,
+	[SUP_RESTART] = on_restart,
 };
 
 void supervised_poll(const struct supervised *s, struct pollfd *p)
@@ -121,13 +133,11 @@ void supervised_poll(const struct supervised *s, struct pollfd *p)
 	*p = (struct pollfd){ .fd = s->ready ? s->fd : -1, .events = POLLIN };
 }
 
-void supervised_polled(struct supervised *s, const struct pollfd *p)
+static void take_request(struct supervised *s)
 {
 	struct sup_msg msg;
 	int ret;
 
-	if (s->fd < 0 || p->fd != s->fd || !p->revents)
-		return;
 	ret = sup_recv(s->fd, SUP_FROM_SUPERVISOR, &msg);
 	if (ret == -EAGAIN)
 		return;
@@ -138,11 +148,36 @@ void supervised_polled(struct supervised *s, const struct pollfd *p)
 		requests[msg.type](s, msg.id);
 }
 
+bool supervised_polled(struct supervised *s, const struct pollfd *p)
+{
+	bool restart;
+
+	if (s->fd >= 0 && p->fd == s->fd && p->revents)
+		take_request(s);
+	restart = s->restart;
+	s->restart = false;
+	return restart;
+}
+
 void supervised_ready(struct supervised *s, pid_t device, int control)
 {
 	s->control = control;
 	s->ready = true;
 	say(s, SUP_READY, 0, device, SUPERVISE_VERSION);
+}
+
+void supervised_adopting(struct supervised *s)
+{
+	int ret = s->state == SUPERVISED_RUNS ? 0 : ctl_send(s->control, CTL_PAUSE, s->number);
+
+	if (ret)
+		log_error("control channel: %s; a pause ends early", log_errname(ret));
+}
+
+void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage)
+{
+	say(s, SUP_RESTARTED, s->restarting ? s->restart_id : 0, device, outage);
+	s->restarting = false;
 }
 
 void supervised_paused(struct supervised *s, uint32_t arg)
@@ -160,6 +195,9 @@ void supervised_crashed(struct supervised *s, int wait_status)
 	bool exited = WIFEXITED(wait_status);
 	int value = exited ? WEXITSTATUS(wait_status) : WTERMSIG(wait_status);
 
+	/* That was our doing. */
+	if (s->restarting && !exited && value == SIGKILL)
+		return;
 	if (exited && value == DEVICE_EXIT_FORBIDDEN)
 		say(s, SUP_CRASHED, 0, SUP_CAUSE_FORBIDDEN, 0);
 	else
@@ -173,5 +211,7 @@ void supervised_gone(struct supervised *s, int exit_status)
 	s->state = SUPERVISED_RUNS;
 	if (pausing)
 		refuse(s, s->id, ECANCELED);
+	if (s->restarting)
+		refuse(s, s->restart_id, ECANCELED);
 	say(s, SUP_GONE, 0, 0, exit_status);
 }

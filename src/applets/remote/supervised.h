@@ -21,19 +21,33 @@ struct supervised {
 	bool ready;		/* the device process serves: requests are taken */
 	uint32_t number;	/* of the pause, CTL_PAUSE */
 	uint32_t id;		/* of the request for it */
+	bool restarting;	/* its end was asked for, */
+	bool restart;		/* and is still to be made */
+	uint32_t restart_id;	/* by this request */
+	bool successors;	/* --on-crash= */
 };
 
-/* An unused one.  @option is --control's text ("fd=N") or NULL.  False with @error set. */
-bool supervised_take(struct supervised *s, const char *option, GError **error);
+/*
+ * An unused one.  @option is --control's text ("fd=N") or NULL.  @successors: a device process that
+ * ends gets one.  False with @error set.
+ */
+bool supervised_take(struct supervised *s, const char *option, bool successors, GError **error);
 void supervised_finish(struct supervised *s);
 
 /* Before poll(): fills in *@p (fd -1: nothing). */
 void supervised_poll(const struct supervised *s, struct pollfd *p);
-/* After poll(): takes requests. */
-void supervised_polled(struct supervised *s, const struct pollfd *p);
+/*
+ * After poll(): takes requests.  True: the device process is to be killed, so that it gets a
+ * successor.
+ */
+bool supervised_polled(struct supervised *s, const struct pollfd *p);
 
 /* The device process serves its peers.  @control: the keeper's end of the channel to it. */
 void supervised_ready(struct supervised *s, pid_t device, int control);
+/* A successor is about to take the devices over: a pause holds for it. */
+void supervised_adopting(struct supervised *s);
+/* It serves now, after @outage us without anybody. */
+void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage);
 /* CTL_PAUSED came, with @arg. */
 void supervised_paused(struct supervised *s, uint32_t arg);
 /* The device process has ended by itself; @wait_status as from waitpid(). */

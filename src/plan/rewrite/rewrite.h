@@ -88,8 +88,8 @@ struct plan *rewrite_join(const GPtrArray *remotes, char *const *qemu,
 
 /*
  * Gives who runs the plan its own: QEMU a QMP monitor (plan->monitor is its socketpair, whose other
- * end no remote gets), each mpqemu-remote a file for its counters and a channel by which it is run, unless
- * its command line has these options.
+ * end no remote gets), each mpqemu-remote a file for its counters and a channel by which it is run,
+ * unless its command line has these options.
  */
 bool rewrite_watch(struct plan *plan, const struct rewrite_facts *facts, GError **error);
 

@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "control/channel.h"
+#include "proto/conn.h"
 #include "../util.h"
 
 struct pair {
@@ -87,6 +88,9 @@ static void test_types(void)
 		{ CTL_PAUSE, -EPROTO, 0 },
 		{ CTL_RESUME, -EPROTO, 0 },
 		{ CTL_PAUSED, 0, -EPROTO },
+		{ CTL_KEEP, 0, -EPROTO },
+		{ CTL_KEPT, -EPROTO, 0 },
+		{ CTL_KEPT_ALL, -EPROTO, 0 },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -210,6 +214,56 @@ static void test_pass_fd(void)
 }
 
 /* No number is left for what arrives. */
+/* Those that bring fds have to, and no others do; what is refused is closed. */
+static void test_recv_fds(void)
+{
+	static const struct {
+		uint32_t type;
+		unsigned count;
+		int ret;
+	} rows[] = {
+		{ CTL_KEEP, 0, -EBADMSG }, { CTL_KEEP, 1, 0 }, { CTL_KEEP, CTL_KEEP_FDS, 0 },
+		{ CTL_KEEP, CTL_KEEP_FDS + 1, -EBADMSG }, { CTL_READY, 1, -EBADMSG },
+		{ CTL_READY, 0, 0 }, { CTL_KEPT, 1, -EPROTO }, { CTL_TYPE_COUNT, 3, -EPROTO },
+	};
+	const int fds[CTL_KEEP_FDS + 1] = { 0 };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct conn_fds got;
+		struct ctl_msg msg;
+		struct pair p;
+
+		g_test_message("row %u", i);
+		pair_make(&p);
+		g_assert_cmpint(ctl_send_fds(p.device, rows[i].type, 7, fds, rows[i].count), ==, 0);
+		g_assert_cmpint(ctl_recv_fds(p.keeper, CTL_FROM_DEVICE, &msg, &got), ==,
+				rows[i].ret);
+		if (!rows[i].ret) {
+			g_assert_cmpuint(got.count, ==, rows[i].count);
+			conn_fds_close(&got);
+		}
+		g_assert_cmpint(ctl_recv_fds(p.keeper, CTL_FROM_DEVICE, &msg, &got), ==, -EAGAIN);
+		fd_close(&p.device);
+		g_assert_cmpint(ctl_recv_fds(p.keeper, CTL_FROM_DEVICE, &msg, &got), ==, -ENODATA);
+		pair_finish(&p);
+	}
+}
+
+static void test_keep_arg(void)
+{
+	struct ctl_keep keep;
+
+	for (unsigned device = 0; device < 256; device++)
+		for (unsigned kind = 0; kind < 256; kind++) {
+			uint32_t arg = device | kind << 8 | 0x1234u << 16;
+			bool good = device < 8 && kind < CTL_KEEP_KINDS;
+
+			g_assert_true(ctl_keep_unpack(arg, 8, &keep) == good);
+			if (good)
+				g_assert_cmphex(ctl_keep_pack(&keep), ==, arg);
+		}
+}
+
 static void test_recv_fd_no_room(void)
 {
 	struct rlimit was, limit;
@@ -320,6 +374,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/channel/types", test_types);
 	g_test_add_func("/channel/fds", test_fds);
 	g_test_add_func("/channel/recv-fd", test_recv_fd);
+	g_test_add_func("/channel/recv-fds", test_recv_fds);
+	g_test_add_func("/channel/keep-arg", test_keep_arg);
 	g_test_add_func("/channel/pass-fd", test_pass_fd);
 	g_test_add_func("/channel/recv-fd-no-room", test_recv_fd_no_room);
 	g_test_add_func("/channel/held", test_held);

@@ -55,7 +55,7 @@ static bool as_expected(struct try *t, const struct probe *probe)
 static void test_device(void)
 {
 	static const unsigned features[] = { FILTER_RAW, FILTER_NBD, FILTER_NBD | FILTER_SETUP,
-					     FILTER_LISTEN };
+					     FILTER_LISTEN, FILTER_RECOVER };
 	unsigned count[PROBE_HOSTILE + 1] = { 0 };
 
 	if (box_no_filter())

@@ -56,6 +56,7 @@ struct filter_env box_env(unsigned features)
 			[FILTER_ARENA] = { ~(BOX_ARENA_SIZE - 1), BOX_ARENA },
 			[FILTER_CHILD] = { ~255ULL, 256 },	/* nothing stands there */
 			[FILTER_LISTENER] = { ~7ULL, 384 },
+			[FILTER_JOURNAL] = { ~7ULL, 24 },
 			[FILTER_SELF] = one(2),
 			[FILTER_MONITOR] = one(10), [FILTER_MANAGE] = one(11),
 		},

@@ -225,7 +225,8 @@ static void test_agree_device(void)
 {
 	static const unsigned features[] = {
 		0, FILTER_RAW, FILTER_RAW | FILTER_DEVICE, FILTER_NBD,
-		FILTER_NBD | FILTER_SETUP, FILTER_LISTEN, FILTER_MANAGED | FILTER_RAW, ALL_FEATURES,
+		FILTER_NBD | FILTER_SETUP, FILTER_LISTEN, FILTER_MANAGED | FILTER_RAW,
+		FILTER_RECOVER, ALL_FEATURES,
 	};
 
 	if (box_no_filter())
@@ -241,6 +242,7 @@ static void test_agree_keeper(void)
 	for (unsigned features = 0; features < 64; features += FILTER_DAEMON)
 		check_agree(&filter_keeper, features);
 	check_agree(&filter_keeper, FILTER_LISTEN);
+	check_agree(&filter_keeper, FILTER_RECOVER);
 	check_agree(&filter_keeper, FILTER_LISTEN | FILTER_SOCKET_PATH);
 	check_agree(&filter_keeper, FILTER_MONITOR_CLIENTS);
 }
