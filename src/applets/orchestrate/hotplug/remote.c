@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/orchestrate/hotplug/remote.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
+#include "applets/orchestrate/run/run.h"
+#include "applets/orchestrate/run/sockets.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "plan/procs.h"
+
+/* How long it has to end after each word, before the next; its storage daemon writes back. */
+static const struct {
+	int signal;
+	unsigned wait_ms;
+} end_steps[] = {
+	{ SIGTERM, 5000 }, { SIGTERM, 15000 }, { SIGKILL, 0 },
+};
+
+/* ---- Its end ---- */
+
+static void stop_source(guint *id)
+{
+	if (*id)
+		g_source_remove(*id);
+	*id = 0;
+}
+
+static gboolean child_ended(int fd, GIOCondition condition, void *opaque)
+{
+	struct hotplug_remote *remote = opaque;
+
+	if (!child_reap(&remote->child))
+		return G_SOURCE_CONTINUE;
+	remote->child_watch = 0;
+	stop_source(&remote->peer_watch);
+	stop_source(&remote->timer);
+	remote->ops->ended(remote->opaque);
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean end_further(void *opaque)
+{
+	struct hotplug_remote *remote = opaque;
+	unsigned step = remote->end_step++;
+
+	remote->timer = 0;
+	if (step)
+		log_warning("%s: process %d has not ended; sending %s", remote->process->serves,
+			    remote->child.pid,
+			    end_steps[step].signal == SIGKILL ? "SIGKILL" : "SIGTERM");
+	child_kill(&remote->child, end_steps[step].signal);
+	if (end_steps[step].wait_ms)
+		remote->timer = g_timeout_add(end_steps[step].wait_ms, end_further, remote);
+	return G_SOURCE_REMOVE;
+}
+
+void hotplug_remote_end(struct hotplug_remote *remote)
+{
+	stop_source(&remote->peer_watch);
+	fd_close(&remote->proxy_end);
+	if (!remote->child.pid || remote->end_step)
+		return;
+	stop_source(&remote->timer);
+	end_further(remote);
+}
+
+void hotplug_remote_finish(struct hotplug_remote *remote)
+{
+	if (!remote->process)
+		return;
+	stop_source(&remote->child_watch);
+	stop_source(&remote->peer_watch);
+	stop_source(&remote->timer);
+	peer_finish(&remote->peer);
+	fd_close(&remote->proxy_end);
+	if (remote->bound)
+		unlink(remote->path);
+	sockets_remove_dir(remote->socket_dir);
+	*remote = (struct hotplug_remote){ .proxy_end = -1 };
+}
+
+/* It has been reaped, or is reaped in a moment. */
+static bool reap_soon(struct hotplug_remote *remote)
+{
+	if (!child_wait(&remote->child, 1000))
+		return false;
+	stop_source(&remote->child_watch);
+	stop_source(&remote->timer);
+	remote->ops->ended(remote->opaque);
+	return true;
+}
+
+/* ---- Its answers ---- */
+
+/* Closed by a remote that ends: its exit status says more, and comes at once. */
+static bool is_closed(int ret)
+{
+	return ret == -ENODATA || ret == -EPIPE || ret == -ECONNRESET;
+}
+
+static void ready(struct hotplug_remote *remote, const GError *error)
+{
+	remote->asking = false;
+	stop_source(&remote->timer);
+	remote->ops->ready(remote->opaque, error);
+}
+
+static void failed(struct hotplug_remote *remote, int ret)
+{
+	g_autoptr(GError) error = NULL;
+	const char *why = ret == -EPROTO ? peer_why(&remote->peer) : log_errname(ret);
+
+	if (ret == -ENODEV)
+		why = "there is no device behind the socket";
+	else if (ret == -ETIMEDOUT)
+		why = "its time is over";
+	else if (is_closed(ret))
+		why = "it closed the socket";
+	mpq_fail(&error, MPQ_ERROR_SYSTEM, "%s does not answer: %s", remote->process->serves, why);
+	ready(remote, error);
+}
+
+static void give_up(struct hotplug_remote *remote, int ret)
+{
+	if (!is_closed(ret) || !reap_soon(remote))
+		failed(remote, ret);
+}
+
+static gboolean peer_readable(int fd, GIOCondition condition, void *opaque)
+{
+	struct hotplug_remote *remote = opaque;
+	int ret = peer_answer(&remote->peer);
+
+	if (ret == -EAGAIN)
+		return G_SOURCE_CONTINUE;
+	if (!ret && !remote->peer.resetting) {
+		ret = peer_reset(&remote->peer);
+		if (!ret)
+			return G_SOURCE_CONTINUE;
+	}
+	remote->peer_watch = 0;
+	if (ret) {
+		give_up(remote, ret);
+		return G_SOURCE_REMOVE;
+	}
+	/* QEMU makes a connection of its own. */
+	if (remote->path)
+		fd_close(&remote->proxy_end);
+	ready(remote, NULL);
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean timed_out(void *opaque)
+{
+	struct hotplug_remote *remote = opaque;
+
+	remote->timer = 0;
+	stop_source(&remote->peer_watch);
+	failed(remote, -ETIMEDOUT);
+	return G_SOURCE_REMOVE;
+}
+
+/* ---- Its start ---- */
+
+static int make_ends(struct hotplug_remote *remote, int *ret_remote_end)
+{
+	int ends[2];
+
+	if (remote->path) {
+		*ret_remote_end = sockets_listen(remote->path);
+		remote->bound = *ret_remote_end >= 0;
+		return remote->bound ? 0 : *ret_remote_end;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	remote->proxy_end = ends[0];
+	*ret_remote_end = ends[1];
+	return 0;
+}
+
+/* The child gets @log_fd as its stderr: only there does child_start() take it from. */
+static int start_child(struct hotplug_remote *remote, const struct child_setup *setup, int log_fd,
+		       const char **ret_where)
+{
+	autofd saved = log_fd < 0 ? -1 : dup(STDERR_FILENO);
+	int ret;
+
+	if (log_fd >= 0 && (saved < 0 || fd_set_cloexec(saved, true) < 0 ||
+			    dup2(log_fd, STDERR_FILENO) < 0)) {
+		*ret_where = "stderr";
+		return -errno;
+	}
+	ret = child_start(&remote->child, setup, ret_where);
+	if (saved >= 0)
+		dup2(saved, STDERR_FILENO);
+	return ret;
+}
+
+static bool start_process(struct hotplug_remote *remote, int remote_end,
+			  const struct hotplug_remote_setup *own, int *ret_status, GError **error)
+{
+	const struct plan_process *process = remote->process;
+	const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, 0);
+	const struct child_fd fd = { remote_end, slot->fd };
+	const struct child_setup setup = {
+		.argv = plan_process_argv(process), .fds = &fd, .fd_count = 1,
+		.keep = (const int *)process->keep->data, .keep_count = process->keep->len,
+		.stdio = CHILD_STDIO_SERVICE, .sigmask = own->sigmask, .sigpipe = own->sigpipe,
+		.limits = &process->limits,
+	};
+	const char *where;
+	int ret = start_child(remote, &setup, own->log_fd, &where);
+
+	if (!ret)
+		return true;
+	*ret_status = strcmp(where, "exec") ? RUN_STATUS_FAILED :
+		      ret == -ENOENT || ret == -ENOTDIR ? RUN_STATUS_NOT_FOUND :
+							  RUN_STATUS_NO_EXEC;
+	return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: cannot start it: %s: %s", setup.argv[0],
+			where, log_errname(ret));
+}
+
+static void ask(struct hotplug_remote *remote)
+{
+	int ret = 0;
+
+	if (remote->path) {
+		remote->proxy_end = sockets_connect(remote->path);
+		ret = remote->proxy_end < 0 ? remote->proxy_end : 0;
+	}
+	if (!ret)
+		ret = peer_ask(&remote->peer, remote->proxy_end, remote->path);
+	if (!ret)
+		remote->peer_watch = g_unix_fd_add(remote->proxy_end, G_IO_IN, peer_readable,
+						   remote);
+	else
+		give_up(remote, ret);
+}
+
+bool hotplug_remote_start(struct hotplug_remote *remote, struct plan *plan,
+			  const struct hotplug_remote_setup *setup,
+			  const struct hotplug_remote_ops *ops, void *opaque, int *ret_status,
+			  GError **error)
+{
+	autofd remote_end = -1;
+	int ret;
+
+	*remote = (struct hotplug_remote){
+		.process = plan->remotes->pdata[0], .ops = ops, .opaque = opaque,
+		.child = CHILD_INIT, .proxy_end = -1, .asking = true,
+	};
+	*ret_status = RUN_STATUS_FAILED;
+	if (!sockets_make_dir(plan, &remote->socket_dir, error))
+		return false;
+	remote->path = g_array_index(remote->process->slots, struct plan_slot, 0).path;
+	ret = make_ends(remote, &remote_end);
+	if (ret)
+		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", remote->path ?: "socketpair",
+			 log_errname(ret));
+	if (ret || !start_process(remote, remote_end, setup, ret_status, error)) {
+		hotplug_remote_finish(remote);
+		return false;
+	}
+	remote->child_watch = g_unix_fd_add(remote->child.pidfd, G_IO_IN, child_ended, remote);
+	remote->timer = g_timeout_add_seconds(setup->timeout_s, timed_out, remote);
+	ask(remote);
+	return true;
+}
+
+int hotplug_remote_take_end(struct hotplug_remote *remote)
+{
+	return remote->path ? -1 : fd_steal(&remote->proxy_end);
+}
