@@ -35,6 +35,8 @@ class HotplugCase(Case):
     def setUp(self):
         super().setUp()
         self.socket = str(self.dir / "qmp.sock")
+        self.place = self.dir / "run"
+        os.environ["MPQEMU_RUNTIME_DIR"] = str(self.place)
 
     def qemu(self, *args):
         """A QEMU that does not run its guest; .monitor is a second QMP of it."""
@@ -79,7 +81,12 @@ class HotplugCase(Case):
         for text in texts:
             self.assertIn(text, run.text())
         self.nothing_left(run)
+        self.assertEqual(self.holders(), [])
         self.image_is_free()
+
+    def holders(self):
+        """Sockets of those who hold an attached remote."""
+        return list((self.place / "attached").glob("*"))
 
     def image_is_free(self):
         check = subprocess.run([qemu.built("mpqemu-remote"), "-machine", "x-remote", *self.words(),
@@ -533,8 +540,10 @@ class Attached(HotplugCase):
     def test_ends_with_qemu(self):
         process, run = self.attached()
         self.assertTrue(run.pids())
+        self.assertEqual(len(self.holders()), 1)
         process.terminate()
         self.nothing_left(run)
+        self.assertEqual(self.holders(), [])
         self.image_is_free()
 
     def test_ends_with_killed_qemu(self):
@@ -589,6 +598,45 @@ class Attached(HotplugCase):
     def test_json_and_separator(self):
         self.attached(words=["--", "-device", '{"driver":"lsi53c895a","id":"hp0","addr":"9"}',
                              *self.words()[2:4], "-device", '{"driver":"scsi-hd","drive":"d"}'])
+
+    def test_holder(self):
+        """What it says over its socket, which only we may use."""
+        process, run = self.attached()
+        path, = self.holders()
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(path.parent.stat().st_mode & 0o777, 0o700)
+        holder = Qmp.connect(path)
+        said = holder.ask("query-attached")
+        self.assertIn(said.pop("pid"), run.pids())
+        self.assertEqual(said, {"id": "hp0", "qmp": self.socket, "cwd": os.getcwd(),
+                                "attached": True, "words": ["attach", f"--qmp={self.socket}",
+                                                            *self.words()]})
+        holder.close()
+        process.terminate()
+        self.nothing_left(run)
+
+    def test_left_behind(self):
+        """A name that a killed one has left is taken again."""
+        process, run = self.attached()
+        path, = self.holders()
+        for pid in run.pids():
+            os.kill(pid, signal.SIGKILL)
+        self.nothing_left(run)
+        process.kill()
+        process.wait()
+        self.assertEqual(self.holders(), [path])
+        os.unlink(self.socket)
+        os.unlink(self.dir / "second.sock")
+        process, run = self.attached()
+        self.assertEqual(self.holders(), [path])
+        process.terminate()
+        self.nothing_left(run)
+
+    def test_place_of_another(self):
+        self.qemu(*PC)
+        self.place.mkdir(mode=0o777)
+        self.place.chmod(0o777)
+        self.refused(self.attach(), f"{self.place}: others may write there")
 
     def test_two(self):
         process, first = self.attached()
@@ -661,7 +709,25 @@ class Detach(HotplugCase):
             fake.event("DEVICE_DELETED", device="hp0", path="/machine/peripheral/hp0")
             return {}
         self.fake(delete, "vfio-user-pci")
-        self.check(self.detach(), "hp0: the VM has it no more", 0)
+        self.check(self.detach(), "hp0: the VM has it no more; its remote is not known here", 0)
+
+    def test_remote_ends_first(self):
+        """The verb returns when the images are free."""
+        fake = FakeQmp(self, self.socket)
+        run = self.attach()
+        self.assertEqual(run.wait(), 0, run.text())
+
+        def delete(fake, args):
+            fake.event("DEVICE_DELETED", device="hp0", path="/machine/peripheral/hp0")
+            return {}
+        fake.answers.update({"device_del": delete,
+                             "qom-get /machine/peripheral/hp0 type": "x-pci-proxy-dev"})
+        detach = self.detach()      # the fake keeps QEMU's end of the socket open
+        self.assertEqual(detach.wait(), 0, detach.text())
+        self.assertIn("hp0: the VM has it no more, and its remote has ended", detach.text())
+        self.assertEqual(self.holders(), [])
+        self.image_is_free()
+        self.nothing_left(run)
 
     def test_bus_refuses(self):
         def delete(fake, args):

@@ -22,6 +22,7 @@
 #include <glib-unix.h>
 #include <jansson.h>
 
+#include "applets/orchestrate/hotplug/holder.h"
 #include "applets/orchestrate/hotplug/hotplug.h"
 #include "applets/orchestrate/hotplug/link.h"
 #include "applets/orchestrate/hotplug/plug.h"
@@ -48,6 +49,8 @@ struct attach {
 	struct hotplug_remote remote;
 	struct hotplug_plug *plug;
 	struct hotplug_unplug *unplug;
+	struct holder *holder;		/* our socket */
+	bool released;			/* over it: the VM has the device no more */
 	enum phase phase;
 	bool give_up;			/* PLUG: it is to be undone, why has been said */
 	int status;			/* exit status */
@@ -103,7 +106,9 @@ static void remote_ended(void *opaque)
 	struct attach *self = opaque;
 	g_autofree char *how = child_describe_end(&self->remote.child);
 	const char *who = self->remote.process->serves;
-	bool failed = self->remote.child.status;
+	/* One that does not mind SIGTERM has done as it was told. */
+	bool failed = self->remote.child.status &&
+		      !(self->released && self->remote.child.signal == SIGTERM);
 
 	if (self->phase < PHASE_ATTACHED) {
 		log_error("%s: its process %s before QEMU had the device", who, how);
@@ -191,7 +196,6 @@ static void remote_ready(void *opaque, const GError *error)
 		return;
 	}
 	self->phase = PHASE_PLUG;
-	self->id = g_strdup(json_string_value(json_object_get(self->device, "id")));
 	self->plug = hotplug_plug_create(self->link.client, g_steal_pointer(&self->device),
 					 hotplug_remote_take_end(&self->remote), self->remote.path,
 					 self->args->timeout * 1000, plugged, self);
@@ -240,6 +244,43 @@ static void log_warnings(const struct attach *self, const struct hotplug_vm *vm)
 	log_lines(self->plan->notes, LOG_LEVEL_INFO);
 }
 
+/* ---- Our own socket ---- */
+
+static json_t *report(void *opaque)
+{
+	const struct attach *self = opaque;
+	g_autofree char *cwd = g_get_current_dir();
+	json_t *words = json_array();
+
+	for (char *const *word = self->args->argv; *word; word++)
+		json_array_append_new(words, json_string(*word));
+	return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o}", "id", self->id, "qmp", self->args->qmp,
+			 "cwd", cwd, "attached", self->phase == PHASE_ATTACHED, "pid",
+			 (int)self->remote.child.pid, "words", words);
+}
+
+static void release(void *opaque)
+{
+	struct attach *self = opaque;
+
+	if (self->phase != PHASE_ATTACHED)
+		return;
+	self->released = true;
+	hotplug_remote_end(&self->remote);
+}
+
+static bool take_socket(struct attach *self, GError **error)
+{
+	static const struct holder_ops ops = { .report = report, .release = release };
+
+	self->id = g_strdup(json_string_value(json_object_get(self->device, "id")));
+	self->holder = holder_create(self->args->qmp, self->id, &ops, self, error);
+	if (!self->holder)
+		g_prefix_error(error, "id=%s: it is attached already, or its process has not ended "
+			       "yet: ", self->id);
+	return self->holder;
+}
+
 static bool make_plan(struct attach *self, const struct hotplug_vm *vm, GError **error)
 {
 	const struct hotplug_args *args = self->args;
@@ -255,7 +296,7 @@ static bool make_plan(struct attach *self, const struct hotplug_vm *vm, GError *
 	facts->has_vfio_user = vm->has_vfio_user;
 	self->plan = rewrite_attach(args->words, &choice, facts, &self->device, error);
 	return self->plan && hotplug_vm_check(vm, self->device, error) &&
-	       precheck_remotes(self->plan, false, error);
+	       precheck_remotes(self->plan, false, error) && take_socket(self, error);
 }
 
 static void looked(void *opaque, const GError *failure)
@@ -419,6 +460,8 @@ static void attach_finish(struct attach *self)
 	hotplug_plug_destroy(self->plug);
 	hotplug_unplug_destroy(self->unplug);
 	hotplug_remote_finish(&self->remote);
+	/* Who waits for the end of all this sees it now. */
+	holder_destroy(self->holder);
 	plan_destroy(self->plan);
 	json_decref(self->device);
 	g_free(self->id);

@@ -22,6 +22,7 @@ struct hotplug_args {
 	gboolean foreground;
 	enum rewrite_protocol protocol;
 	char **words;		/* behind the options; attach: "attach", then QEMU's */
+	char **argv;		/* all of it, the verb first; the caller's */
 	struct sigaction sigpipe;	/* what SIGPIPE does in children */
 };
 

@@ -236,7 +236,8 @@ static void args_finish(struct hotplug_args *args)
 int hotplug_main(int argc, char **argv, const struct sigaction *sigpipe)
 {
 	struct hotplug_args args = {
-		.timeout = RUN_START_TIMEOUT, .guest_timeout = GUEST_TIMEOUT, .sigpipe = *sigpipe,
+		.timeout = RUN_START_TIMEOUT, .guest_timeout = GUEST_TIMEOUT, .argv = argv,
+		.sigpipe = *sigpipe,
 	};
 	const struct verb *verb = find_verb(argv[0]);
 	g_autoptr(GError) error = NULL;
