@@ -6,6 +6,7 @@ wrong, one line says so, and nothing is left behind.
 """
 import os
 import pathlib
+import shlex
 import signal
 import socket
 import subprocess
@@ -127,13 +128,16 @@ class Words(HotplugCase):
                 (["attach", qmp, f"--log={self.dir}/no/x", "-device", "x"],
                  f"--log={self.dir}/no/x: No such file or directory"),
                 (["detach", qmp], "detach: it takes one ID"),
+                (["migrate", qmp], "migrate: it takes one URI"),
+                (["migrate", "tcp:a:1"],
+                 "migrate: --qmp=PATH is missing, the QMP socket of the VM's QEMU"),
                 (["detach", qmp, "a", "b"], "detach: it takes one ID"),
                 (["detach", qmp, "../a"], "../a: it is no id of a device")]:
             with self.subTest(words=words):
                 self.check(words, text)
 
     def test_help(self):
-        for verb in "attach", "detach":
+        for verb in "attach", "detach", "migrate":
             run = self.start([verb, "--help"])
             self.assertEqual(run.wait(), 0, run.text())
             self.assertIn("--qmp=PATH", run.process.stdout.read())
@@ -143,11 +147,12 @@ class Sockets(HotplugCase):
     """What is behind --qmp is not QEMU, or is busy."""
 
     def both(self, text, *options):
-        """attach and detach say it."""
+        """Each verb says it."""
         self.refused(self.attach(*options), text)
-        run = self.start(["detach", f"--qmp={self.socket}", *options, "hp0"])
-        self.assertEqual(run.wait(), 125)
-        self.assertIn(text, run.text())
+        for words in ["detach", "hp0"], ["migrate", "tcp:localhost:1"]:
+            run = self.start([words[0], f"--qmp={self.socket}", *options, words[1]])
+            self.assertEqual(run.wait(), 125)
+            self.assertIn(text, run.text())
 
     def listen(self, kind=socket.SOCK_STREAM):
         sock = socket.socket(socket.AF_UNIX, kind)
@@ -601,7 +606,7 @@ class Attached(HotplugCase):
 
     def test_holder(self):
         """What it says over its socket, which only we may use."""
-        process, run = self.attached()
+        process, run = self.attached("--sandbox=strict")
         path, = self.holders()
         self.assertEqual(path.stat().st_mode & 0o777, 0o600)
         self.assertEqual(path.parent.stat().st_mode & 0o777, 0o700)
@@ -609,8 +614,8 @@ class Attached(HotplugCase):
         said = holder.ask("query-attached")
         self.assertIn(said.pop("pid"), run.pids())
         self.assertEqual(said, {"id": "hp0", "qmp": self.socket, "cwd": os.getcwd(),
-                                "attached": True, "words": ["attach", f"--qmp={self.socket}",
-                                                            *self.words()]})
+                                "attached": True, "options": ["--sandbox=strict"],
+                                "words": self.words()})
         holder.close()
         process.terminate()
         self.nothing_left(run)
@@ -682,7 +687,6 @@ class Detach(HotplugCase):
                        "hp0: the guest has not let go of it for 1 s; it stays")
         self.assertEqual(self.ids(process), ["hp0"])
         self.assertTrue(run.pids(), "its remote serves it")
-        # What a guest writes to let go: docs/specs/acpi_pci_hotplug, B0EJ_BASE, by a reset here.
         process.monitor.ask("system_reset")
         self.nothing_left(run)
         self.assertEqual(self.ids(process), [])
@@ -748,6 +752,145 @@ class Detach(HotplugCase):
     def fake_closing(self):
         self.socket += "2"
         return self.fake(lambda fake, args: {})
+
+
+class Migrate(HotplugCase):
+    """A VM that does not run, so that a reset is what lets go of a device."""
+
+    def migrate(self, uri, *options):
+        return self.start(["migrate", f"--qmp={self.socket}", *options, uri])
+
+    def attached(self):
+        process = self.qemu(*PC)
+        run = self.attach("--sandbox=strict")
+        self.assertEqual(run.wait(), 0, run.text())
+        return process, run
+
+    def let_go(self, process, run):
+        """A reset lets go of what QEMU has asked the guest for, and does nothing before."""
+        def gone():
+            process.monitor.ask("system_reset")
+            return any(e["event"] == "DEVICE_DELETED" for e in process.monitor.events)
+        run.until(gone)
+
+    def destination(self):
+        path = str(self.dir / "incoming.sock")
+        monitor = str(self.dir / "destination.sock")
+        process = subprocess.Popen(
+            [qemu.QEMU, "-S", "-nodefaults", "-display", "none", "-accel", "tcg", *PC, "-qmp",
+             f"unix:{monitor},server=on,wait=off", "-incoming", f"unix:{path}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def end():
+            process.kill()
+            process.wait()
+        self.addCleanup(end)
+        deadline = time.monotonic() + PATIENCE
+        while not os.path.exists(path) or not os.path.exists(monitor):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        return process, monitor, f"unix:{path}"
+
+    def test_goes(self):
+        """And is attached on the other side by the line that is printed."""
+        process, holder = self.attached()
+        there, monitor, uri = self.destination()
+        run = self.migrate(uri)
+        self.let_go(process, run)
+        self.assertEqual(run.wait(), 0, run.text())
+        self.nothing_left(holder)
+        self.assertEqual(process.monitor.ask("query-migrate")["status"], "completed")
+        line = run.process.stdout.read()
+        self.assertIn("--sandbox=strict", line)
+        words = line.partition("mpqemu-orchestrate ")[2].replace("=PATH ", f"={monitor} ")
+        self.assertTrue(line.startswith(f"cd {os.getcwd()}") or "'" in line, line)
+        again = self.start(shlex.split(words))
+        self.assertEqual(again.wait(), 0, again.text())
+        there.terminate()
+        self.nothing_left(again)
+
+    def test_nothing_to_move(self):
+        self.qemu(*PC)
+        _, _, uri = self.destination()
+        run = self.migrate(uri)
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertEqual(run.process.stdout.read(), "")
+
+    def test_fails(self):
+        """The device comes back."""
+        process, holder = self.attached()
+        run = self.migrate(f"unix:{self.dir}/nobody")
+        self.let_go(process, run)
+        self.assertEqual(run.wait(), 125, run.text())
+        self.assertIn(f"the migration has failed: Failed to connect to '{self.dir}/nobody'",
+                      run.text())
+        self.nothing_left(holder)
+        self.assertEqual(self.ids(process), ["hp0"])
+        self.assertEqual(len(self.holders()), 1)
+        process.terminate()
+        self.nothing_left(run)
+        self.image_is_free()
+
+    def test_refused_uri(self):
+        process, holder = self.attached()
+        run = self.migrate("nonsense:x")
+        self.let_go(process, run)
+        self.assertEqual(run.wait(), 125, run.text())
+        self.assertIn("QEMU refuses (migrate): Parameter 'uri' expects a valid migration "
+                      "protocol", run.text())
+        self.assertEqual(self.ids(process), ["hp0"])
+        process.terminate()
+        self.nothing_left(run)
+
+    def test_cancelled(self):
+        """By a signal, while the other side does not read."""
+        process, holder = self.attached()
+        sock = socket.socket(socket.AF_UNIX)
+        self.addCleanup(sock.close)
+        sock.bind(str(self.dir / "deaf.sock"))
+        sock.listen()
+        process.monitor.ask("migrate-set-parameters", **{"max-bandwidth": 1})
+        run = self.migrate(f"unix:{self.dir}/deaf.sock")
+        self.let_go(process, run)
+        run.until(lambda: process.monitor.ask("query-migrate").get("status") == "active")
+        run.process.terminate()
+        self.assertEqual(run.wait(), 128 + signal.SIGTERM, run.text())
+        self.assertIn("the migration is cancelled", run.text())
+        self.assertEqual(self.ids(process), ["hp0"])
+        process.terminate()
+        self.nothing_left(run)
+
+    def test_guest_keeps_it(self):
+        process, holder = self.attached()
+        run = self.migrate("tcp:localhost:1", "--guest-timeout=1")
+        self.assertEqual(run.wait(), 125, run.text())
+        self.assertIn("hp0: the guest has not let go of it for 1 s", run.text())
+        self.assertNotIn("status", process.monitor.ask("query-migrate"))
+        self.assertEqual(self.ids(process), ["hp0"])
+
+    def test_device_of_the_start(self):
+        """A proxy that attach did not plug in."""
+        FakeQmp(self, self.socket, **{"qom-list /machine/peripheral": [
+            {"name": "lsi0", "type": "child<x-pci-proxy-dev>"}]})
+        run = self.migrate("tcp:localhost:1")
+        self.assertEqual(run.wait(), 125)
+        self.assertIn("lsi0: nothing is known here of an attach that plugged it in", run.text())
+        self.assertIn("x-pci-proxy-dev blocks that", run.text())
+
+    def test_migrated_already(self):
+        FakeQmp(self, self.socket, **{"query-status": {"status": "postmigrate"}})
+        run = self.migrate("tcp:localhost:1")
+        self.assertEqual(run.wait(), 125)
+        self.assertIn("the VM is being migrated (postmigrate)", run.text())
+
+    def test_qemu_dies(self):
+        fake = FakeQmp(self, self.socket, migrate={}, **{
+            "query-migrate": lambda fake, args: fake.hang_up() or {}})
+        run = self.migrate("tcp:localhost:1")
+        self.assertEqual(run.wait(), 125)
+        self.assertIn(f"{self.socket}: it closed the connection", run.text())
+        self.assertIn("whether the VM has gone to tcp:localhost:1 is not known", run.text())
+        self.assertIn("migrate", [c for c, _ in fake.asked])
 
 
 if __name__ == "__main__":

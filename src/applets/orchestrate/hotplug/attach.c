@@ -246,17 +246,39 @@ static void log_warnings(const struct attach *self, const struct hotplug_vm *vm)
 
 /* ---- Our own socket ---- */
 
+/* Those of attach's options that make the remote what it is. */
+static json_t *report_options(const struct hotplug_args *args)
+{
+	const struct {
+		const char *name, *value;
+	} options[] = {
+		{ "protocol", args->protocol_word }, { "on-error", args->on_error },
+		{ "sandbox", args->sandbox }, { "events", args->events },
+		{ "remote-program", args->remote_program }, { "log", args->log },
+	};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(options); i++)
+		if (options[i].value)
+			json_array_append_new(list, json_sprintf("--%s=%s", options[i].name,
+								 options[i].value));
+	return list;
+}
+
 static json_t *report(void *opaque)
 {
 	const struct attach *self = opaque;
 	g_autofree char *cwd = g_get_current_dir();
 	json_t *words = json_array();
 
-	for (char *const *word = self->args->argv; *word; word++)
-		json_array_append_new(words, json_string(*word));
-	return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o}", "id", self->id, "qmp", self->args->qmp,
-			 "cwd", cwd, "attached", self->phase == PHASE_ATTACHED, "pid",
-			 (int)self->remote.child.pid, "words", words);
+	/* What is no text cannot be told, and then nothing is. */
+	for (char *const *word = self->args->words + 1; *word; word++)
+		if (words && json_array_append_new(words, json_string(*word)) < 0)
+			g_clear_pointer(&words, json_decref);
+	return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:o}", "id", self->id, "qmp",
+			 self->args->qmp, "cwd", cwd, "attached", self->phase == PHASE_ATTACHED,
+			 "pid", (int)self->remote.child.pid, "options",
+			 report_options(self->args), "words", words ?: json_null());
 }
 
 static void release(void *opaque)

@@ -122,10 +122,7 @@ void holder_destroy(struct holder *holder)
 		g_source_destroy(holder->source);
 		g_source_unref(holder->source);
 	}
-	/*
-	 * Before the clients see the end: the name is free then.  Nobody else can have it while ours
-	 * listens.
-	 */
+	/* Before the clients see the end.  Nobody else can have the name while ours listens. */
 	if (holder->listener >= 0)
 		unlink(holder->path);
 	fd_close(&holder->listener);

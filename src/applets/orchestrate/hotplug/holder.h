@@ -7,7 +7,8 @@
  * of the control sockets has one of its own for them, and a name comes from QEMU's QMP socket and
  * the device's id, so that detach finds it.
  *
- *   query-attached    "id", "qmp", "cwd", "words": how it was attached; "pid": of the remote
+ *   query-attached    "id", "qmp", "cwd", "options", "words": how it was attached; "attached": is
+ *                     it; "pid": of the remote
  *   release           the VM has the device no more: the remote ends, then its holder, and
  *                     with it the connection
  */

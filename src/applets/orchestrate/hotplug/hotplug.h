@@ -16,13 +16,11 @@ struct hotplug_args {
 	char *protocol_word, *on_error, *sandbox, *events;	/* of the remote */
 	char *remote_program;
 	char *log;		/* where the background writes, or NULL */
-	char *root;		/* migrate: ids that stay */
 	int timeout;		/* s, for QEMU and the remote */
 	int guest_timeout;	/* s, for the guest to let go */
 	gboolean foreground;
 	enum rewrite_protocol protocol;
 	char **words;		/* behind the options; attach: "attach", then QEMU's */
-	char **argv;		/* all of it, the verb first; the caller's */
 	struct sigaction sigpipe;	/* what SIGPIPE does in children */
 };
 
@@ -39,5 +37,7 @@ void hotplug_complete(completion_fn *row, void *opaque);
 int hotplug_attach(const struct hotplug_args *args);
 /* detach.c: the exit status. */
 int hotplug_detach(const struct hotplug_args *args);
+/* migrate.c: the exit status. */
+int hotplug_migrate(const struct hotplug_args *args);
 
 #endif

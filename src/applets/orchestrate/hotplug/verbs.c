@@ -25,6 +25,9 @@ static const struct verb {
 	  "The process goes on in the background until the device or QEMU goes.", hotplug_attach },
 	{ "detach", DETACH, "ID", "Takes such a device out of the VM: the guest is asked to let go "
 	  "of it.", hotplug_detach },
+	{ "migrate", MIGRATE, "URI", "Migrates the VM to URI, without the devices that attach "
+	  "plugged in: they are taken out\nbefore, and plugged in again if the VM stays here.",
+	  hotplug_migrate },
 };
 
 static const struct verb *find_verb(const char *word)
@@ -229,15 +232,13 @@ static void args_finish(struct hotplug_args *args)
 	g_free(args->events);
 	g_free(args->remote_program);
 	g_free(args->log);
-	g_free(args->root);
 	g_strfreev(args->words);
 }
 
 int hotplug_main(int argc, char **argv, const struct sigaction *sigpipe)
 {
 	struct hotplug_args args = {
-		.timeout = RUN_START_TIMEOUT, .guest_timeout = GUEST_TIMEOUT, .argv = argv,
-		.sigpipe = *sigpipe,
+		.timeout = RUN_START_TIMEOUT, .guest_timeout = GUEST_TIMEOUT, .sigpipe = *sigpipe,
 	};
 	const struct verb *verb = find_verb(argv[0]);
 	g_autoptr(GError) error = NULL;
