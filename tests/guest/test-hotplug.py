@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
 A disk that comes into a running Linux guest and goes again: mpqemu-orchestrate attach and detach
-of a stock QEMU that was started without any remote.
+of stock QEMUs that were started without any remote, over mpqemu and over vfio-user.
 """
+import os
 import pathlib
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import guest                            # noqa: E402
 import guestsuite                       # noqa: E402
+import guestvfio                        # noqa: E402
 import qemu                             # noqa: E402
 from guestsuite import fsck, file_of    # noqa: E402
 
@@ -55,7 +58,15 @@ run came3 wait_for 1
 """
 
 
-class Hotplug(guestsuite.GuestCase):
+class HotplugCase:
+    """What both protocols have.  .boot(during) runs the guest with a QMP socket at .socket."""
+    place = ""          # of the device
+
+    def setUp(self):
+        super().setUp()
+        self.said = ""
+        self.image = qemu.pattern(self.dir / "disk.img", 64 * MIB, "disk")
+
     def verb(self, *words):
         result = subprocess.run([qemu.built("mpqemu-orchestrate"), *words], timeout=300, text=True,
                                 stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -65,8 +76,8 @@ class Hotplug(guestsuite.GuestCase):
 
     def attach(self):
         self.verb("attach", f"--qmp={self.socket}", f"--log={self.dir}/log", "-device",
-                  "lsi53c895a,id=hp0", "-drive", f"if=none,id=d,format=raw,file={self.image}",
-                  "-device", "scsi-hd,drive=d")
+                  f"lsi53c895a,id=hp0{self.place}", "-drive",
+                  f"if=none,id=d,format=raw,file={self.image}", "-device", "scsi-hd,drive=d")
 
     def detach(self):
         self.verb("detach", f"--qmp={self.socket}", "--guest-timeout=120", "hp0")
@@ -85,14 +96,25 @@ class Hotplug(guestsuite.GuestCase):
             act()
         self.attach()
 
+    def nobody_holds_it(self):
+        """Who held the remote has gone with QEMU."""
+        deadline = time.monotonic() + 60
+        while b"hp0" in b"".join(pathlib.Path(path).read_bytes() for path in self.command_lines()):
+            self.assertLess(time.monotonic(), deadline, "its process is left behind")
+            time.sleep(0.05)
+
+    def command_lines(self):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            path = pathlib.Path(f"/proc/{pid}/cmdline")
+            try:
+                if str(self.dir).encode() in path.read_bytes():
+                    yield path
+            except OSError:
+                pass
+
     def test_comes_and_goes(self):
-        self.said = ""
-        self.socket = self.dir / "qmp.sock"
-        self.image = qemu.pattern(self.dir / "disk.img", 64 * MIB, "disk")
         try:
-            result = guest.run(SCRIPT, [], args=["-qmp",
-                                                 f"unix:{self.socket},server=on,wait=off"],
-                               during=self.during, timeout=300)
+            result = self.boot(self.during)
         except qemu.Failure as failure:
             log = self.dir / "log"
             raise qemu.Failure(f"{failure}\n{self.said}\n"
@@ -106,6 +128,26 @@ class Hotplug(guestsuite.GuestCase):
         self.assertIn("written by the guest", result.output("hello"))
         fsck(self.image)
         self.assertEqual(file_of(self.image, "/hello"), b"written by the guest\n")
+        self.nobody_holds_it()
+
+
+class Mpqemu(HotplugCase, guestsuite.GuestCase):
+    def boot(self, during):
+        self.socket = self.dir / "qmp.sock"
+        return guest.run(SCRIPT, [], args=["-qmp", f"unix:{self.socket},server=on,wait=off"],
+                         during=during, timeout=300)
+
+
+class VfioUser(HotplugCase, guestvfio.Case):
+    """With interrupts, two vCPUs, and the port of a q35."""
+    place = ",bus=port0"
+
+    def boot(self, during):
+        def with_socket(vm, report):
+            self.socket = vm.monitor
+            during(vm, report)
+        return guestvfio.run(SCRIPT, [], machine="q35", smp=2, during=with_socket, timeout=300,
+                             args=["-device", "pcie-root-port,id=port0,chassis=1"])
 
 
 if __name__ == "__main__":

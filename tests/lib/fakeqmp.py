@@ -15,7 +15,7 @@ ANSWERS = {
     "query-status": {"status": "running", "running": True, "singlestep": False},
     "query-kvm": {"enabled": True, "present": True},
     "query-cpus-fast": [{}],
-    "qom-list-types": [{"name": "x-pci-proxy-dev"}],
+    "device-list-properties x-pci-proxy-dev": [],
     "query-memdev": [{"id": "m", "share": True, "size": 1 << 27}],
     "query-memory-devices": [],
     "qom-list /objects": [{"name": "m", "type": "child<memory-backend-memfd>"}],
@@ -107,7 +107,8 @@ class FakeQmp:
 
     def _answer(self, text):
         command, args = text["execute"], text.get("arguments", {})
-        key = " ".join([command, *(args[k] for k in ("path", "property") if k in args)])
+        key = " ".join([command, *(args[k] for k in ("typename", "path", "property")
+                                   if k in args)])
         self.asked.append((command, args))
         answer = self.answers.get(key, self.answers.get(command))
         try:

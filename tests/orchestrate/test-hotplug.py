@@ -238,7 +238,7 @@ class Sockets(HotplugCase):
         """Answers of types that QEMU does not give."""
         FakeQmp(self, self.socket, **{k: v for k, v in [
             ("query-version", []), ("query-status", 7), ("query-kvm", "yes"),
-            ("query-cpus-fast", {}), ("qom-list-types", [[], 1, "x-pci-proxy-dev"]),
+            ("query-cpus-fast", {}), ("device-list-properties x-pci-proxy-dev", None),
             ("query-memdev", [1, {}, {"id": 3}]), ("qom-list /objects", [{"type": "child<"}]),
             ("qom-list /machine", [{"name": "x", "type": "child<>"}, "y"])]})
         self.refused(self.attach(), "this QEMU (0.0) has neither vfio-user-pci")
@@ -308,7 +308,8 @@ class Refused(HotplugCase):
                      "query-kvm": {"enabled": False, "present": True}})
 
     def test_no_client(self):
-        self.fake("this QEMU (7.2) has neither vfio-user-pci", **{"qom-list-types": []})
+        self.fake("this QEMU (7.2) has neither vfio-user-pci",
+                  **{"device-list-properties x-pci-proxy-dev": None})
 
     def test_id_in_use(self):
         self.qemu(*PC, "-device", "virtio-rng-pci,id=hp0")

@@ -23,7 +23,7 @@ struct kind {
 
 struct question {
 	const struct kind *kind;
-	char *path, *property;		/* of QOM; owned; NULL: none */
+	char *path, *property;		/* of QOM, or a type; owned; NULL: none */
 	unsigned index;			/* of the bus or RAM that it is about */
 };
 
@@ -106,18 +106,20 @@ static void took_cpus(struct hotplug_look *look, const struct question *question
 	look->vm.cpus = json_array_size(value);
 }
 
-static void took_types(struct hotplug_look *look, const struct question *question,
+/*
+ * Whether QEMU has the client of a protocol.  Not by qom-list-types, for which QEMU loads all its
+ * modules: when its package was upgraded under it, it aborts at the first that is another build's.
+ */
+static void took_proxy(struct hotplug_look *look, const struct question *question,
 		       const json_t *value)
 {
-	const json_t *type;
-	size_t i;
+	look->vm.has_proxy = true;
+}
 
-	json_array_foreach(value, i, type) {
-		const char *name = text_of(type, "name");
-
-		look->vm.has_proxy |= !strcmp(name, "x-pci-proxy-dev");
-		look->vm.has_vfio_user |= !strcmp(name, "vfio-user-pci");
-	}
+static void took_vfio_user(struct hotplug_look *look, const struct question *question,
+			   const json_t *value)
+{
+	look->vm.has_vfio_user = true;
 }
 
 /* ---- RAM ---- */
@@ -318,7 +320,8 @@ static const struct {
 	{ { "query-status", took_status, false }, NULL },
 	{ { "query-kvm", took_kvm, true }, NULL },
 	{ { "query-cpus-fast", took_cpus, true }, NULL },
-	{ { "qom-list-types", took_types, false }, NULL },
+	{ { "device-list-properties", took_proxy, true }, "x-pci-proxy-dev" },
+	{ { "device-list-properties", took_vfio_user, true }, "vfio-user-pci" },
 	{ { "query-memdev", took_memdevs, false }, NULL },
 	{ { "qom-list", took_objects, false }, "/objects" },
 	{ { "query-memory-devices", took_memory_devices, true }, NULL },
@@ -329,10 +332,10 @@ static const struct {
 
 static json_t *question_args(const struct question *question)
 {
-	if (!strcmp(question->kind->command, "qom-list-types"))
-		return json_pack("{s:s, s:b}", "implements", "pci-device", "abstract", 0);
 	if (!question->path)
 		return NULL;
+	if (!strcmp(question->kind->command, "device-list-properties"))
+		return json_pack("{s:s}", "typename", question->path);
 	if (!question->property)
 		return json_pack("{s:s}", "path", question->path);
 	return json_pack("{s:s, s:s}", "path", question->path, "property", question->property);
