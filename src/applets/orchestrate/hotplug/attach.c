@@ -154,7 +154,7 @@ static void unplugged(void *opaque, const GError *error)
 static void undo(struct attach *self)
 {
 	self->phase = PHASE_UNDO;
-	self->unplug = hotplug_unplug_create(self->link.client, self->id,
+	self->unplug = hotplug_unplug_create(&self->link, self->id,
 					     self->args->timeout * 1000,
 					     self->args->guest_timeout * 1000, unplugged, self);
 	hotplug_unplug_start(self->unplug);
@@ -196,7 +196,7 @@ static void remote_ready(void *opaque, const GError *error)
 		return;
 	}
 	self->phase = PHASE_PLUG;
-	self->plug = hotplug_plug_create(self->link.client, g_steal_pointer(&self->device),
+	self->plug = hotplug_plug_create(&self->link, g_steal_pointer(&self->device),
 					 hotplug_remote_take_end(&self->remote), self->remote.path,
 					 self->args->timeout * 1000, plugged, self);
 	hotplug_plug_start(self->plug);
@@ -276,7 +276,7 @@ static json_t *report(void *opaque)
 		if (words && json_array_append_new(words, json_string(*word)) < 0)
 			g_clear_pointer(&words, json_decref);
 	return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:o}", "id", self->id, "qmp",
-			 self->args->qmp, "cwd", cwd, "attached", self->phase == PHASE_ATTACHED,
+			 self->args->target.path, "cwd", cwd, "attached", self->phase == PHASE_ATTACHED,
 			 "pid", (int)self->remote.child.pid, "options",
 			 report_options(self->args), "words", words ?: json_null());
 }
@@ -296,7 +296,7 @@ static bool take_socket(struct attach *self, GError **error)
 	static const struct holder_ops ops = { .report = report, .release = release };
 
 	self->id = g_strdup(json_string_value(json_object_get(self->device, "id")));
-	self->holder = holder_create(self->args->qmp, self->id, &ops, self, error);
+	self->holder = holder_create(self->args->target.path, self->id, &ops, self, error);
 	if (!self->holder)
 		g_prefix_error(error, "id=%s: it is attached already, or its process has not ended "
 			       "yet: ", self->id);
@@ -358,11 +358,11 @@ static void look(struct attach *self)
 	self->link.event = on_event;
 	self->link.lost = on_lost;
 	self->link.opaque = self;
-	if (!hotplug_link_open(&self->link, self->args->qmp, limit_ms, &error)) {
+	if (!hotplug_link_open(&self->link, &self->args->target, limit_ms, &error)) {
 		fail(self, error);
 		return;
 	}
-	self->look = hotplug_look_create(self->link.client, limit_ms, looked, self);
+	self->look = hotplug_look_create(&self->link, limit_ms, looked, self);
 	hotplug_look_start(self->look);
 }
 

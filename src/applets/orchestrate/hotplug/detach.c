@@ -30,7 +30,7 @@ struct detach {
 	const char *id;
 	struct hotplug_link link;
 	struct hotplug_unplug *unplug;
-	char *holder_path;
+	struct hotplug_target holder_at;
 	struct hotplug_link holder;
 	guint timer;
 	GMainLoop *loop;
@@ -88,12 +88,12 @@ static void released(void *opaque, const json_t *value, const struct qmp_failure
  */
 static void find_holder(struct detach *self)
 {
-	self->holder_path = holder_path(self->args->qmp, self->id, false, NULL);
-	if (!self->holder_path)
+	self->holder_at.path = holder_path(self->args->target.path, self->id, false, NULL);
+	if (!self->holder_at.path)
 		return;
 	self->holder.lost = holder_lost;
 	self->holder.opaque = self;
-	hotplug_link_open(&self->holder, self->holder_path, self->args->timeout * 1000, NULL);
+	hotplug_link_open(&self->holder, &self->holder_at, self->args->timeout * 1000, NULL);
 }
 
 static void release(struct detach *self)
@@ -139,10 +139,10 @@ static bool start(struct detach *self, GError **error)
 {
 	int limit_ms = self->args->timeout * 1000;
 
-	if (!hotplug_link_open(&self->link, self->args->qmp, limit_ms, error))
+	if (!hotplug_link_open(&self->link, &self->args->target, limit_ms, error))
 		return false;
 	find_holder(self);
-	self->unplug = hotplug_unplug_create(self->link.client, self->id, limit_ms,
+	self->unplug = hotplug_unplug_create(&self->link, self->id, limit_ms,
 					     self->args->guest_timeout * 1000, unplugged, self);
 	hotplug_unplug_start(self->unplug);
 	return true;
@@ -170,7 +170,7 @@ int hotplug_detach(const struct hotplug_args *args)
 	hotplug_link_close(&self.link);
 	hotplug_link_close(&self.holder);
 	hotplug_unplug_destroy(self.unplug);
-	g_free(self.holder_path);
+	g_free(self.holder_at.path);
 	g_main_loop_unref(self.loop);
 	return self.status;
 }

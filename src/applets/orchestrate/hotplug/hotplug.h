@@ -8,11 +8,13 @@
 #include <stdbool.h>
 
 #include "applets/completion.h"
+#include "applets/orchestrate/hotplug/link.h"
 #include "plan/rewrite/rewrite.h"
 
 /* What the command line of such a verb says. */
 struct hotplug_args {
-	char *qmp;		/* the socket */
+	char *qmp;		/* --qmp: the socket of any QEMU */
+	struct hotplug_target target;	/* that, or a VM's control socket; its texts are owned */
 	char *protocol_word, *on_error, *sandbox, *events;	/* of the remote */
 	char *remote_program;
 	char *log;		/* where the background writes, or NULL */

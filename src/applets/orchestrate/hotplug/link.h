@@ -4,7 +4,8 @@
 
 /*
  * A connection to the QMP socket of any QEMU, in GLib's main loop, for as long as one verb needs
- * it: QEMU serves one client at a time there.
+ * it: QEMU serves one client at a time there.  Or to the control socket of a VM of ours, whose
+ * keeper passes commands on to QEMU ("qemu"), and its events back.
  */
 
 #include <stdbool.h>
@@ -13,11 +14,16 @@
 
 #include "base/error.h"
 
-struct json_t;
-struct qmp_client;
+#include "qmp/client.h"
+
+/* Where a VM's QEMU is reached. */
+struct hotplug_target {
+	char *path;	/* of the socket; "@NAME": an abstract address */
+	char *vm;	/* it is the control socket of the VM of this name; NULL: QEMU's own */
+};
 
 struct hotplug_link {
-	const char *path;
+	const struct hotplug_target *target;
 	struct qmp_client *client;	/* NULL: not open */
 	GSource *source;
 	bool greeted;
@@ -27,11 +33,12 @@ struct hotplug_link {
 	void *opaque;
 };
 
-/*
- * Connects to @path, which stays in place ("@NAME": an abstract address); QEMU has @limit_ms to
- * greet.  What is asked over link->client meanwhile waits for that.
- */
-bool hotplug_link_open(struct hotplug_link *link, const char *path, int limit_ms, GError **error);
+/* Connects; @target stays in place; who is there has @limit_ms to greet. */
+bool hotplug_link_open(struct hotplug_link *link, const struct hotplug_target *target, int limit_ms,
+		       GError **error);
+/* qmp_client_execute(), of QEMU. */
+int hotplug_link_execute(struct hotplug_link *link, const char *name, json_t *args, int passed,
+			 int limit_ms, qmp_done_fn *done, void *opaque);
 /* May be called twice; callbacks of what is open do not come any more. */
 void hotplug_link_close(struct hotplug_link *link);
 

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "applets/orchestrate/hotplug/link.h"
 #include "base/log.h"
 #include "qmp/client.h"
 
@@ -28,7 +29,7 @@ struct question {
 };
 
 struct hotplug_look {
-	struct qmp_client *client;
+	struct hotplug_link *link;
 	int limit_ms;
 	hotplug_done_fn *done;
 	void *opaque;
@@ -389,18 +390,18 @@ static void ask_next(struct hotplug_look *look)
 		finish(look, "there is no end of its devices: it is no QEMU");
 		return;
 	}
-	ret = qmp_client_execute(look->client, look->open->kind->command,
+	ret = hotplug_link_execute(look->link, look->open->kind->command,
 				 question_args(look->open), -1, look->limit_ms, answered, look);
 	if (ret)
 		finish(look, "%s: %s", look->open->kind->command, log_errname(ret));
 }
 
-struct hotplug_look *hotplug_look_create(struct qmp_client *client, int limit_ms,
+struct hotplug_look *hotplug_look_create(struct hotplug_link *link, int limit_ms,
 					 hotplug_done_fn *done, void *opaque)
 {
 	struct hotplug_look *look = g_new0(struct hotplug_look, 1);
 
-	look->client = client;
+	look->link = link;
 	look->limit_ms = limit_ms;
 	look->done = done;
 	look->opaque = opaque;

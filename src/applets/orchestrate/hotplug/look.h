@@ -6,14 +6,14 @@
 
 #include "applets/orchestrate/hotplug/vm.h"
 
-struct qmp_client;
+struct hotplug_link;
 struct hotplug_look;
 
 /* Once, at the end of what was begun; @error (borrowed): why it has failed, or NULL. */
 typedef void hotplug_done_fn(void *opaque, const GError *error);
 
 /* To ask over @client; each answer has @limit_ms to come. */
-struct hotplug_look *hotplug_look_create(struct qmp_client *client, int limit_ms,
+struct hotplug_look *hotplug_look_create(struct hotplug_link *link, int limit_ms,
 					 hotplug_done_fn *done, void *opaque);
 /* In or after @done, before the start, or when the client is no more.  NULL-safe. */
 void hotplug_look_destroy(struct hotplug_look *look);

@@ -41,13 +41,15 @@ static void answered(void *opaque, const json_t *value, const struct qmp_failure
 	g_main_loop_quit(query->loop);
 }
 
-struct migrate_device *migrate_device_find(const char *qmp, const char *id, int limit_ms)
+struct migrate_device *migrate_device_find(const struct hotplug_target *target, const char *id,
+					   int limit_ms)
 {
-	g_autofree char *path = holder_path(qmp, id, false, NULL);
+	g_autofree char *path = holder_path(target->path, id, false, NULL);
+	const struct hotplug_target holder = { .path = path };
 	struct query query = { .loop = g_main_loop_new(NULL, false) };
 	struct hotplug_link link = { 0 };
 
-	if (path && hotplug_link_open(&link, path, limit_ms, NULL) &&
+	if (path && hotplug_link_open(&link, &holder, limit_ms, NULL) &&
 	    !qmp_client_execute(link.client, "query-attached", NULL, -1, limit_ms, answered,
 				&query) && !query.done)
 		g_main_loop_run(query.loop);

@@ -58,7 +58,7 @@ static void failed(struct migration *self, const char *command, const struct qmp
 
 static void send(struct migration *self, const char *command, json_t *args, qmp_done_fn *done)
 {
-	int ret = qmp_client_execute(self->link.client, command, args, -1, self->limit_ms, done,
+	int ret = hotplug_link_execute(&self->link, command, args, -1, self->limit_ms, done,
 				     self);
 	const struct qmp_failure failure = { .desc = log_errname(ret) };
 
@@ -147,13 +147,13 @@ static gboolean signal_came(int fd, GIOCondition condition, void *opaque)
 
 /* ---- The whole ---- */
 
-enum migrate_end migrate_run(const char *qmp, const char *uri, int limit_ms, int signal_fd,
-			     int *ret_signal)
+enum migrate_end migrate_run(const struct hotplug_target *target, const char *uri, int limit_ms,
+			     int signal_fd, int *ret_signal)
 {
 	struct migration self = { .limit_ms = limit_ms, .loop = g_main_loop_new(NULL, false) };
 	g_autoptr(GError) error = NULL;
 
-	if (!hotplug_link_open(&self.link, qmp, limit_ms, &error)) {
+	if (!hotplug_link_open(&self.link, target, limit_ms, &error)) {
 		log_error("%s", error->message);
 		finish(&self, MIGRATE_STAYS);
 	} else {

@@ -77,7 +77,8 @@ static bool take_device(struct migrate *self, const struct hotplug_device *devic
 
 	if (!hotplug_is_client(device->type))
 		return true;
-	moved = migrate_device_find(self->args->qmp, device->id, self->args->timeout * 1000);
+	moved = migrate_device_find(&self->args->target, device->id,
+				    self->args->timeout * 1000);
 	if (!moved)
 		return refuse_device(device, error);
 	g_ptr_array_add(self->moved, moved);
@@ -108,10 +109,10 @@ static bool look(struct migrate *self, GError **error)
 	struct hotplug_link link = { 0 };
 	struct hotplug_look *look = NULL;
 	int limit_ms = self->args->timeout * 1000;
-	bool ok = hotplug_link_open(&link, self->args->qmp, limit_ms, error);
+	bool ok = hotplug_link_open(&link, &self->args->target, limit_ms, error);
 
 	if (ok) {
-		look = hotplug_look_create(link.client, limit_ms, looked, &wait);
+		look = hotplug_look_create(&link, limit_ms, looked, &wait);
 		hotplug_look_start(look);
 		if (!wait.done)
 			g_main_loop_run(wait.loop);
@@ -134,7 +135,8 @@ static char **own_command(const struct migrate *self, const char *verb, char *co
 	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
 	g_autofree char *exe = g_file_read_link("/proc/self/exe", NULL);
 	g_autofree char *base = exe ? g_path_get_basename(exe) : NULL;
-	g_autofree char *qmp = g_strconcat("--qmp=", self->args->qmp, NULL);
+	const char *vm = self->args->target.vm;
+	g_autofree char *place = vm ? g_strdup(vm) : g_strconcat("--qmp=", self->args->qmp, NULL);
 	g_autofree char *timeout = g_strdup_printf("--timeout=%d", self->args->timeout);
 	g_autofree char *guest = g_strdup_printf("--guest-timeout=%d", self->args->guest_timeout);
 
@@ -142,7 +144,7 @@ static char **own_command(const struct migrate *self, const char *verb, char *co
 	if (!g_strcmp0(base, "mpqemu"))
 		g_strv_builder_add(builder, "orchestrate");
 	g_strv_builder_add(builder, verb);
-	g_strv_builder_add(builder, qmp);
+	g_strv_builder_add(builder, place);
 	g_strv_builder_add(builder, timeout);
 	g_strv_builder_add(builder, guest);
 	for (; *words; words++)
@@ -253,8 +255,8 @@ static int migrate(struct migrate *self)
 		return RUN_STATUS_FAILED;
 	}
 	if (detach_all(self))
-		end = migrate_run(self->args->qmp, self->uri, self->args->timeout * 1000,
-				  self->signal_fd, &self->signal);
+		end = migrate_run(&self->args->target, self->uri,
+				  self->args->timeout * 1000, self->signal_fd, &self->signal);
 	return settle(self, end);
 }
 

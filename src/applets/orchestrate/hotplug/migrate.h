@@ -8,6 +8,8 @@
 
 #include <glib.h>
 
+#include "applets/orchestrate/hotplug/link.h"
+
 /* How a device was attached, as its holder says. */
 struct migrate_device {
 	char *id;
@@ -17,8 +19,9 @@ struct migrate_device {
 	bool detached;
 };
 
-/* Asks the holder of @id of the QEMU behind @qmp.  NULL: there is none. */
-struct migrate_device *migrate_device_find(const char *qmp, const char *id, int limit_ms);
+/* Asks the holder of @id of the VM at @target.  NULL: there is none. */
+struct migrate_device *migrate_device_find(const struct hotplug_target *target, const char *id,
+					   int limit_ms);
 /* NULL-safe. */
 void migrate_device_destroy(struct migrate_device *device);
 
@@ -41,7 +44,7 @@ enum migrate_end {
  * QEMU's "migrate" to its end, with a line each tenth of the way; a signal at @signal_fd cancels
  * it, and is *ret_signal then.
  */
-enum migrate_end migrate_run(const char *qmp, const char *uri, int limit_ms, int signal_fd,
-			     int *ret_signal);
+enum migrate_end migrate_run(const struct hotplug_target *target, const char *uri, int limit_ms,
+			     int signal_fd, int *ret_signal);
 
 #endif

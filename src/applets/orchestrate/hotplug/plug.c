@@ -3,12 +3,13 @@
 
 #include <jansson.h>
 
+#include "applets/orchestrate/hotplug/link.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "qmp/client.h"
 
 struct hotplug_plug {
-	struct qmp_client *client;
+	struct hotplug_link *link;
 	json_t *device;			/* owned */
 	int fd;				/* owned; -1: a path, or QEMU has it */
 	char *name;			/* of the fd in QEMU's monitor */
@@ -18,14 +19,14 @@ struct hotplug_plug {
 	GError *error;			/* of device_add, while closefd is under way */
 };
 
-struct hotplug_plug *hotplug_plug_create(struct qmp_client *client, json_t *device, int fd,
+struct hotplug_plug *hotplug_plug_create(struct hotplug_link *link, json_t *device, int fd,
 					 const char *path, int limit_ms, hotplug_done_fn *done,
 					 void *opaque)
 {
 	struct hotplug_plug *plug = g_new0(struct hotplug_plug, 1);
 	const char *id = json_string_value(json_object_get(device, "id"));
 
-	plug->client = client;
+	plug->link = link;
 	plug->device = device;
 	plug->fd = fd;
 	/* A name may not begin with a digit; that of a device does not, either. */
@@ -74,7 +75,7 @@ static void finish(struct hotplug_plug *plug)
 static void send(struct hotplug_plug *plug, const char *command, json_t *args, int passed,
 		 qmp_done_fn *done)
 {
-	int ret = qmp_client_execute(plug->client, command, args, passed, plug->limit_ms, done,
+	int ret = hotplug_link_execute(plug->link, command, args, passed, plug->limit_ms, done,
 				     plug);
 
 	if (!ret)

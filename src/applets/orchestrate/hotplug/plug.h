@@ -10,14 +10,14 @@
 #include "applets/orchestrate/hotplug/look.h"
 
 struct json_t;
-struct qmp_client;
+struct hotplug_link;
 struct hotplug_plug;
 
 /*
  * @device: what device_add gets, taken over.  Either @fd, the proxy's end of a socketpair, which is
  * taken over, or @path, of the socket on which the remote listens.
  */
-struct hotplug_plug *hotplug_plug_create(struct qmp_client *client, struct json_t *device, int fd,
+struct hotplug_plug *hotplug_plug_create(struct hotplug_link *link, struct json_t *device, int fd,
 					 const char *path, int limit_ms, hotplug_done_fn *done,
 					 void *opaque);
 /* As hotplug_look_destroy(). */

@@ -5,11 +5,12 @@
 
 #include <jansson.h>
 
+#include "applets/orchestrate/hotplug/link.h"
 #include "base/log.h"
 #include "qmp/client.h"
 
 struct hotplug_unplug {
-	struct qmp_client *client;
+	struct hotplug_link *link;
 	char *id;
 	int limit_ms, guest_ms;
 	hotplug_done_fn *done;
@@ -20,13 +21,13 @@ struct hotplug_unplug {
 	bool refused;		/* by the guest */
 };
 
-struct hotplug_unplug *hotplug_unplug_create(struct qmp_client *client, const char *id,
+struct hotplug_unplug *hotplug_unplug_create(struct hotplug_link *link, const char *id,
 					     int limit_ms, int guest_ms, hotplug_done_fn *done,
 					     void *opaque)
 {
 	struct hotplug_unplug *unplug = g_new0(struct hotplug_unplug, 1);
 
-	unplug->client = client;
+	unplug->link = link;
 	unplug->id = g_strdup(id);
 	unplug->limit_ms = limit_ms;
 	unplug->guest_ms = guest_ms;
@@ -78,7 +79,7 @@ static void send(struct hotplug_unplug *unplug, const char *command, json_t *arg
 	int ret;
 
 	unplug->open = true;
-	ret = qmp_client_execute(unplug->client, command, args, -1, unplug->limit_ms, done,
+	ret = hotplug_link_execute(unplug->link, command, args, -1, unplug->limit_ms, done,
 				 unplug);
 	if (ret)
 		finish(unplug, MPQ_ERROR_SYSTEM, "%s: %s", command, log_errname(ret));

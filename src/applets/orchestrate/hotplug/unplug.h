@@ -13,11 +13,11 @@
 #include "applets/orchestrate/hotplug/look.h"
 
 struct json_t;
-struct qmp_client;
+struct hotplug_link;
 struct hotplug_unplug;
 
 /* @guest_ms: how long the guest has; @limit_ms: QEMU, for each answer. */
-struct hotplug_unplug *hotplug_unplug_create(struct qmp_client *client, const char *id,
+struct hotplug_unplug *hotplug_unplug_create(struct hotplug_link *link, const char *id,
 					     int limit_ms, int guest_ms, hotplug_done_fn *done,
 					     void *opaque);
 /* As hotplug_look_destroy(). */

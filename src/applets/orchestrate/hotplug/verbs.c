@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "applets/orchestrate/control/place.h"
 #include "applets/orchestrate/run/run.h"
 #include "base/log.h"
 #include "plan/remote.h"
@@ -17,15 +18,19 @@ static const struct verb {
 	const char *name;
 	unsigned bit;
 	const char *usage;	/* what stands behind the options */
+	const char *word;	/* of which there is one behind the VM, or NULL */
 	const char *summary;
 	int (*run)(const struct hotplug_args *args);
 } verbs[] = {
-	{ "attach", ATTACH, "[--] -device CONTROLLER,id=ID -drive if=none,... -device scsi-hd,...",
+	{ "attach", ATTACH, "VM|--qmp=PATH [--] -device CONTROLLER,id=ID -drive if=none,... -device scsi-hd,...",
+	  NULL,
 	  "Plugs a SCSI controller with its disks, in a process of its own, into a VM that runs.\n"
 	  "The process goes on in the background until the device or QEMU goes.", hotplug_attach },
-	{ "detach", DETACH, "ID", "Takes such a device out of the VM: the guest is asked to let go "
+	{ "detach", DETACH, "VM|--qmp=PATH ID", "ID",
+	  "Takes such a device out of the VM: the guest is asked to let go "
 	  "of it.", hotplug_detach },
-	{ "migrate", MIGRATE, "URI", "Migrates the VM to URI, without the devices that attach "
+	{ "migrate", MIGRATE, "VM|--qmp=PATH URI", "URI",
+	  "Migrates the VM to URI, without the devices that attach "
 	  "plugged in: they are taken out\nbefore, and plugged in again if the VM stays here.",
 	  hotplug_migrate },
 };
@@ -55,7 +60,7 @@ static struct option *options_new(struct hotplug_args *args, gboolean *help)
 {
 	const struct option options[] = {
 		{ { "qmp", 0, 0, G_OPTION_ARG_FILENAME, &args->qmp,
-		    "the QMP socket of the VM's QEMU", "PATH" }, ALL },
+		    "any QEMU, by its QMP socket, in the place of a VM of ours", "PATH" }, ALL },
 		{ { "foreground", 0, 0, G_OPTION_ARG_NONE, &args->foreground,
 		    "stay the remote's parent here, not in the background", NULL }, ATTACH },
 		{ { "log", 0, 0, G_OPTION_ARG_FILENAME, &args->log,
@@ -174,23 +179,41 @@ static void add_words(GStrvBuilder *builder, char *const *words)
 		g_strv_builder_add(builder, *words);
 }
 
-/* What stands behind the options goes to args->words. */
+/* Where the VM is: --qmp, or the first of @own, behind which *ret_own is. */
+static bool take_target(struct hotplug_args *args, const struct verb *verb, char **own,
+			char ***ret_own, GError **error)
+{
+	*ret_own = own + 1;
+	if (args->qmp) {
+		args->target.path = g_strdup(args->qmp);
+		return true;
+	}
+	if (!own[1])
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: the VM is missing: its name, if it is "
+				"one of ours, or --qmp=PATH, the QMP socket of its QEMU",
+				verb->name);
+	*ret_own = own + 2;
+	args->target.vm = g_strdup(own[1]);
+	args->target.path = place_socket(own[1], false, error);
+	return args->target.path;
+}
+
+/* What stands behind the options and the VM goes to args->words. */
 static bool take_words(struct hotplug_args *args, const struct verb *verb, char **own, char **words,
 		       GError **error)
 {
 	bool attach = verb->bit == ATTACH;
 	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
 
-	if (!args->qmp)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: --qmp=PATH is missing, the QMP socket "
-				"of the VM's QEMU", verb->name);
-	if (attach && own[1])
+	if (!take_target(args, verb, own, &own, error))
+		return false;
+	if (attach && *own)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "attach: '%s' is no option; what the "
-				"remote gets begins with -device", own[1]);
+				"remote gets begins with -device", *own);
 	if (attach)
 		g_strv_builder_add(builder, verb->name);
 	else
-		add_words(builder, own + 1);
+		add_words(builder, own);
 	add_words(builder, words);
 	args->words = g_strv_builder_end(builder);
 	if (attach && !*words)
@@ -198,7 +221,7 @@ static bool take_words(struct hotplug_args *args, const struct verb *verb, char 
 				"controller that the VM gets");
 	if (!attach && g_strv_length(args->words) != 1)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: it takes one %s", verb->name,
-				verb->usage);
+				verb->word);
 	return true;
 }
 
@@ -226,6 +249,8 @@ static char **split_own(int argc, char **argv, char ***ret_words)
 static void args_finish(struct hotplug_args *args)
 {
 	g_free(args->qmp);
+	g_free(args->target.path);
+	g_free(args->target.vm);
 	g_free(args->protocol_word);
 	g_free(args->on_error);
 	g_free(args->sandbox);
