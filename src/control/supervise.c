@@ -16,6 +16,7 @@ static const struct sup_rule rules[SUP_TYPE_COUNT] = {
 	[SUP_READY] = { "READY", SUP_FROM_REMOTE },
 	[SUP_CRASHED] = { "CRASHED", SUP_FROM_REMOTE },
 	[SUP_GONE] = { "GONE", SUP_FROM_REMOTE },
+	[SUP_CLIENT_GONE] = { "CLIENT_GONE", SUP_FROM_REMOTE },
 };
 
 const struct sup_rule *sup_rule(uint32_t type)

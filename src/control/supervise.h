@@ -12,6 +12,7 @@
  *                   <------------------  SUP_PAUSED id   or SUP_REFUSED id
  *     SUP_RESUME id ------------------>
  *                   <------------------  SUP_RESUMED id
+ *                                        SUP_CLIENT_GONE a client of a device that listens has left
  *                                        SUP_CRASHED     the device process has died
  *                                        SUP_GONE        the last message; then the end
  *
@@ -36,6 +37,7 @@ enum sup_type {
 	SUP_READY,	/* value: SUPERVISE_VERSION; arg: the device process's pid */
 	SUP_CRASHED,	/* arg: enum sup_cause; value: what that says */
 	SUP_GONE,	/* the remote ends; value: its exit status */
+	SUP_CLIENT_GONE,	/* the next may come; arg: the device's index */
 	SUP_TYPE_COUNT,
 };
 

@@ -17,7 +17,7 @@ VERSION = 1
 
 
 class Type(IntEnum):
-    PAUSE, RESUME, PAUSED, RESUMED, REFUSED, READY, CRASHED, GONE = range(8)
+    PAUSE, RESUME, PAUSED, RESUMED, REFUSED, READY, CRASHED, GONE, CLIENT_GONE = range(9)
 
 
 class Cause(IntEnum):

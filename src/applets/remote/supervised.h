@@ -36,6 +36,8 @@ void supervised_polled(struct supervised *s, const struct pollfd *p);
 void supervised_ready(struct supervised *s, pid_t device, int control);
 /* CTL_PAUSED came, with @arg. */
 void supervised_paused(struct supervised *s, uint32_t arg);
+/* A device that listens has lost its client. */
+void supervised_client_gone(struct supervised *s, uint32_t device);
 /* The device process has ended by itself; @wait_status as from waitpid(). */
 void supervised_crashed(struct supervised *s, int wait_status);
 /* The last thing. */
