@@ -657,6 +657,84 @@ class Attached(HotplugCase):
         self.nothing_left(second)
 
 
+class VfioUser(HotplugCase):
+    """A QEMU that has vfio-user-pci: here a server that connects as QEMU does."""
+
+    def fake(self, device_add=None, **answers):
+        self.client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.client.close)
+
+        def connect(fake, args):
+            self.args = args
+            self.client.connect(args["socket"]["path"])
+            if device_add:
+                return device_add(fake, args)
+            return {}
+        return FakeQmp(self, self.socket, device_add=connect, **answers, **{
+            "device-list-properties vfio-user-pci": [],
+            "qom-get /machine/peripheral/hp0 type": "vfio-user-pci"})
+
+    def attached(self):
+        fake = self.fake()
+        run = self.attach()
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertEqual({**self.args, "socket": None}, {
+            "driver": "vfio-user-pci", "id": "hp0", "bus": "pci.0", "socket": None})
+        self.assertNotIn("getfd", [c for c, _ in fake.asked])
+        return fake, run
+
+    def gone(self, run):
+        self.nothing_left(run)
+        self.assertEqual(self.holders(), [])
+        self.assertFalse(os.path.exists(os.path.dirname(self.args["socket"]["path"])))
+        self.image_is_free()
+
+    def test_ends_with_qemu(self):
+        """The remote would wait for its next client."""
+        _, run = self.attached()
+        self.client.close()
+        self.gone(run)
+
+    def test_detach(self):
+        fake, run = self.attached()
+
+        def delete(fake, args):
+            self.client.close()
+            fake.event("DEVICE_DELETED", device="hp0", path="/machine/peripheral/hp0")
+            return {}
+        fake.answers["device_del"] = delete
+        detach = self.start(["detach", f"--qmp={self.socket}", "hp0"])
+        self.assertEqual(detach.wait(), 0, detach.text())
+        self.assertIn("and its remote has ended", detach.text())
+        self.gone(run)
+
+    def test_qemu_refuses(self):
+        def refuse(fake, args):
+            self.client.close()
+            raise Refusal("realize failed")
+        self.fake(refuse)
+        run = self.attach()
+        self.assertIn(run.wait(), (123, 125), run.text())
+        self.assertIn("QEMU refuses it (device_add): realize failed", run.text())
+        self.gone(run)
+
+    def test_qemu_dies(self):
+        self.fake(lambda fake, args: self.client.close() or fake.hang_up() or {})
+        run = self.attach()
+        self.assertIn(run.wait(), (123, 125), run.text())
+        self.gone(run)
+
+    def test_ram_in_a_file(self):
+        """Over vfio-user a file will do."""
+        fake = self.fake(**{"qom-list /objects": [{"name": "m",
+                                                   "type": "child<memory-backend-file>"}]})
+        run = self.attach()
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertEqual(fake.answers["query-memdev"][0]["share"], True)
+        self.client.close()
+        self.gone(run)
+
+
 class Detach(HotplugCase):
     def detach(self, *options):
         return self.start(["detach", f"--qmp={self.socket}", *options, "hp0"])

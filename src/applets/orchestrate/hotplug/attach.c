@@ -8,8 +8,8 @@
  * Until ATTACHED the caller waits, and whatever goes wrong undoes what was done; so does the
  * caller's end.  During PLUG that waits for QEMU's answer, and if QEMU has taken the device it is
  * to give it back (UNDO).  From then on QMP is not used any more: QEMU has the other end of the
- * remote's socket, and closes it when the device or QEMU goes; then the remote ends, and this
- * process.
+ * remote's socket, and closes it when the device or QEMU goes; then the remote ends, or is told to,
+ * and this process.
  */
 
 #include <errno.h>
@@ -164,13 +164,11 @@ static void plugged(void *opaque, const GError *error)
 {
 	struct attach *self = opaque;
 
-	if (error && !self->give_up) {
+	if (error) {
 		g_autoptr(GError) why = hotplug_link_error(&self->link, error);
 
 		log_error("%s", why->message);
 		self->status = self->status ?: RUN_STATUS_FAILED;
-	}
-	if (error) {
 		end_now(self);
 		return;
 	}
@@ -504,7 +502,7 @@ int hotplug_attach(const struct hotplug_args *args)
 {
 	struct attach self = {
 		.args = args, .log_fd = -1, .parent = -1, .signal_fd = -1, .pipe = { -1, -1 },
-		.remote = { .child = CHILD_INIT, .proxy_end = -1 },
+		.remote = { .child = CHILD_INIT, .proxy_end = -1, .control = -1 },
 	};
 	g_autoptr(GError) error = NULL;
 

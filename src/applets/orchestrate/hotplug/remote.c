@@ -12,6 +12,7 @@
 #include "applets/orchestrate/run/sockets.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/supervise.h"
 #include "plan/procs.h"
 
 /* How long it has to end after each word, before the next; its storage daemon writes back. */
@@ -39,6 +40,7 @@ static gboolean child_ended(int fd, GIOCondition condition, void *opaque)
 		return G_SOURCE_CONTINUE;
 	remote->child_watch = 0;
 	stop_source(&remote->peer_watch);
+	stop_source(&remote->control_watch);
 	stop_source(&remote->timer);
 	remote->ops->ended(remote->opaque);
 	return G_SOURCE_REMOVE;
@@ -63,6 +65,7 @@ static gboolean end_further(void *opaque)
 void hotplug_remote_end(struct hotplug_remote *remote)
 {
 	stop_source(&remote->peer_watch);
+	stop_source(&remote->control_watch);
 	fd_close(&remote->proxy_end);
 	if (!remote->child.pid || remote->end_step)
 		return;
@@ -76,13 +79,15 @@ void hotplug_remote_finish(struct hotplug_remote *remote)
 		return;
 	stop_source(&remote->child_watch);
 	stop_source(&remote->peer_watch);
+	stop_source(&remote->control_watch);
 	stop_source(&remote->timer);
 	peer_finish(&remote->peer);
 	fd_close(&remote->proxy_end);
+	fd_close(&remote->control);
 	if (remote->bound)
 		unlink(remote->path);
 	sockets_remove_dir(remote->socket_dir);
-	*remote = (struct hotplug_remote){ .proxy_end = -1 };
+	*remote = (struct hotplug_remote){ .proxy_end = -1, .control = -1 };
 }
 
 /* It has been reaped, or is reaped in a moment. */
@@ -91,6 +96,7 @@ static bool reap_soon(struct hotplug_remote *remote)
 	if (!child_wait(&remote->child, 1000))
 		return false;
 	stop_source(&remote->child_watch);
+	stop_source(&remote->control_watch);
 	stop_source(&remote->timer);
 	remote->ops->ended(remote->opaque);
 	return true;
@@ -106,7 +112,7 @@ static bool is_closed(int ret)
 
 static void ready(struct hotplug_remote *remote, const GError *error)
 {
-	remote->asking = false;
+	remote->ready = true;
 	stop_source(&remote->timer);
 	remote->ops->ready(remote->opaque, error);
 }
@@ -152,8 +158,27 @@ static gboolean peer_readable(int fd, GIOCondition condition, void *opaque)
 	/* QEMU makes a connection of its own. */
 	if (remote->path)
 		fd_close(&remote->proxy_end);
-	ready(remote, NULL);
+	if (remote->control < 0)
+		ready(remote, NULL);
 	return G_SOURCE_REMOVE;
+}
+
+/* Its keeper speaks.  A channel that is of no use any more is one that says nothing. */
+static gboolean control_readable(int fd, GIOCondition condition, void *opaque)
+{
+	struct hotplug_remote *remote = opaque;
+	struct sup_msg msg;
+	int ret = sup_recv(fd, SUP_FROM_REMOTE, &msg);
+
+	if (ret == -EAGAIN || (!ret && msg.type != SUP_CLIENT_GONE))
+		return G_SOURCE_CONTINUE;
+	if (ret || remote->ready)
+		remote->control_watch = 0;
+	if (!ret && remote->ready)
+		hotplug_remote_end(remote);
+	else if (!ret)
+		ready(remote, NULL);
+	return remote->control_watch ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 static gboolean timed_out(void *opaque)
@@ -184,6 +209,42 @@ static int make_ends(struct hotplug_remote *remote, int *ret_remote_end)
 	return 0;
 }
 
+/* Does it run mpqemu-remote, which has --control=? */
+static bool is_ours(const struct plan_process *process)
+{
+	g_autofree char *name = g_path_get_basename(process->argv->pdata[0]);
+
+	return !strcmp(name, "mpqemu-remote") || !strcmp(name, "mpqemu");
+}
+
+/* A number that its other fds leave free. */
+static int control_slot(const struct plan_process *process)
+{
+	int slot = g_array_index(process->slots, struct plan_slot, 0).fd + 1;
+
+	for (unsigned i = 0; i < process->keep->len; i++)
+		slot = MAX(slot, g_array_index(process->keep, int, i) + 1);
+	return slot;
+}
+
+/* Of one that listens: gives it --control=, whose end *ret_fd is. */
+static int take_control(struct hotplug_remote *remote, struct plan_process *process, int slot,
+			int *ret_fd)
+{
+	g_autofree char *option = g_strdup_printf("--control=fd=%d", slot);
+	int ends[2];
+
+	if (!remote->path || !is_ours(process))
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	remote->control = ends[0];
+	*ret_fd = ends[1];
+	plan_process_arg(process, option);
+	remote->control_watch = g_unix_fd_add(ends[0], G_IO_IN, control_readable, remote);
+	return 0;
+}
+
 /* The child gets @log_fd as its stderr: only there does child_start() take it from. */
 static int start_child(struct hotplug_remote *remote, const struct child_setup *setup, int log_fd,
 		       const char **ret_where)
@@ -202,21 +263,25 @@ static int start_child(struct hotplug_remote *remote, const struct child_setup *
 	return ret;
 }
 
-static bool start_process(struct hotplug_remote *remote, int remote_end,
+static bool start_process(struct hotplug_remote *remote, struct plan *plan, int remote_end,
 			  const struct hotplug_remote_setup *own, int *ret_status, GError **error)
 {
 	const struct plan_process *process = remote->process;
 	const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, 0);
-	const struct child_fd fd = { remote_end, slot->fd };
+	const int control_at = control_slot(process);
+	autofd control = -1;
+	int ret = take_control(remote, plan->remotes->pdata[0], control_at, &control);
+	const struct child_fd fds[] = { { remote_end, slot->fd }, { control, control_at } };
 	const struct child_setup setup = {
-		.argv = plan_process_argv(process), .fds = &fd, .fd_count = 1,
+		.argv = plan_process_argv(process), .fds = fds, .fd_count = control < 0 ? 1 : 2,
 		.keep = (const int *)process->keep->data, .keep_count = process->keep->len,
 		.stdio = CHILD_STDIO_SERVICE, .sigmask = own->sigmask, .sigpipe = own->sigpipe,
 		.limits = &process->limits,
 	};
-	const char *where;
-	int ret = start_child(remote, &setup, own->log_fd, &where);
+	const char *where = "--control";
 
+	if (!ret)
+		ret = start_child(remote, &setup, own->log_fd, &where);
 	if (!ret)
 		return true;
 	*ret_status = strcmp(where, "exec") ? RUN_STATUS_FAILED :
@@ -253,7 +318,7 @@ bool hotplug_remote_start(struct hotplug_remote *remote, struct plan *plan,
 
 	*remote = (struct hotplug_remote){
 		.process = plan->remotes->pdata[0], .ops = ops, .opaque = opaque,
-		.child = CHILD_INIT, .proxy_end = -1, .asking = true,
+		.child = CHILD_INIT, .proxy_end = -1, .control = -1,
 	};
 	*ret_status = RUN_STATUS_FAILED;
 	if (!sockets_make_dir(plan, &remote->socket_dir, error))
@@ -263,7 +328,7 @@ bool hotplug_remote_start(struct hotplug_remote *remote, struct plan *plan,
 	if (ret)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", remote->path ?: "socketpair",
 			 log_errname(ret));
-	if (ret || !start_process(remote, remote_end, setup, ret_status, error)) {
+	if (ret || !start_process(remote, plan, remote_end, setup, ret_status, error)) {
 		hotplug_remote_finish(remote);
 		return false;
 	}

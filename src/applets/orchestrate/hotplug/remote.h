@@ -7,6 +7,10 @@
  *
  *   START --its ids, then a reset, over our own client--> READY --> (QEMU has it)
  *     any of them --it ends, or hotplug_remote_end()--> ENDED
+ *
+ * One that listens would wait for its next client for ever.  mpqemu-remote says over a socket of
+ * ours (control/supervise.h) that a client has left: after our own it is READY, after QEMU's it is to
+ * end.
  */
 
 #include <signal.h>
@@ -35,8 +39,9 @@ struct hotplug_remote {
 	bool bound;		/* the path is there */
 	int proxy_end;		/* what QEMU is to get, or our own connection to @path */
 	struct peer peer;
-	bool asking;		/* for its ids, or for the reset */
-	guint child_watch, peer_watch, timer;
+	bool ready;		/* our own client has come and gone */
+	int control;		/* the other end of its --control=, or -1 */
+	guint child_watch, peer_watch, control_watch, timer;
 	unsigned end_step;
 };
 
