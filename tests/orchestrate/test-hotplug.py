@@ -440,13 +440,13 @@ class Middle(HotplugCase):
         self.assertIn("device_del", [c for c, _ in fake.asked])
 
     def test_remote_dies_under_real_qemu(self):
-        """Here QEMU's getfd is what the remote dies at."""
+        """At any time: QEMU may have the device by then."""
         process = self.qemu(*PC)
         before = fds(process.pid)
         pathlib.Path(self.out).touch()
         run = self.attach(self.fake_remote("dies"), "--guest-timeout=1",
                           env={"FAKE_REMOTE_OUT": self.out})
-        self.assertEqual(run.wait(), 123, run.text())
+        self.assertIn(run.wait(), (0, 123), run.text())
         self.nothing_left(run)
         if not self.ids(process):       # else the guest, which does not run, has it still
             self.assertEqual(fds(process.pid), before)

@@ -245,24 +245,6 @@ static int take_control(struct hotplug_remote *remote, struct plan_process *proc
 	return 0;
 }
 
-/* The child gets @log_fd as its stderr: only there does child_start() take it from. */
-static int start_child(struct hotplug_remote *remote, const struct child_setup *setup, int log_fd,
-		       const char **ret_where)
-{
-	autofd saved = log_fd < 0 ? -1 : dup(STDERR_FILENO);
-	int ret;
-
-	if (log_fd >= 0 && (saved < 0 || fd_set_cloexec(saved, true) < 0 ||
-			    dup2(log_fd, STDERR_FILENO) < 0)) {
-		*ret_where = "stderr";
-		return -errno;
-	}
-	ret = child_start(&remote->child, setup, ret_where);
-	if (saved >= 0)
-		dup2(saved, STDERR_FILENO);
-	return ret;
-}
-
 static bool start_process(struct hotplug_remote *remote, struct plan *plan, int remote_end,
 			  const struct hotplug_remote_setup *own, int *ret_status, GError **error)
 {
@@ -275,13 +257,13 @@ static bool start_process(struct hotplug_remote *remote, struct plan *plan, int 
 	const struct child_setup setup = {
 		.argv = plan_process_argv(process), .fds = fds, .fd_count = control < 0 ? 1 : 2,
 		.keep = (const int *)process->keep->data, .keep_count = process->keep->len,
-		.stdio = CHILD_STDIO_SERVICE, .sigmask = own->sigmask, .sigpipe = own->sigpipe,
+		.stderr_fd = own->log_fd, .stdio = CHILD_STDIO_SERVICE, .sigmask = own->sigmask, .sigpipe = own->sigpipe,
 		.limits = &process->limits,
 	};
 	const char *where = "--control";
 
 	if (!ret)
-		ret = start_child(remote, &setup, own->log_fd, &where);
+		ret = child_start(&remote->child, &setup, &where);
 	if (!ret)
 		return true;
 	*ret_status = strcmp(where, "exec") ? RUN_STATUS_FAILED :

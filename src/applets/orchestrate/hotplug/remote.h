@@ -9,8 +9,8 @@
  *     any of them --it ends, or hotplug_remote_end()--> ENDED
  *
  * One that listens would wait for its next client for ever.  mpqemu-remote says over a socket of
- * ours (control/supervise.h) that a client has left: after our own it is READY, after QEMU's it is to
- * end.
+ * ours (control/supervise.h) that a client has left: after our own it is READY, after QEMU's it is
+ * to end.
  */
 
 #include <signal.h>
