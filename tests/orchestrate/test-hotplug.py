@@ -53,11 +53,14 @@ class HotplugCase(Case):
             process.wait()
         self.addCleanup(end)
         deadline = time.monotonic() + PATIENCE
-        while not os.path.exists(monitor):
+        process.monitor = None
+        while not process.monitor:
             self.assertIsNone(process.poll(), "QEMU does not start")
             self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
-        process.monitor = Qmp.connect(monitor)
+            try:
+                process.monitor = Qmp.connect(monitor)
+            except OSError:             # it is not there, or does not listen yet
+                time.sleep(0.01)
         self.addCleanup(process.monitor.close)
         return process
 
@@ -112,7 +115,16 @@ class Words(HotplugCase):
         qmp = f"--qmp={self.socket}"
         for words, text in [
                 (["attach", "-device", "lsi53c895a,id=a"],
-                 "attach: --qmp=PATH is missing, the QMP socket of the VM's QEMU"),
+                 "attach: the VM is missing: its name, if it is one of ours, or --qmp=PATH, the "
+                 "QMP socket of its QEMU"),
+                (["attach", "vm", "-device", "lsi53c895a,id=a"], "vm: no VM of this name runs"),
+                (["attach", "a b", "-device", "x"], "'a b': a VM's name has letters, digits, '-', "
+                 "'_' and '.', at most 48 of them"),
+                (["attach", "vm", "stray", "-device", "x"],
+                 "attach: 'stray' is no option; what the remote gets begins with -device"),
+                (["detach", "vm", "hp0"], "vm: no VM of this name runs"),
+                (["detach", "vm"], "detach: it takes one ID"),
+                (["migrate", "vm", "tcp:a:1"], "vm: no VM of this name runs"),
                 (["attach", qmp],
                  "attach: -device is missing, the controller that the VM gets"),
                 (["attach", qmp, "stray", "-device", "lsi53c895a,id=a"],
@@ -129,8 +141,7 @@ class Words(HotplugCase):
                  f"--log={self.dir}/no/x: No such file or directory"),
                 (["detach", qmp], "detach: it takes one ID"),
                 (["migrate", qmp], "migrate: it takes one URI"),
-                (["migrate", "tcp:a:1"],
-                 "migrate: --qmp=PATH is missing, the QMP socket of the VM's QEMU"),
+                (["migrate", "tcp:a:1"], "migrate: it takes one URI"),
                 (["detach", qmp, "a", "b"], "detach: it takes one ID"),
                 (["detach", qmp, "../a"], "../a: it is no id of a device")]:
             with self.subTest(words=words):
@@ -313,7 +324,8 @@ class Refused(HotplugCase):
 
     def test_id_in_use(self):
         self.qemu(*PC, "-device", "virtio-rng-pci,id=hp0")
-        self.refused(self.attach(), "id=hp0: the VM has a virtio-rng-pci of this id already")
+        self.refused(self.attach(),
+                     "id=hp0: the VM has a device of this id already (virtio-rng-pci)")
 
     def test_unknown_bus(self):
         self.qemu(*PC)
@@ -970,6 +982,79 @@ class Migrate(HotplugCase):
         self.assertIn(f"{self.socket}: it closed the connection", run.text())
         self.assertIn("whether the VM has gone to tcp:localhost:1 is not known", run.text())
         self.assertIn("migrate", [c for c, _ in fake.asked])
+
+
+class OwnVm(HotplugCase):
+    """A VM of ours, by its name: its QEMU has no monitor but the keeper's."""
+
+    def vm(self):
+        other = str(self.dir / "own.raw")
+        with open(other, "wb") as file:
+            file.truncate(1 << 20)
+        run = self.start(["--name=vm", "--", qemu.QEMU, "-S", "-nodefaults", "-display", "none",
+                          "-accel", "tcg", "-m", "64", "-device", "lsi53c895a,id=lsi0", "-drive",
+                          f"if=none,id=d,format=raw,file={other}", "-device", "scsi-hd,drive=d"])
+        run.until(lambda: (self.place / "vm.sock").exists())
+        control = Qmp.connect(self.place / "vm.sock")
+        self.addCleanup(control.close)
+        run.until(lambda: control.ask("query-status")["qemu"]["status"] == "prelaunch")
+        return run, control
+
+    def devices(self, control):
+        return sorted(p["name"] for p in control.ask(
+            "qemu", execute="qom-list", arguments={"path": "/machine/peripheral"})
+            if p["type"] == "child<x-pci-proxy-dev>")
+
+    def attached(self):
+        vm, control = self.vm()
+        run = self.start(["attach", "vm", *self.words()])
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertEqual(self.devices(control), ["hp0", "lsi0"])
+        return vm, control, run
+
+    def test_attach(self):
+        vm, control, run = self.attached()
+        vm.process.terminate()
+        vm.wait()
+        self.nothing_left(vm)
+        self.nothing_left(run)
+        self.image_is_free()
+        self.assertEqual(self.holders(), [])
+
+    def test_detach(self):
+        vm, control, run = self.attached()
+        detach = self.start(["detach", "vm", "hp0"])
+
+        def gone():
+            control.ask("qemu", execute="system_reset")
+            return any(e["event"] == "DEVICE_DELETED" for e in control.events)
+        detach.until(gone)
+        self.assertEqual(detach.wait(), 0, detach.text())
+        self.assertEqual(self.devices(control), ["lsi0"])
+        self.nothing_left(run)
+        self.image_is_free()
+
+    def test_refused(self):
+        """Its id is in use; and a device that is not there."""
+        self.vm()
+        run = self.start(["attach", "vm", *self.words("lsi53c895a,id=lsi0")])
+        self.refused(run, "id=lsi0: the VM has a device of this id already (x-pci-proxy-dev)")
+        run = self.start(["detach", "vm", "hp7"])
+        self.refused(run, "hp7: the VM has no device of this id")
+
+    def test_slot_in_use(self):
+        vm, control = self.vm()
+        run = self.start(["attach", "vm", *self.words("lsi53c895a,id=hp0,addr=1")])
+        self.refused(run, "QEMU refuses it (device_add): PCI: slot 1 function 0 not available")
+        self.assertEqual(self.devices(control), ["lsi0"])
+
+    def test_migrate(self):
+        """The controller that it was started with is in the way."""
+        _, control, _ = self.attached()
+        run = self.start(["migrate", "vm", "tcp:localhost:1"])
+        self.assertEqual(run.wait(), 125)
+        self.assertIn("lsi0: nothing is known here of an attach", run.text())
+        self.assertEqual(self.devices(control), ["hp0", "lsi0"])
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ static const char summary[] =
 	"      ask running VMs, or end one (VERB --help says more)\n"
 	"  " NAME " doctor\n"
 	"      says what this host offers, and what helps where something is missing\n"
+	"  " NAME " attach VM|--qmp=PATH -device DEV... | detach VM|--qmp=PATH ID | migrate ...\n"
+	"      plugs a device into a VM that runs, and out; migrates without it\n"
 	"  " NAME " inspect PID --security [--json]\n"
 	"      says how far a remote's process is shut in, seen from outside";
 

@@ -274,9 +274,9 @@ static json_t *report(void *opaque)
 		if (words && json_array_append_new(words, json_string(*word)) < 0)
 			g_clear_pointer(&words, json_decref);
 	return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:o}", "id", self->id, "qmp",
-			 self->args->target.path, "cwd", cwd, "attached", self->phase == PHASE_ATTACHED,
-			 "pid", (int)self->remote.child.pid, "options",
-			 report_options(self->args), "words", words ?: json_null());
+			 self->args->target.path, "cwd", cwd, "attached",
+			 self->phase == PHASE_ATTACHED, "pid", (int)self->remote.child.pid,
+			 "options", report_options(self->args), "words", words ?: json_null());
 }
 
 static void release(void *opaque)

@@ -257,8 +257,8 @@ static bool start_process(struct hotplug_remote *remote, struct plan *plan, int 
 	const struct child_setup setup = {
 		.argv = plan_process_argv(process), .fds = fds, .fd_count = control < 0 ? 1 : 2,
 		.keep = (const int *)process->keep->data, .keep_count = process->keep->len,
-		.stderr_fd = own->log_fd, .stdio = CHILD_STDIO_SERVICE, .sigmask = own->sigmask, .sigpipe = own->sigpipe,
-		.limits = &process->limits,
+		.stderr_fd = own->log_fd, .stdio = CHILD_STDIO_SERVICE,
+		.sigmask = own->sigmask, .sigpipe = own->sigpipe, .limits = &process->limits,
 	};
 	const char *where = "--control";
 

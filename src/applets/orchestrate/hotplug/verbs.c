@@ -22,8 +22,8 @@ static const struct verb {
 	const char *summary;
 	int (*run)(const struct hotplug_args *args);
 } verbs[] = {
-	{ "attach", ATTACH, "VM|--qmp=PATH [--] -device CONTROLLER,id=ID -drive if=none,... -device scsi-hd,...",
-	  NULL,
+	{ "attach", ATTACH, "VM|--qmp=PATH [--] -device CONTROLLER,id=ID -drive if=none,... "
+	  "-device scsi-hd,...", NULL,
 	  "Plugs a SCSI controller with its disks, in a process of its own, into a VM that runs.\n"
 	  "The process goes on in the background until the device or QEMU goes.", hotplug_attach },
 	{ "detach", DETACH, "VM|--qmp=PATH ID", "ID",
@@ -194,7 +194,13 @@ static bool take_target(struct hotplug_args *args, const struct verb *verb, char
 				verb->name);
 	*ret_own = own + 2;
 	args->target.vm = g_strdup(own[1]);
-	args->target.path = place_socket(own[1], false, error);
+	return true;
+}
+
+static bool find_target(struct hotplug_args *args, GError **error)
+{
+	if (!args->target.path)
+		args->target.path = place_socket(args->target.vm, false, error);
 	return args->target.path;
 }
 
@@ -222,7 +228,7 @@ static bool take_words(struct hotplug_args *args, const struct verb *verb, char 
 	if (!attach && g_strv_length(args->words) != 1)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: it takes one %s", verb->name,
 				verb->word);
-	return true;
+	return find_target(args, error);
 }
 
 /* "-device": a word of QEMU's, and what follows is QEMU's too. */

@@ -135,8 +135,8 @@ static bool check_id(const struct hotplug_vm *vm, const json_t *device, GError *
 	const struct hotplug_device *other = hotplug_vm_find(vm, id);
 
 	if (other)
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "id=%s: the VM has a %s of this id "
-				"already", id, other->type);
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "id=%s: the VM has a device of this id "
+				"already (%s)", id, other->type);
 	return true;
 }
 
