@@ -580,6 +580,23 @@ class Attached(HotplugCase):
         self.assertIn("ended by signal 15; the guest reads all ones", log.read_text())
         self.image_is_free()
 
+    def test_inherited_image(self):
+        """The remote gets it; who is in the background keeps no fd of the caller's."""
+        process = self.qemu(*PC)
+        here, there = os.pipe()
+        self.addCleanup(os.close, here)
+        with open(self.image, "r+b") as image:
+            run = self.start(["attach", f"--qmp={self.socket}", "-add-fd",
+                              f"fd={image.fileno()},set=1", "-device", "lsi53c895a,id=hp0",
+                              "-drive", "if=none,id=d,format=raw,file=/dev/fdset/1", "-device",
+                              "scsi-hd,drive=d"], pass_fds=[image.fileno(), there])
+            self.assertEqual(run.wait(), 0, run.text())
+        os.close(there)
+        self.assertEqual(os.read(here, 1), b"")         # nobody has the other end
+        self.assertEqual(self.ids(process), ["hp0"])
+        process.terminate()
+        self.nothing_left(run)
+
     def test_qmp_is_free(self):
         """Nobody has QEMU's socket afterwards."""
         self.attached()

@@ -127,12 +127,20 @@ static void remote_ended(void *opaque)
 
 /* ---- PLUG ---- */
 
+/* What else the caller has open is not held open for as long as the device is there. */
+static void close_inherited(const struct attach *self)
+{
+	for (unsigned i = 0; i < self->probe.busy_fds->len; i++)
+		close(g_array_index(self->probe.busy_fds, int, i));
+}
+
 static bool release_parent(struct attach *self)
 {
 	int ret;
 
 	if (self->parent < 0)
 		return true;
+	close_inherited(self);
 	g_source_remove(self->parent_watch);
 	self->parent_watch = 0;
 	if (self->log_fd >= 0)
