@@ -1031,6 +1031,8 @@ class OwnVm(HotplugCase):
 
     def test_attach(self):
         vm, control, run = self.attached()
+        self.assertEqual([(r["id"], r["state"]) for r in control.ask("query-remotes")],
+                         [("lsi0", "running"), ("hp0", "attached")])
         vm.process.terminate()
         vm.wait()
         self.nothing_left(vm)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,10 +13,12 @@
 #include "applets/orchestrate/control/place.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/unixaddr.h"
 #include "qmp/server.h"
 #include "qmp/source.h"
 
 #define PLACE "attached"	/* in the directory of the control sockets */
+#define SUFFIX ".sock"
 #define HASH_LEN 16		/* characters of the name of QEMU's socket */
 
 struct holder {
@@ -40,15 +43,53 @@ static char *make_dir(bool make, GError **error)
 	return g_steal_pointer(&dir);
 }
 
+/* "HASH-", which the names of all sockets of that QEMU begin with; the caller frees. */
+static char *make_prefix(const char *qmp)
+{
+	char *real = qmp[0] == '@' ? NULL : realpath(qmp, NULL);
+	g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, real ?: qmp, -1);
+
+	free(real);
+	return g_strdup_printf("%.*s-", HASH_LEN, hash);
+}
+
 char *holder_path(const char *qmp, const char *id, bool make, GError **error)
 {
 	g_autofree char *dir = make_dir(make, error);
-	char *real = qmp[0] == '@' ? NULL : realpath(qmp, NULL);
-	g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, real ?: qmp, -1);
-	g_autofree char *name = g_strdup_printf("%.*s-%s.sock", HASH_LEN, hash, id);
+	g_autofree char *prefix = make_prefix(qmp);
+	g_autofree char *name = g_strconcat(prefix, id, SUFFIX, NULL);
 
-	free(real);
 	return dir ? g_build_filename(dir, name, NULL) : NULL;
+}
+
+/* A name may have been left behind. */
+static bool is_held(const char *dir, const char *name)
+{
+	g_autofree char *path = g_build_filename(dir, name, NULL);
+	struct unix_addr addr;
+
+	return !unix_addr_parse(path, &addr) && unix_addr_ask(&addr) == -EPROTOTYPE;
+}
+
+char **holder_ids(const char *qmp)
+{
+	g_autofree char *path = make_dir(false, NULL);
+	g_autofree char *prefix = make_prefix(qmp);
+	g_autoptr(GDir) dir = path ? g_dir_open(path, 0, NULL) : NULL;
+	g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir))) {
+		g_autofree char *id = NULL;
+
+		if (!g_str_has_prefix(name, prefix) || !g_str_has_suffix(name, SUFFIX) ||
+		    !is_held(path, name))
+			continue;
+		id = g_strndup(name + strlen(prefix),
+			       strlen(name) - strlen(prefix) - strlen(SUFFIX));
+		g_strv_builder_add(ids, id);
+	}
+	return g_strv_builder_end(ids);
 }
 
 static void run_query(void *opaque, struct qmp_call *call, const json_t *args)
