@@ -12,8 +12,9 @@
  *                   <------------------  SUP_PAUSED id   or SUP_REFUSED id
  *     SUP_RESUME id ------------------>
  *                   <------------------  SUP_RESUMED id
- * SUP_RESTART id ---------------->
+ *     SUP_RESTART id ----------------->
  *                   <------------------  SUP_RESTARTED id
+ *                                        SUP_CLIENT_GONE a client of a device that listens has left
  *                                        SUP_CRASHED     the device process has died
  *                                        SUP_RESTARTED   and has a successor (--on-crash=)
  *                                        SUP_GONE        the last message; then the end
@@ -42,6 +43,7 @@ enum sup_type {
 	SUP_GONE,	/* the remote ends; value: its exit status */
 	SUP_RESTARTED,	/* a successor serves; arg: its pid; value: us without anybody */
 	SUP_RESTART,	/* end the device process: it gets a successor (--on-crash=) */
+	SUP_CLIENT_GONE,	/* the next may come; arg: the device's index */
 	SUP_TYPE_COUNT,
 };
 

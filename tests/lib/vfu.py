@@ -512,7 +512,7 @@ class Server(mpq.Remote):
     folder, paths, clients = None, (), ()
 
     @classmethod
-    def start(cls, devices=("edu-pcie,id=e0",), extra=(), mpqemu=(), prefix=()):
+    def start(cls, devices=("edu-pcie,id=e0",), extra=(), mpqemu=(), prefix=(), pass_fds=()):
         """@devices: of vfio-user clients; @mpqemu: further ones, of .peers."""
         folder = tempfile.TemporaryDirectory(prefix="mpq-vfu-")
         argv = [*prefix, mpq.program("mpqemu-remote"), "-machine", "x-remote,vfio-user=on",
@@ -527,7 +527,7 @@ class Server(mpq.Remote):
             else:
                 pairs.append(socket.socketpair())
                 argv.append(f"x-remote-object,id=r{i},devid={ident},fd={pairs[-1][1].fileno()}")
-        server = cls(argv + list(extra), pairs, tempfile.TemporaryFile())
+        server = cls(argv + list(extra), pairs, tempfile.TemporaryFile(), pass_fds=pass_fds)
         server.folder, server.paths, server.clients = folder, paths, []
         return server
 

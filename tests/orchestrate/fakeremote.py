@@ -17,6 +17,12 @@ def answer(peer, value):
     peer.sendall(struct.pack("=i4xQQ", 1, 8, value))        # RET
 
 
+def reset(peer):
+    header = peer.recv(16, socket.MSG_WAITALL)
+    assert struct.unpack("=i4xQ", header) == (7, 0), header     # DEVICE_RESET
+    peer.sendall(struct.pack("=i4xQQ", 1, 8, 0))
+
+
 def main():
     how = sys.argv[1]
     objects = [a for a in sys.argv if a.startswith("x-remote-object")]
@@ -36,6 +42,15 @@ def main():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         answer(peer, 0x00121000)
         time.sleep(600)
+    elif how == "unreset":                  # one that does not answer DEVICE_RESET
+        answer(peer, 0x00121000)
+        time.sleep(600)
+    elif how == "dies":                     # when its death is asked for
+        answer(peer, 0x00121000)
+        reset(peer)
+        while not os.path.exists(os.environ["FAKE_REMOTE_OUT"]):
+            time.sleep(0.01)
+        os._exit(9)
     elif how == "fails":                    # when its peer goes
         answer(peer, 0x00121000)
         peer.recv(1)

@@ -51,6 +51,12 @@ ROWS = [
     Row("mpqemu-orchestrate.1", "mpqemu-orchestrate --remote-program",
         [("qemu-system-x86_64 ...", f"{QEMU} {QUIET} {DISK}")], stdin="quit\n",
         said=r"lsi0 .* is served by process", needs=[QEMU]),
+    Row("mpqemu-orchestrate.1", "mpqemu-orchestrate attach", [("disk.qcow2", "ol7.qcow2")],
+        before="export MPQEMU_RUNTIME_DIR=run\ntrap 'kill $!; wait' EXIT\n"
+        f"{QEMU} -accel tcg -S -nodefaults -display none -machine pc,memory-backend=m -object "
+        "memory-backend-memfd,id=m,size=64M,share=on -qmp unix:qmp.sock,server=on,wait=off &\n"
+        "until [ -S qmp.sock ]; do sleep 0.1; done; sleep 0.2", said=r"hp0 .* is attached",
+        needs=[QEMU, "qemu-img", "qemu-storage-daemon"]),
     Row("mpqemu-proxy.1", "mpqemu-proxy info -- mpqemu-remote", said=r"1234:11e8"),
     Row("mpqemu-proxy.1", "mpqemu-proxy info -- qemu", said=r"1000:0012", needs=[QEMU]),
     Row("mpqemu-proxy.1", "$ mpqemu-proxy write 0:8=5", [("/run/e0", "e0")]),

@@ -12,6 +12,7 @@ import time
 import wire
 import lsi
 import mpq
+import vfu
 from mpq import Edu, Ram, Remote
 from supervise import Cause, Supervisor, Type
 
@@ -69,7 +70,7 @@ class Hostile(Control):
         """What is no request ends the channel; the devices are served as before."""
         good = struct.pack("<4I", Type.PAUSE, 1, 0, 0)
         for packet in (good[:-1], good + b"\0", struct.pack("<4I", Type.PAUSED, 1, 0, 0),
-                       struct.pack("<4I", 10, 1, 0, 0), struct.pack("<4I", 1 << 31, 1, 0, 0)):
+                       struct.pack("<4I", 11, 1, 0, 0), struct.pack("<4I", 1 << 31, 1, 0, 0)):
             self.start()
             self.control.sock.send(packet)
             self.assertIsNone(self.control.recv())
@@ -249,6 +250,22 @@ class Disk(Control):
         self.control.resume()
         self.assertEqual(chip.finish(), ("done", 0))
         self.end()
+
+
+class Clients(wire.unittest.TestCase):
+    """A device that listens: who runs it hears of each client that leaves."""
+
+    def test_client_gone(self):
+        control = Supervisor()
+        self.addCleanup(control.close)
+        with vfu.Server.start(["edu-pcie,id=e0", "edu-pcie,id=e1"], [control.option],
+                              pass_fds=[control.theirs]) as server:
+            control.started()
+            for device in 0, 1, 1:
+                server.client(device=device).close()
+                self.assertEqual(control.recv(), (Type.CLIENT_GONE, 0, device, 0))
+            server.silent(device=1).close()     # also one that has said nothing
+            self.assertEqual(control.recv(), (Type.CLIENT_GONE, 0, 1, 0))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ static const char summary[] =
 	"      ask running VMs, or end one (VERB --help says more)\n"
 	"  " NAME " doctor\n"
 	"      says what this host offers, and what helps where something is missing\n"
+	"  " NAME " attach VM|--qmp=PATH -device DEV... | detach VM|--qmp=PATH ID | migrate ...\n"
+	"      plugs a device into a VM that runs, and out; migrates without it\n"
 	"  " NAME " inspect PID --security [--json]\n"
 	"      says how far a remote's process is shut in, seen from outside";
 
@@ -42,6 +44,40 @@ char *options_help(GOptionContext *context)
 	g_auto(GStrv) parts = g_strsplit(text, "\xe2\x80\xa6", -1);
 
 	return g_strjoinv("...", parts);
+}
+
+/* The words of @text from column 28 on, none beyond 79. */
+static void add_wrapped(GString *out, const char *text)
+{
+	g_auto(GStrv) words = g_strsplit(text, " ", -1);
+	size_t column = 28;
+
+	for (char **word = words; *word; word++) {
+		if (column > 28 && column + 1 + strlen(*word) > 79) {
+			g_string_append_printf(out, "\n%28s", "");
+			column = 28;
+		}
+		g_string_append_printf(out, "%s%s", column > 28 ? " " : "", *word);
+		column += strlen(*word) + (column > 28);
+	}
+	g_string_append_c(out, '\n');
+}
+
+char *options_table(const GOptionEntry *entries)
+{
+	GString *out = g_string_new("Options:\n");
+
+	for (const GOptionEntry *e = entries; e->long_name; e++) {
+		g_autofree char *letter = g_strdup_printf("-%c, ", e->short_name);
+		g_autofree char *left = g_strdup_printf("  %s--%s%s%s",
+							e->short_name ? letter : "", e->long_name,
+							e->arg_description ? "=" : "",
+							e->arg_description ?: "");
+
+		g_string_append_printf(out, strlen(left) < 28 ? "%-28s" : "%s\n%28s", left, "");
+		add_wrapped(out, e->description);
+	}
+	return g_string_free(out, false);
 }
 
 GOptionEntry *options_new(struct orchestrate *self, gboolean *help)

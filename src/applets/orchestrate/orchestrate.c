@@ -20,6 +20,7 @@
 #include "applets/orchestrate/doctor.h"
 #include "applets/orchestrate/help.h"
 #include "applets/orchestrate/inspect/inspect.h"
+#include "applets/orchestrate/hotplug/hotplug.h"
 #include "applets/orchestrate/orchestrate.h"
 #include "applets/orchestrate/precheck.h"
 #include "applets/orchestrate/probe.h"
@@ -353,6 +354,7 @@ void orchestrate_complete(completion_fn *row, void *opaque)
 	for (const struct ask_verb *verb = ask_verbs; verb->name; verb++)
 		complete_ask(verb, row, opaque);
 	inspect_complete(row, opaque);
+	hotplug_complete(row, opaque);
 	for (const GOptionEntry *e = entries; e->long_name; e++)
 		row(opaque, &(struct completion_row){
 			.word = e->long_name, .args = e->arg_description, .help = e->description,
@@ -518,6 +520,8 @@ int orchestrate_main(int argc, char **argv)
 	}
 	if (ask)
 		return run_ask(ask, argv + 2);
+	if (argc > 1 && hotplug_is_verb(argv[1]))
+		return hotplug_main(argc - 1, argv + 1, &self.run.sigpipe);
 	self.remotes = g_ptr_array_new_with_free_func(free_argv);
 	if (!orchestrate(&self, verb, &own, words, &error)) {
 		log_error("%s", error->message);

@@ -46,6 +46,9 @@ struct orchestrate {
 /* GLib's table, which the caller frees; what the options set is @self's and @help. */
 GOptionEntry *options_new(struct orchestrate *self, gboolean *help);
 
+/* A table of a verb's options for a screen of 80 columns; the caller frees. */
+char *options_table(const GOptionEntry *entries);
+
 /* Help of the context's options, in ASCII; the caller frees. */
 char *options_help(GOptionContext *context);
 

@@ -281,8 +281,8 @@ static int hear(const struct keeper *k, struct launch *l)
 		tell_held(k, l, msg.arg);
 	if (msg.type == CTL_PAUSED)
 		supervised_paused(k->supervised, msg.arg);
-	if (msg.type == CTL_PEER_GONE)
-		listeners_gone(&l->listeners, msg.arg);
+	if (msg.type == CTL_PEER_GONE && listeners_gone(&l->listeners, msg.arg))
+		supervised_client_gone(k->supervised, msg.arg);
 	if (msg.type == CTL_READY && on_ready(k, l)) {
 		l->failed = true;
 		tell_to_stop(l);

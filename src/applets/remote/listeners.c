@@ -50,8 +50,11 @@ void listeners_polled(struct listeners *listeners, const struct pollfd *p, int c
 			accept_one(listeners, i, control);
 }
 
-void listeners_gone(struct listeners *listeners, uint32_t arg)
+bool listeners_gone(struct listeners *listeners, uint32_t arg)
 {
-	if (arg < listeners->spec->device_count)
+	bool was_there = arg < listeners->spec->device_count && listeners->served[arg];
+
+	if (was_there)
 		listeners->served[arg] = false;
+	return was_there;
 }

@@ -32,7 +32,10 @@ void listeners_poll(const struct listeners *listeners, bool open, struct pollfd 
  */
 void listeners_polled(struct listeners *listeners, const struct pollfd *p, int control);
 
-/* CTL_PEER_GONE with @arg came.  One that no device process of ours sends changes nothing. */
-void listeners_gone(struct listeners *listeners, uint32_t arg);
+/*
+ * CTL_PEER_GONE with @arg came: is it a client that there was?  One that no device process of ours
+ * sends changes nothing.
+ */
+bool listeners_gone(struct listeners *listeners, uint32_t arg);
 
 #endif

@@ -190,6 +190,11 @@ void supervised_paused(struct supervised *s, uint32_t arg)
 	say(s, SUP_PAUSED, s->id, 0, paused.err);
 }
 
+void supervised_client_gone(struct supervised *s, uint32_t device)
+{
+	say(s, SUP_CLIENT_GONE, 0, device, 0);
+}
+
 void supervised_crashed(struct supervised *s, int wait_status)
 {
 	bool exited = WIFEXITED(wait_status);

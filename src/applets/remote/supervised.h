@@ -50,6 +50,8 @@ void supervised_adopting(struct supervised *s);
 void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage);
 /* CTL_PAUSED came, with @arg. */
 void supervised_paused(struct supervised *s, uint32_t arg);
+/* A device that listens has lost its client. */
+void supervised_client_gone(struct supervised *s, uint32_t device);
 /* The device process has ended by itself; @wait_status as from waitpid(). */
 void supervised_crashed(struct supervised *s, int wait_status);
 /* The last thing. */

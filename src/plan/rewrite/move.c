@@ -213,6 +213,8 @@ static bool add_remote(struct move *move, struct qopt *opt, GError **error)
 	const char *id = opt_get(opt->set, "id");
 	bool by_qemu = move_by_qemu(move, id);
 
+	if (move->attach && !move_check_attached(move, opt, error))
+		return false;
 	if (remote.index >= MOVE_MAX_REMOTES)
 		return qopt_refuse(opt, error, "more than %d devices cannot move",
 				   MOVE_MAX_REMOTES);
@@ -328,7 +330,7 @@ static bool place_device(struct move *move, struct qopt *opt, unsigned *unnamed,
 	bool chosen = is_chosen(move, opt);
 	struct move_host *host = NULL;
 
-	if (move->vmm && movable_row(driver) < 0 && !is_scsi_unit(opt))
+	if ((move->vmm || move->attach) && movable_row(driver) < 0 && !is_scsi_unit(opt))
 		return qopt_refuse(opt, error, "mpqemu-remote does not emulate it");
 	if (!strcmp(driver, "x-pci-proxy-dev"))
 		return qopt_refuse(opt, error, "a command line that has its proxies already needs "
@@ -501,81 +503,6 @@ static bool apply_globals(struct move *move, GError **error)
 	return true;
 }
 
-/* ---- bootindex ---- */
-
-static bool is_boot_disk_option(const struct qopt *opt)
-{
-	static const char *const names[] = {
-		"hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", NULL
-	};
-
-	if (opt->owner == QOPT_DROPPED)
-		return false;
-	if (!opt->name)
-		return true;
-	if (g_strv_contains(names, opt->name))
-		return true;
-	return !strcmp(opt->name, "drive") && g_strcmp0(opt_get(opt->set, "if"), "none") &&
-	       g_strcmp0(opt_get(opt->set, "if"), "pflash");
-}
-
-/* Something else than @disk that firmware could boot from, or NULL. */
-static const struct qopt *other_boot_disk(const struct move *move, const struct qopt *disk)
-{
-	for_each_qopt(opt, move->cmd) {
-		bool device = opt != disk && opt->owner != QOPT_DROPPED && opt->name &&
-			      !strcmp(opt->name, "device");
-
-		if (device && (opt_get(opt->set, "drive") || opt_get(opt->set, "bootindex")))
-			return opt;
-		if (is_boot_disk_option(opt))
-			return opt;
-	}
-	return NULL;
-}
-
-/*
- * Neither client has a bootindex for a disk.  Where the disk is the only one, firmware finds it
- * without; where a kernel is given, firmware boots that.
- */
-static bool drop_bootindex(struct move *move, struct qopt *disk, GError **error)
-{
-	const struct qopt *other = other_boot_disk(move, disk);
-	struct qopt *boot = NULL;
-	const char *strict = qcmd_get(move->cmd, "boot", "strict", &boot);
-	const char *why = move->vfio_user ? "vfio-user-pci has no bootindex for a disk behind it" :
-					    "QEMU's proxy has no bootindex";
-
-	if (!qcmd_last(move->cmd, "kernel")) {
-		if (other)
-			return qopt_refuse(disk, error, "bootindex=%s: %s, and firmware could "
-					   "boot from %s instead; leave it out or leave the disk "
-					   "in QEMU", opt_get(disk->set, "bootindex"), why,
-					   other->name ? qopt_where(other) : other->word);
-		if (strict && strcmp(strict, "off") && strcmp(strict, "no"))
-			return qopt_refuse(disk, error, "bootindex=%s: %s, and with -boot "
-					   "strict=%s firmware boots from nothing else",
-					   opt_get(disk->set, "bootindex"), why, strict);
-	}
-	plan_note(move->plan, "%s: bootindex dropped, which firmware would not be told; nothing "
-		  "else could boot", qopt_where(disk));
-	opt_remove(disk->set, "bootindex");
-	disk->changed = true;
-	return true;
-}
-
-static bool drop_bootindexes(struct move *move, GError **error)
-{
-	for (unsigned i = 0; i < move->devices->len; i++) {
-		struct qopt *opt = move->devices->pdata[i];
-
-		if (opt->owner >= 0 && opt_get(opt->set, "bootindex") &&
-		    !drop_bootindex(move, opt, error))
-			return false;
-	}
-	return true;
-}
-
 /* ---- Writing it down ---- */
 
 static bool has_int(const GArray *array, int value)
@@ -671,14 +598,20 @@ static bool write_qemu(struct move *move, GError **error)
 	return rewrite_emit(move->cmd, QOPT_QEMU, move->plan->qemu->argv, error);
 }
 
-/* All that was given for it has moved, or is nothing that it could be for. */
+bool move_check_used(const struct move *move, GError **error)
+{
+	for_each_qopt(opt, move->cmd)
+		if (opt->owner == QOPT_QEMU && !opt->copies && !is_proxied(move, opt))
+			return qopt_refuse(opt, error, "no device that moves uses it");
+	return true;
+}
+
 static bool write_vmm(struct move *move, GError **error)
 {
 	g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
 
-	for_each_qopt(opt, move->cmd)
-		if (opt->owner == QOPT_QEMU && !opt->copies && !is_proxied(move, opt))
-			return qopt_refuse(opt, error, "no device that moves uses it");
+	if (!move_check_used(move, error))
+		return false;
 	for (unsigned i = 0; i < move->remotes->len; i++)
 		g_ptr_array_add(paths, rewrite_socket_path(move->facts, move_remote(move, i)->id,
 							   NULL));
@@ -704,6 +637,8 @@ static bool write_plan(struct move *move, GError **error)
 		move_order_clients(move);
 	}
 	move_add_policy(move);
+	if (move->attach)
+		return move_check_used(move, error);
 	plan_process_limit(move->plan->qemu, &move->choice->qemu_limits);
 	keep_qemu_fds(move);
 	return move->vmm ? write_vmm(move, error) : write_qemu(move, error);
@@ -744,16 +679,20 @@ static bool move_run(struct move *move, GError **error)
 {
 	collect_devices(move);
 	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
-	    !move_check_graph(move, error) || !drop_bootindexes(move, error))
+	    !move_check_graph(move, error) || !move_drop_bootindexes(move, error))
 		return false;
 	return apply_globals(move, error) && move_choose_each(move, error) &&
 	       move_check_policy(move, error) && write_plan(move, error);
 }
 
-/* @vmm: NULL, or Cloud Hypervisor's command line, and @line has the devices alone. */
+/*
+ * @vmm: NULL, or Cloud Hypervisor's command line, and @line has the devices alone.  @ret_device:
+ * NULL, or @line is for a VM that runs.
+ */
 static struct plan *move_plan(char *const *line, char *const *vmm, bool vfio_user,
 			      const struct rewrite_choice *choice,
-			      const struct rewrite_facts *facts, GError **error)
+			      const struct rewrite_facts *facts, struct json_t **ret_device,
+			      GError **error)
 {
 	auto_qcmd cmd = qcmd_parse(line, error);
 	struct plan *plan = NULL;
@@ -764,7 +703,9 @@ static struct plan *move_plan(char *const *line, char *const *vmm, bool vfio_use
 	move = move_create(cmd, choice, facts);
 	move.vmm = vmm;
 	move.vfio_user = vfio_user;
-	if (move_run(&move, error))
+	move.attach = ret_device;
+	if (move_run(&move, error) &&
+	    (!ret_device || (*ret_device = move_device_json(&move, error))))
 		plan = g_steal_pointer(&move.plan);
 	plan_destroy(move.plan);
 	g_ptr_array_unref(move.devices);
@@ -780,7 +721,18 @@ struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice
 
 	if (!rewrite_pick(choice, facts, &vfio_user, error))
 		return NULL;
-	return move_plan(qemu, NULL, vfio_user, choice, facts, error);
+	return move_plan(qemu, NULL, vfio_user, choice, facts, NULL, error);
+}
+
+struct plan *rewrite_attach(char *const *words, const struct rewrite_choice *choice,
+			    const struct rewrite_facts *facts, struct json_t **ret_device,
+			    GError **error)
+{
+	bool vfio_user = false;
+
+	if (!rewrite_pick(choice, facts, &vfio_user, error))
+		return NULL;
+	return move_plan(words, NULL, vfio_user, choice, facts, ret_device, error);
 }
 
 struct plan *rewrite_cloud(char *const *vmm, char *const *devices,
@@ -797,5 +749,5 @@ struct plan *rewrite_cloud(char *const *vmm, char *const *devices,
 			 "Cloud Hypervisor speaks vfio-user only");
 		return NULL;
 	}
-	return move_plan(devices, vmm, true, choice, facts, error);
+	return move_plan(devices, vmm, true, choice, facts, NULL, error);
 }

@@ -38,6 +38,7 @@ struct move_remote {
 struct move {
 	struct qcmd *cmd;
 	char *const *vmm;	/* Cloud Hypervisor; NULL: cmd is QEMU's command line */
+	bool attach;		/* cmd is for a VM that runs: one device, and what hangs on it */
 	bool vfio_user;		/* the protocol */
 	const struct rewrite_choice *choice;
 	const struct rewrite_facts *facts;
@@ -89,6 +90,17 @@ bool move_put_client(struct move *move, struct move_remote *remote, int fd, GErr
 /* Writes the object that serves the device to the remote's command line, at its fd @fd. */
 bool move_write_server(struct move *move, struct plan_process *process,
 		       const struct move_remote *remote, int fd, GError **error);
+
+/* Drops those of disks that move; refused where that would change what firmware boots. */
+bool move_drop_bootindexes(struct move *move, GError **error);
+
+/* Has all that stands there moved, or is it copied for one that has? */
+bool move_check_used(const struct move *move, GError **error);
+
+/* attach: is it the first device, and has it what it needs to go to a VM that runs? */
+bool move_check_attached(const struct move *move, const struct qopt *opt, GError **error);
+/* attach: what QMP's device_add gets, without its connection to the remote; json_decref(). */
+struct json_t *move_device_json(const struct move *move, GError **error);
 
 /* vfio-user: puts the devices into the order in which QEMU would have made them. */
 void move_order_clients(struct move *move);

@@ -159,7 +159,7 @@ static struct opt_set *as_json(const struct opt_set *from, GError **error)
 	auto_opt_set to = opt_set_create(from->where);
 
 	to->json = true;
-	opt_put(to, "driver", "vfio-user-pci");
+	opt_put(to, "driver", opt_get(from, "driver"));
 	opt_put(to, "id", opt_get(from, "id"));
 	for (unsigned i = 0; i < G_N_ELEMENTS(slot_keys); i++)
 		if (opt_find(from, slot_keys[i].key) && !put_json(to, from, i, error))
@@ -182,7 +182,6 @@ static bool put_vfio_user_pci(struct move *move, struct move_remote *remote, GEr
 		opt_set_destroy(opt->set);
 		opt->set = json;
 	}
-	opt_put(opt->set, "driver", "vfio-user-pci");
 	opt_put(opt->set, "socket.type", "unix");
 	opt_put(opt->set, "socket.path", path);
 	opt->changed = true;
@@ -195,13 +194,45 @@ bool move_put_client(struct move *move, struct move_remote *remote, int fd, GErr
 	g_autofree char *number = g_strdup_printf("%d", fd);
 
 	keep_slot_keys(set, move->vfio_user);
+	opt_put(set, "driver", move->vfio_user ? "vfio-user-pci" : "x-pci-proxy-dev");
 	if (move->vfio_user)
 		return put_vfio_user_pci(move, remote, error);
-	opt_put(set, "driver", "x-pci-proxy-dev");
 	opt_put(set, "fd", number);
 	remote->opt->changed = true;
 	plan_process_slot(move->plan->qemu, fd, remote->index, remote->id);
 	return true;
+}
+
+/* ---- For a VM that runs ---- */
+
+bool move_check_attached(const struct move *move, const struct qopt *opt, GError **error)
+{
+	if (move->remotes->len)
+		return qopt_refuse(opt, error, "attach takes one controller with its disks, and "
+				   "'%s' stands before it", move_remote(move, 0)->id);
+	if (!opt_get(opt->set, "id"))
+		return qopt_refuse(opt, error, "it needs an id=, by which detach finds it");
+	return true;
+}
+
+/* How the client reaches the remote is known when that runs. */
+static void remove_connection(struct opt_set *set)
+{
+	opt_remove(set, "fd");
+	opt_remove(set, "socket.type");
+	opt_remove(set, "socket.path");
+}
+
+struct json_t *move_device_json(const struct move *move, GError **error)
+{
+	auto_opt_set set = opt_set_copy(move_remote(move, 0)->opt->set);
+	auto_opt_set json = NULL;
+
+	remove_connection(set);
+	if (set->json)
+		return opt_set_to_json(set, error);
+	json = as_json(set, error);
+	return json ? opt_set_to_json(json, error) : NULL;
 }
 
 /* ---- Slots that would move ---- */

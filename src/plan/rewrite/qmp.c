@@ -222,12 +222,14 @@ static bool keep_events(struct move *move, struct move_remote *remote, GError **
 /* Cloud Hypervisor has no QMP, over which a remote would stop the VM. */
 static bool check_stops(struct move *move, GError **error)
 {
-	for (unsigned i = 0; move->vmm && i < move->remotes->len; i++)
+	const char *why = move->attach ? "a monitor of its own, which QEMU makes at its start" :
+					 "QMP; Cloud Hypervisor has none";
+
+	for (unsigned i = 0; (move->vmm || move->attach) && i < move->remotes->len; i++)
 		if (needs_qmp(move, move_remote(move, i)))
 			return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: an error of its disk is to "
 					"stop the VM (--on-error, werror=, rerror=), which is "
-					"done over QMP; Cloud Hypervisor has none",
-					move_remote(move, i)->id);
+					"done over %s", move_remote(move, i)->id, why);
 	return true;
 }
 

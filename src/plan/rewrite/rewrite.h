@@ -6,17 +6,20 @@
  * From a QEMU command line to a plan of processes.  Pure functions: all that they need to know of
  * the machine and of the QEMU at hand is in struct rewrite_facts; nothing is opened or started.
  *
- * Three ways:
+ * Four ways:
  *   rewrite_move()   an ordinary command line; the devices that mpqemu-remote emulates move out
  *   rewrite_join()   command lines as the multi-process document of QEMU has them, remotes and
  *                    QEMU; only fd numbers, and what that document forgets, change
  *   rewrite_cloud()  Cloud Hypervisor, which has no such devices: they are given apart
+ *   rewrite_attach() a VM that runs already
  */
 
 #include <stdbool.h>
 
 #include "base/error.h"
 #include "plan/procs.h"
+
+struct json_t;
 
 enum rewrite_accel {
 	REWRITE_ACCEL_TCG,	/* also qtest: no vCPU of KVM's, no interrupts from a remote */
@@ -79,6 +82,15 @@ struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice
 struct plan *rewrite_cloud(char *const *vmm, char *const *devices,
 			   const struct rewrite_choice *choice, const struct rewrite_facts *facts,
 			   GError **error);
+
+/*
+ * A controller, and what hangs on it, for a VM that runs.  @words: as @devices above.  The plan has
+ * one remote, and a QEMU without arguments; *ret_device is what QMP's device_add is to get, but for
+ * the "fd" of x-pci-proxy-dev or the "socket" of vfio-user-pci; json_decref().
+ */
+struct plan *rewrite_attach(char *const *words, const struct rewrite_choice *choice,
+			    const struct rewrite_facts *facts, struct json_t **ret_device,
+			    GError **error);
 
 /*
  * @remotes: one argv (char **, NULL-terminated) a remote.  @qemu may be Cloud Hypervisor's.

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/hotplug/holder.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/supervise.h"
 #include "metrics/page.h"
@@ -80,12 +81,28 @@ static json_t *report_remote(const struct run_remote *remote)
 	return report;
 }
 
+/* A device that attach has plugged in: its remote is another process's. */
+static void add_attached(const struct run *run, json_t *remotes)
+{
+	g_auto(GStrv) ids = run->options->control ? holder_ids(run->options->control) : NULL;
+
+	for (char **id = ids; id && *id; id++) {
+		g_autofree char *serves = g_strdup_printf("%s (attached)", *id);
+
+		json_array_append_new(remotes, json_pack("{s:s, s:s, s:s, s:s, s:[s], s:f}", "id",
+							 *id, "serves", serves, "program",
+							 "mpqemu-orchestrate", "state", "attached",
+							 "devices", *id, "uptime", 0.0));
+	}
+}
+
 json_t *report_remotes(const struct run *run)
 {
 	json_t *remotes = json_array();
 
 	for (unsigned i = 0; i < run->remote_count; i++)
 		json_array_append_new(remotes, report_remote(&run->remotes[i]));
+	add_attached(run, remotes);
 	return remotes;
 }
 

@@ -64,6 +64,8 @@ static int read_ids(struct peer *peer, const struct vfu_msg *msg)
 		peer->negotiated = true;
 		return ret ? ret : -EAGAIN;
 	}
+	if (peer->resetting)
+		return check_reply(peer, msg, VFU_RESET, 0);
 	ret = check_reply(peer, msg, VFU_REGION_READ, sizeof(access) + IDS_SIZE);
 	if (!ret)
 		memcpy(&peer->ids, msg->payload + sizeof(access), sizeof(peer->ids));
@@ -104,7 +106,8 @@ static int answer_mpqemu(struct peer *peer)
 	if (ret)
 		return ret;
 	mpq_msg_close(&msg);
-	peer->ids = msg.u.ret;
+	if (!peer->resetting)
+		peer->ids = msg.u.ret;
 	return 0;
 }
 
@@ -131,6 +134,14 @@ int peer_answer(struct peer *peer)
 		return ret;
 	/* PCI 3.0, 6.2.1: 0xffff is no vendor; it is what a read of an absent function gives. */
 	return (peer->ids & 0xffff) == 0xffff ? -ENODEV : 0;
+}
+
+int peer_reset(struct peer *peer)
+{
+	peer->resetting = true;
+	if (peer->vfio_user)
+		return vfu_command(&peer->vfu, VFU_RESET, VFU_RESET, NULL, 0);
+	return mpq_send(&peer->conn, MPQ_DEVICE_RESET, NULL, 0);
 }
 
 const char *peer_why(const struct peer *peer)

@@ -15,7 +15,7 @@
 #include "proto/vfu.h"
 
 struct peer {
-	bool vfio_user, negotiated;
+	bool vfio_user, negotiated, resetting;
 	struct mpq_conn conn;
 	struct vfu_conn vfu;
 	uint32_t ids;		/* device id << 16 | vendor id, once answered */
@@ -35,6 +35,12 @@ void peer_finish(struct peer *peer);
  * -ENODATA when the remote closed its end, or another -errno (-EPROTO: see peer_why()).
  */
 int peer_answer(struct peer *peer);
+
+/*
+ * After its answer: asks for a reset, the function's RST#.  Returns 0 or -errno; peer_answer() has
+ * the end of it.
+ */
+int peer_reset(struct peer *peer);
 
 /* After -EPROTO: what was wrong. */
 const char *peer_why(const struct peer *peer);

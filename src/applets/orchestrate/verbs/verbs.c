@@ -62,14 +62,12 @@ GOptionEntry *ask_options(const struct ask_verb *verb, struct verb_args *args)
 	return entries;
 }
 
-/* GLib's table of options, with a head of our own. */
-static void print_help(GOptionContext *context, const struct ask_verb *verb)
+static void print_help(const GOptionEntry *entries, const struct ask_verb *verb)
 {
-	g_autofree char *text = options_help(context);
-	const char *table = strstr(text, "\n\n");
+	g_autofree char *table = options_table(entries);
 
-	printf("usage: " NAME " %s [OPTION...] %s\n\n%c%s.%s", verb->name, verb->words,
-	       g_ascii_toupper(verb->help[0]), verb->help + 1, table ?: "\n");
+	printf("usage: " NAME " %s [OPTION...] %s\n\n%c%s.\n\n%s", verb->name, verb->words,
+	       g_ascii_toupper(verb->help[0]), verb->help + 1, table);
 }
 
 static bool parse(const struct ask_verb *verb, char ***words, struct verb_args *args,
@@ -84,7 +82,7 @@ static bool parse(const struct ask_verb *verb, char ***words, struct verb_args *
 	g_option_context_add_main_entries(context, entries, NULL);
 	ok = g_option_context_parse_strv(context, words, &local);
 	if (ok && args->help)
-		print_help(context, verb);
+		print_help(entries, verb);
 	g_option_context_free(context);
 	return ok || mpq_fail(error, MPQ_ERROR_USAGE, "%s: %s", verb->name, local->message);
 }

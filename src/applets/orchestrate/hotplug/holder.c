@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applets/orchestrate/hotplug/holder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "applets/orchestrate/control/place.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/unixaddr.h"
+#include "qmp/server.h"
+#include "qmp/source.h"
+
+#define PLACE "attached"	/* in the directory of the control sockets */
+#define SUFFIX ".sock"
+#define HASH_LEN 16		/* characters of the name of QEMU's socket */
+
+struct holder {
+	const struct holder_ops *ops;
+	void *opaque;
+	char *path;
+	int listener;			/* ours; the server has a copy */
+	struct qmp_server_config config;
+	struct qmp_server *server;
+	GSource *source;
+};
+
+static char *make_dir(bool make, GError **error)
+{
+	g_autofree char *place = place_dir(make, error);
+	g_autofree char *dir = place ? g_build_filename(place, PLACE, NULL) : NULL;
+
+	if (dir && make && mkdir(dir, 0700) < 0 && errno != EEXIST) {
+		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", dir, log_errname(errno));
+		return NULL;
+	}
+	return g_steal_pointer(&dir);
+}
+
+/* "HASH-", which the names of all sockets of that QEMU begin with; the caller frees. */
+static char *make_prefix(const char *qmp)
+{
+	char *real = qmp[0] == '@' ? NULL : realpath(qmp, NULL);
+	g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, real ?: qmp, -1);
+
+	free(real);
+	return g_strdup_printf("%.*s-", HASH_LEN, hash);
+}
+
+char *holder_path(const char *qmp, const char *id, bool make, GError **error)
+{
+	g_autofree char *dir = make_dir(make, error);
+	g_autofree char *prefix = make_prefix(qmp);
+	g_autofree char *name = g_strconcat(prefix, id, SUFFIX, NULL);
+
+	return dir ? g_build_filename(dir, name, NULL) : NULL;
+}
+
+/* A name may have been left behind. */
+static bool is_held(const char *dir, const char *name)
+{
+	g_autofree char *path = g_build_filename(dir, name, NULL);
+	struct unix_addr addr;
+
+	return !unix_addr_parse(path, &addr) && unix_addr_ask(&addr) == -EPROTOTYPE;
+}
+
+char **holder_ids(const char *qmp)
+{
+	g_autofree char *path = make_dir(false, NULL);
+	g_autofree char *prefix = make_prefix(qmp);
+	g_autoptr(GDir) dir = path ? g_dir_open(path, 0, NULL) : NULL;
+	g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir))) {
+		g_autofree char *id = NULL;
+
+		if (!g_str_has_prefix(name, prefix) || !g_str_has_suffix(name, SUFFIX) ||
+		    !is_held(path, name))
+			continue;
+		id = g_strndup(name + strlen(prefix),
+			       strlen(name) - strlen(prefix) - strlen(SUFFIX));
+		g_strv_builder_add(ids, id);
+	}
+	return g_strv_builder_end(ids);
+}
+
+static void run_query(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	struct holder *holder = opaque;
+
+	qmp_reply(call, holder->ops->report(holder->opaque));
+}
+
+static void run_release(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	struct holder *holder = opaque;
+
+	qmp_reply(call, NULL);
+	holder->ops->release(holder->opaque);
+}
+
+static const struct qmp_command commands[] = {
+	{ "query-attached", NULL, QMP_OBJECT, 0, run_query },
+	{ "release", NULL, QMP_NOTHING, 0, run_release },
+	{ NULL }
+};
+
+static const char *const events[] = { NULL };
+
+static bool listen_at(struct holder *holder, GError **error)
+{
+	int copy;
+
+	holder->listener = place_listen(holder->path, error);
+	if (holder->listener < 0)
+		return false;
+	copy = fcntl(holder->listener, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", holder->path,
+				log_errname(errno));
+	holder->config = (struct qmp_server_config){
+		.commands = commands, .events = events, .max_clients = 4,
+		.bounds = { .in = 64 << 10, .out = 1 << 20 },
+	};
+	holder->server = qmp_server_create(&holder->config, holder);
+	qmp_server_listen(holder->server, copy, false);
+	holder->source = qmp_server_source(holder->server);
+	g_source_attach(holder->source, NULL);
+	return true;
+}
+
+struct holder *holder_create(const char *qmp, const char *id, const struct holder_ops *ops,
+			     void *opaque, GError **error)
+{
+	g_autofree char *path = holder_path(qmp, id, true, error);
+	struct holder *holder;
+
+	if (!path)
+		return NULL;
+	holder = g_new0(struct holder, 1);
+	holder->ops = ops;
+	holder->opaque = opaque;
+	holder->path = g_steal_pointer(&path);
+	if (listen_at(holder, error))
+		return holder;
+	holder_destroy(holder);
+	return NULL;
+}
+
+void holder_destroy(struct holder *holder)
+{
+	if (!holder)
+		return;
+	if (holder->source) {
+		g_source_destroy(holder->source);
+		g_source_unref(holder->source);
+	}
+	/* Before the clients see the end.  Nobody else can have the name while ours listens. */
+	if (holder->listener >= 0)
+		unlink(holder->path);
+	fd_close(&holder->listener);
+	qmp_server_destroy(holder->server);
+	g_free(holder->path);
+	g_free(holder);
+}
