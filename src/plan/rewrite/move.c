@@ -353,7 +353,7 @@ static bool place_devices(struct move *move, GError **error)
 			return false;
 	if (move->remotes->len)
 		return true;
-	return mpq_fail(error, MPQ_ERROR_REFUSED, "nothing to move: no -device %s is one that "
+	return mpq_fail(error, MPQ_ERROR_NOTHING, "nothing to move: no -device %s is one that "
 			"mpqemu-remote emulates (lsi53c895a, lsi53c810, edu, edu-pcie)",
 			move->choice->remote || move->choice->local ? "of those chosen" : "here");
 }
@@ -497,81 +497,6 @@ static bool apply_globals(struct move *move, GError **error)
 		if (spread_global(move, &global, &stays) && !stays)
 			opt->owner = QOPT_DROPPED;
 		global_clear(&global);
-	}
-	return true;
-}
-
-/* ---- bootindex ---- */
-
-static bool is_boot_disk_option(const struct qopt *opt)
-{
-	static const char *const names[] = {
-		"hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", NULL
-	};
-
-	if (opt->owner == QOPT_DROPPED)
-		return false;
-	if (!opt->name)
-		return true;
-	if (g_strv_contains(names, opt->name))
-		return true;
-	return !strcmp(opt->name, "drive") && g_strcmp0(opt_get(opt->set, "if"), "none") &&
-	       g_strcmp0(opt_get(opt->set, "if"), "pflash");
-}
-
-/* Something else than @disk that firmware could boot from, or NULL. */
-static const struct qopt *other_boot_disk(const struct move *move, const struct qopt *disk)
-{
-	for_each_qopt(opt, move->cmd) {
-		bool device = opt != disk && opt->owner != QOPT_DROPPED && opt->name &&
-			      !strcmp(opt->name, "device");
-
-		if (device && (opt_get(opt->set, "drive") || opt_get(opt->set, "bootindex")))
-			return opt;
-		if (is_boot_disk_option(opt))
-			return opt;
-	}
-	return NULL;
-}
-
-/*
- * Neither client has a bootindex for a disk.  Where the disk is the only one, firmware finds it
- * without; where a kernel is given, firmware boots that.
- */
-static bool drop_bootindex(struct move *move, struct qopt *disk, GError **error)
-{
-	const struct qopt *other = other_boot_disk(move, disk);
-	struct qopt *boot = NULL;
-	const char *strict = qcmd_get(move->cmd, "boot", "strict", &boot);
-	const char *why = move->vfio_user ? "vfio-user-pci has no bootindex for a disk behind it" :
-					    "QEMU's proxy has no bootindex";
-
-	if (!qcmd_last(move->cmd, "kernel")) {
-		if (other)
-			return qopt_refuse(disk, error, "bootindex=%s: %s, and firmware could "
-					   "boot from %s instead; leave it out or leave the disk "
-					   "in QEMU", opt_get(disk->set, "bootindex"), why,
-					   other->name ? qopt_where(other) : other->word);
-		if (strict && strcmp(strict, "off") && strcmp(strict, "no"))
-			return qopt_refuse(disk, error, "bootindex=%s: %s, and with -boot "
-					   "strict=%s firmware boots from nothing else",
-					   opt_get(disk->set, "bootindex"), why, strict);
-	}
-	plan_note(move->plan, "%s: bootindex dropped, which firmware would not be told; nothing "
-		  "else could boot", qopt_where(disk));
-	opt_remove(disk->set, "bootindex");
-	disk->changed = true;
-	return true;
-}
-
-static bool drop_bootindexes(struct move *move, GError **error)
-{
-	for (unsigned i = 0; i < move->devices->len; i++) {
-		struct qopt *opt = move->devices->pdata[i];
-
-		if (opt->owner >= 0 && opt_get(opt->set, "bootindex") &&
-		    !drop_bootindex(move, opt, error))
-			return false;
 	}
 	return true;
 }
@@ -744,7 +669,7 @@ static bool move_run(struct move *move, GError **error)
 {
 	collect_devices(move);
 	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
-	    !move_check_graph(move, error) || !drop_bootindexes(move, error))
+	    !move_check_graph(move, error) || !move_drop_bootindexes(move, error))
 		return false;
 	return apply_globals(move, error) && move_choose_each(move, error) &&
 	       move_check_policy(move, error) && write_plan(move, error);

@@ -3,7 +3,7 @@
 #define PLAN_REWRITE_MOVE_H
 
 /*
- * Between move.c (devices), graph.c (what is behind their disks), qmp.c,
+ * Between move.c (devices), graph.c (what is behind their disks), bootindex.c, qmp.c, relay.c,
  * protocol.c (how they are reached).
  */
 
@@ -70,6 +70,9 @@ bool move_take_netdev(struct move *move, struct qopt *device, unsigned index, GE
 
 /* Gives each remote what the choice says of it.  Refused where it names one that does not move. */
 bool move_choose_each(struct move *move, GError **error);
+
+/* Takes bootindex= of the disks that moved away.  Refused where something else could boot. */
+bool move_drop_bootindexes(struct move *move, GError **error);
 
 /* --on-error and --events: refuses what cannot be, and keeps the fd that it names. */
 bool move_check_policy(struct move *move, GError **error);
