@@ -209,19 +209,31 @@ static int find_end(struct qmp_stream *s)
 	return -EAGAIN;
 }
 
-int qmp_stream_next(struct qmp_stream *s, json_t **ret)
+int qmp_stream_next_text(struct qmp_stream *s, const char **ret, size_t *ret_len)
 {
-	json_error_t error;
-	json_t *value;
 	int found = find_end(s);
 
 	if (found)
 		return found;
-	value = json_loadb((const char *)s->in->data + s->start, s->looked - s->start,
-			   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	*ret = (const char *)s->in->data + s->start;
+	*ret_len = s->looked - s->start;
 	s->start = s->looked;
 	s->inside = s->bare = s->in_string = s->escaped = false;
 	s->depth = 0;
+	return 0;
+}
+
+int qmp_stream_next(struct qmp_stream *s, json_t **ret)
+{
+	json_error_t error;
+	json_t *value;
+	const char *text;
+	size_t len;
+	int found = qmp_stream_next_text(s, &text, &len);
+
+	if (found)
+		return found;
+	value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!value)
 		return broken(s, -EBADMSG, "%s", error.text);
 	*ret = value;
@@ -301,17 +313,22 @@ static int queue(struct qmp_stream *s, const char *text, size_t len, int *passed
 	return 0;
 }
 
+int qmp_stream_send_text(struct qmp_stream *s, const char *text, size_t len, int passed)
+{
+	autofd fd = passed;
+	int ret = queue(s, text, len, &fd);
+
+	if (!ret)
+		ret = qmp_stream_flush(s);
+	return ret == -EAGAIN ? 0 : ret;
+}
+
 int qmp_stream_send(struct qmp_stream *s, const json_t *msg, int passed)
 {
 	autofd fd = passed;
 	char *text = json_dumps(msg, s->pretty ? JSON_INDENT(4) : 0);
-	int ret;
+	int ret = text ? qmp_stream_send_text(s, text, strlen(text), fd_steal(&fd)) : -EINVAL;
 
-	if (!text)
-		return -EINVAL;
-	ret = queue(s, text, strlen(text), &fd);
 	free(text);
-	if (!ret)
-		ret = qmp_stream_flush(s);
-	return ret == -EAGAIN ? 0 : ret;
+	return ret;
 }

@@ -583,6 +583,7 @@ static bool write_qemu(struct move *move, GError **error)
 {
 	const struct rewrite_uses uses = {
 		.mpqemu = !move->vfio_user, .vfio_user = move->vfio_user,
+		.in_place = move->choice->in_place,
 		.qemu_remote = rewrite_has_qemu_remote(move->choice, move->facts),
 	};
 
@@ -629,6 +630,8 @@ static bool write_plan(struct move *move, GError **error)
 		move_order_clients(move);
 	}
 	move_add_policy(move);
+	if (move->choice->in_place && !move_add_relays(move, error))
+		return false;
 	plan_process_limit(move->plan->qemu, &move->choice->qemu_limits);
 	keep_qemu_fds(move);
 	return move->vmm ? write_vmm(move, error) : write_qemu(move, error);

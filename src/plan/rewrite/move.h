@@ -80,6 +80,12 @@ bool move_check_policy(struct move *move, GError **error);
 /* Adds them to the remotes that stand in the plan, and the QMP monitors that those need. */
 void move_add_policy(struct move *move);
 
+/* A number that is free in that process of the plan. */
+int move_free_fd(const struct move *move, const struct plan_process *process);
+
+/* Lets the clients of QEMU's QMP monitors come to us, and notes what they would ask remotes. */
+bool move_add_relays(struct move *move, GError **error);
+
 /* Takes the properties of the PCI slot away, which stay in QEMU. */
 void move_remove_slot_keys(const struct move *move, struct opt_set *set);
 
