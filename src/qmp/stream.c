@@ -85,12 +85,20 @@ static void drop(GByteArray **buf, size_t count)
 
 /* ---- In ---- */
 
-/*
- * A fd came with the last byte that there is: the kernel gives nothing behind one in the same call.
- * The oldest has waited in vain when there are too many.
- */
-static int keep_fd(struct qmp_stream *s, int fd)
+static bool is_space(uint8_t c)
 {
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/*
+ * A fd came with the last bytes that there are, from @start on at the earliest: the kernel gives
+ * nothing behind one in the same call.  A line's end that was sent with its text is not the next
+ * text's.  The oldest has waited in vain when there are too many.
+ */
+static int keep_fd(struct qmp_stream *s, int fd, size_t start)
+{
+	size_t at = s->in->len - 1;
+
 	if (fd == FDPASS_WRONG) {
 		s->unwanted++;
 		return broken(s, -EBADMSG, "more than one file descriptor came at once");
@@ -101,7 +109,9 @@ static int keep_fd(struct qmp_stream *s, int fd)
 		close_first(s->came, &s->came_count);
 		s->unwanted++;
 	}
-	s->came[s->came_count++] = (struct qmp_passed){ s->in->len - 1, fd };
+	while (at > start && is_space(s->in->data[at]))
+		at--;
+	s->came[s->came_count++] = (struct qmp_passed){ at, fd };
 	return 0;
 }
 
@@ -139,12 +149,7 @@ int qmp_stream_receive(struct qmp_stream *s)
 	g_byte_array_set_size(s->in, n > 0 ? len + n : len);
 	if (n == 0)
 		return s->inside ? -EPIPE : -ENODATA;
-	return n < 0 ? n : keep_fd(s, fd);
-}
-
-static bool is_space(uint8_t c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+	return n < 0 ? n : keep_fd(s, fd, len);
 }
 
 /* Between two texts.  Returns false on a byte that starts none. */
