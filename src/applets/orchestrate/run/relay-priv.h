@@ -49,6 +49,8 @@ struct relay_door {
 struct session *session_create(struct relay_door *door, int fd, int qemu);
 /* NULL-safe. */
 void session_destroy(struct session *session);
+/* QEMU is gone: what it has said is passed on, as far as the client takes it at once. */
+void session_drain(struct session *session);
 /* An event of a remote's. */
 void session_event(struct session *session, const json_t *event);
 /* The session is over; the door opens again. */

@@ -406,6 +406,18 @@ void session_event(struct session *session, const json_t *event)
 	pump(session);
 }
 
+void session_drain(struct session *session)
+{
+	session->refs++;
+	session->over = false;
+	do
+		pump_qemu(session);
+	while (!session->over && qmp_stream_receive(&session->qemu.stream) == 0);
+	qmp_stream_flush(&session->client.stream);
+	session->over = true;
+	session_unref(session);
+}
+
 static void end_init(struct session *session, struct end *end, int fd)
 {
 	static const struct qmp_bounds bounds = { .in = TEXT_MAX, .out = TEXT_MAX };

@@ -222,6 +222,8 @@ void qmp_relay_close(struct qmp_relay *relay)
 			g_source_remove(door->watch);
 		door->watch = 0;
 		fd_close(&door->clients);
+		if (door->session)
+			session_drain(door->session);
 		session_destroy(door->session);
 		door->session = NULL;
 		fd_close(&door->place);
