@@ -4,7 +4,7 @@
 import os
 import pathlib
 import shutil
-import signal
+import subprocess
 import sys
 import time
 
@@ -93,13 +93,15 @@ class Libvirt(guestsuite.GuestCase):
         self.assertEqual(file_of(self.disk, "/hello"), b"written under libvirt\n")
 
     def test_virt_qemu_run(self):
-        """The tool itself; it is ended as soon as the guest is."""
+        """The tool itself, which ends when the guest is off."""
         xml = self.lab.domain(self.disk, self.cds[0], SCRIPT, more=libvirtlab.SHARED)
         runner = self.lab.start(["virt-qemu-run", "-r", str(self.lab.root), xml],
-                                stdin=-3, stdout=-3, stderr=-3)
-        self.addCleanup(runner.wait)
-        self.addCleanup(runner.send_signal, signal.SIGTERM)
+                                **dict.fromkeys(
+                                    ("stdin", "stdout", "stderr"), subprocess.DEVNULL))
+        self.addCleanup(lambda: runner.poll() is None and (runner.terminate(), runner.wait()))
         wait_for(lambda: "@@finished" in self.lab.result(), self.lab)
+        wait_for(lambda: runner.poll() is not None, self.lab)
+        self.assertEqual(runner.returncode, 0)
         wait_for(lambda: not self.remotes(), self.lab)
         self.assertIn("is served by process", self.lab.log())
         for step in ("mkfs", "mount", "umount"):

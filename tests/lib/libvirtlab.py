@@ -30,6 +30,7 @@ DOMAIN = """<domain type='qemu'>
   {more}
   <vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type>{boot}</os>
+  <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff>
   <devices>
     <emulator>{emulator}</emulator>

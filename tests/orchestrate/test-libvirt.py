@@ -59,17 +59,21 @@ strict=on
 -device
 {{"driver":"lsi","id":"scsi0","bus":"pci.0","addr":"0x2"}}
 -blockdev
-{{"driver":"file","filename":"{image}","node-name":"libvirt-2-storage","auto-read-only":true,"discard":"unmap"}}
+{{"driver":"file","filename":"{image}","node-name":"libvirt-2-storage",\
+"auto-read-only":true,"discard":"unmap"}}
 -blockdev
 {{"node-name":"libvirt-2-format","read-only":false,"driver":"raw","file":"libvirt-2-storage"}}
 -device
-{{"driver":"scsi-hd","bus":"scsi0.0","scsi-id":0,"device_id":"drive-scsi0-0-0","drive":"libvirt-2-format","id":"scsi0-0-0","bootindex":1}}
+{{"driver":"scsi-hd","bus":"scsi0.0","scsi-id":0,"device_id":"drive-scsi0-0-0",\
+"drive":"libvirt-2-format","id":"scsi0-0-0","bootindex":1}}
 -blockdev
-{{"driver":"file","filename":"{cd}","node-name":"libvirt-1-storage","auto-read-only":true,"discard":"unmap"}}
+{{"driver":"file","filename":"{cd}","node-name":"libvirt-1-storage","auto-read-only":true,\
+"discard":"unmap"}}
 -blockdev
 {{"node-name":"libvirt-1-format","read-only":true,"driver":"raw","file":"libvirt-1-storage"}}
 -device
-{{"driver":"scsi-cd","bus":"scsi0.0","scsi-id":1,"device_id":"drive-scsi0-0-1","drive":"libvirt-1-format","id":"scsi0-0-1"}}
+{{"driver":"scsi-cd","bus":"scsi0.0","scsi-id":1,"device_id":"drive-scsi0-0-1",\
+"drive":"libvirt-1-format","id":"scsi0-0-1"}}
 -add-fd
 set=0,fd={serial},opaque=serial0-source
 -chardev
@@ -243,7 +247,7 @@ class Passed(Emulator):
         monitor.ask("quit")
 
     def test_fds_and_arguments(self):
-        """All that was inherited, and what QEMU needs besides: its own listener, a socket, a pipe."""
+        """All that was inherited, and what QEMU needs besides: a listener, a socket, a pipe."""
         run, _ = self.domain(env=self.fake("fds", MPQEMU_QEMU=FAKE))
         run.wait()
         fds = dict(line.split(maxsplit=1) for line in self.read_out().splitlines())
