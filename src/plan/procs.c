@@ -61,6 +61,7 @@ static void moved_clear(void *p)
 
 	g_free(moved->name);
 	g_free(moved->driver);
+	g_free(moved->under);
 }
 
 static void relay_clear(void *p)

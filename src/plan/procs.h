@@ -58,6 +58,8 @@ struct plan_moved {
 	char *name;		/* of a node or -drive; of a device: its id */
 	unsigned remote;	/* index */
 	char *driver;		/* of a device; else NULL */
+	char *under;		/* the node that it stands on, or NULL */
+	bool gone;		/* a node of a medium that was taken out */
 };
 
 /*

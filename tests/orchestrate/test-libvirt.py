@@ -381,6 +381,39 @@ class Domain(Emulator):
         error = monitor.ask("blockdev-insert-medium", {"id": "scsi0-0-1", "node-name": "none"})
         self.assertIn("'none' is no node over a file", error["error"]["desc"])
 
+    def test_disk_comes_and_goes(self):
+        """attach-disk and detach-disk, as libvirt does them."""
+        image = str(self.dir / "hot.raw")
+        pathlib.Path(image).write_bytes(bytes(3 << 20))
+        run, path = self.domain()
+        monitor = self.monitor(path)
+        device = {"driver": "scsi-hd", "bus": "scsi0.0", "scsi-id": 4, "id": "scsi0-0-4",
+                  "drive": "libvirt-3-format"}
+        # the remote's own error
+        error = monitor.ask("device_add", {**device, "drive": "nosuch"})["error"]
+        self.assertIn("nosuch", error["desc"])
+        for _ in range(2):
+            for command, args in (
+                    ("blockdev-add", {"driver": "file", "filename": image,
+                                      "node-name": "libvirt-3-storage",
+                                      "auto-read-only": True, "discard": "unmap"}),
+                    ("blockdev-add", {"driver": "raw", "node-name": "libvirt-3-format",
+                                      "read-only": False, "file": "libvirt-3-storage"}),
+                    ("device_add", device),
+                    ("block_resize", {"node-name": "libvirt-3-format", "size": 5 << 20}),
+                    ("device_del", {"id": "scsi0-0-4"})):
+                self.assertEqual(monitor.ask(command, args), {"return": {}}, command)
+            self.assertEqual(os.stat(image).st_size, 5 << 20)
+            while not any(e["event"] == "DEVICE_DELETED" for e in monitor.events):
+                monitor.ask("query-status")
+            monitor.events.clear()
+            names = [e["name"] for e in monitor.ask("qom-list", {"path": "/machine/peripheral"})
+                     ["return"]]
+            self.assertNotIn("scsi0-0-4", names)
+            for node in ("libvirt-3-format", "libvirt-3-storage"):
+                self.assertEqual(monitor.ask("blockdev-del", {"node-name": node}),
+                                 {"return": {}})
+
     def test_order(self):
         """Many commands at once: the answers come in their order, ids and all."""
         run, path = self.domain()

@@ -40,6 +40,7 @@ static void note_moved(struct move *move)
 		moved.name = g_strdup(name);
 		if (!strcmp(opt->name, "device"))
 			moved.driver = g_strdup(qopt_type(opt));
+		moved.under = g_strdup(opt_get(opt->set, moved.driver ? "drive" : "file"));
 		g_array_append_val(move->plan->moved, moved);
 	}
 }

@@ -19,10 +19,11 @@ struct relay_remote {
 	GSource *source;
 };
 
-/* A node that a client added to QEMU: a medium for a tray may be made of it. */
+/* A node that a client added to QEMU: a medium or a disk of a remote may be made of it. */
 struct relay_node {
 	char *name;
 	json_t *args;		/* of blockdev-add */
+	int remote;		/* that has it too, or -1 */
 };
 
 struct qmp_relay {
@@ -71,6 +72,8 @@ struct route {
 	unsigned remote;
 	const char *name;	/* ROUTE_REMOTE: the command; static text, or the client's */
 	json_t *args;		/* of it; owned, or NULL */
+	json_t *nodes;		/* what blockdev-add is to get before it; owned, or NULL */
+	bool gone_is_well;	/* that there is no such node (any more) is no error */
 	char *why;		/* ROUTE_REFUSED; owned */
 };
 
@@ -78,8 +81,12 @@ struct route {
 struct route route_find(struct qmp_relay *relay, const char *command, const json_t *args);
 void route_clear(struct route *route);
 
-/* It was passed on, or done: what nodes there are has changed. */
-void route_done(struct qmp_relay *relay, const char *command, const json_t *args);
+/*
+ * It was passed on to QEMU (@remote -1), or its remote has done it: what there is has changed.
+ */
+void route_done(struct qmp_relay *relay, const char *command, const json_t *args, int remote);
+/* A device of a remote's is gone. */
+void route_forget(struct qmp_relay *relay, const char *device);
 
 /* ---- merge.c: one list of several ---- */
 

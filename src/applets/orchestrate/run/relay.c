@@ -36,6 +36,7 @@ struct session {
 	json_t *held;		/* the command that is not QEMU's alone; or NULL */
 	int held_fd;
 	struct route route;	/* of it */
+	char *why;		/* it fails, whatever the remote answers */
 	bool busy;		/* it is being done */
 	bool negotiated;
 	bool over;		/* what is queued is still sent */
@@ -109,6 +110,7 @@ static void held_done(struct session *session)
 	session->held = NULL;
 	fd_close(&session->held_fd);
 	route_clear(&session->route);
+	g_clear_pointer(&session->why, g_free);
 	session->busy = false;
 }
 
@@ -135,8 +137,10 @@ static const char *held_name(const struct session *session)
 
 static void session_unref(struct session *session)
 {
-	if (!--session->refs)
-		g_free(session);
+	if (--session->refs)
+		return;
+	g_free(session->why);
+	g_free(session);
 }
 
 /* Goes on after an answer that came by itself. */
@@ -158,6 +162,13 @@ static char *describe_failure(struct session *session, const struct qmp_failure 
 			       failure->class ? "" : failure->desc);
 }
 
+/* A medium that was changed took its node along. */
+static bool is_well(const struct session *session, const struct qmp_failure *failure)
+{
+	return session->route.gone_is_well && failure->class &&
+	       g_str_has_prefix(failure->desc, "Failed to find node");
+}
+
 static void remote_answers(void *opaque, const json_t *value, const struct qmp_failure *failure)
 {
 	struct session *session = opaque;
@@ -167,10 +178,14 @@ static void remote_answers(void *opaque, const json_t *value, const struct qmp_f
 		session_unref(session);
 		return;
 	}
-	if (value) {
+	if (value || is_well(session, failure)) {
 		route_done(session->door->relay, held_name(session),
-			   json_object_get(session->held, "arguments"));
-		answer(session, json_pack("{s:O}", "return", value));
+			   json_object_get(session->held, "arguments"), session->route.remote);
+		answer(session, value ? json_pack("{s:O}", "return", value) :
+					json_pack("{s:{}}", "return"));
+	} else if (session->why) {
+		text = g_steal_pointer(&session->why);
+		answer_error(session, "GenericError", text);
 	} else if (!failure->class || !strcmp(failure->class, "CommandNotFound")) {
 		text = describe_failure(session, failure);
 		answer_error(session, "GenericError", text);
@@ -180,6 +195,29 @@ static void remote_answers(void *opaque, const json_t *value, const struct qmp_f
 	resume(session);
 }
 
+/* Of a node that comes before: the first reason is why the command fails. */
+static void node_answers(void *opaque, const json_t *value, const struct qmp_failure *failure)
+{
+	struct session *session = opaque;
+
+	if (failure && !session->why)
+		session->why = g_strdup(failure->desc);
+	session_unref(session);
+}
+
+static void send_nodes(struct session *session, struct qmp_client *client)
+{
+	json_t *args;
+	size_t i;
+
+	json_array_foreach(session->route.nodes, i, args) {
+		session->refs++;
+		if (qmp_client_execute(client, "blockdev-add", json_deep_copy(args), -1,
+				       REMOTE_MS, node_answers, session))
+			session->refs--;
+	}
+}
+
 static void ask_remote(struct session *session)
 {
 	struct relay_remote *remote = &session->door->relay->remotes[session->route.remote];
@@ -187,6 +225,8 @@ static void ask_remote(struct session *session)
 	int ret = -ENOTCONN;
 
 	session->refs++;
+	if (remote->client && session->route.nodes)
+		send_nodes(session, remote->client);
 	if (remote->client)
 		ret = qmp_client_execute(remote->client, session->route.name,
 					 g_steal_pointer(&session->route.args),
@@ -227,7 +267,7 @@ static void start_held(struct session *session)
 		ask_remote(session);
 	} else if (session->route.kind == ROUTE_DONE) {
 		route_done(session->door->relay, held_name(session),
-			   json_object_get(session->held, "arguments"));
+			   json_object_get(session->held, "arguments"), -1);
 		answer(session, json_pack("{s:{}}", "return"));
 	} else {
 		answer_error(session, "GenericError", session->route.why);
@@ -261,7 +301,7 @@ static void take_command(struct session *session, const char *text, size_t len)
 	/* Also what is no JSON: QEMU says what is wrong with it. */
 	if (route.kind == ROUTE_QEMU) {
 		if (name)
-			route_done(session->door->relay, name, args);
+			route_done(session->door->relay, name, args, -1);
 		to_qemu(session, text, len, fd_steal(&fd), command);
 		json_decref(command);
 		return;

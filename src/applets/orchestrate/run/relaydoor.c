@@ -169,7 +169,10 @@ void qmp_relay_door_open(struct relay_door *door)
 static void remote_event(void *opaque, const char *name, const json_t *event)
 {
 	struct relay_remote *remote = opaque;
+	json_t *data = json_object_get(event, "data");
 
+	if (!strcmp(name, "DEVICE_DELETED"))
+		route_forget(remote->relay, json_string_value(json_object_get(data, "device")));
 	/* Its end is not the VM's. */
 	for (unsigned i = 0; strcmp(name, "SHUTDOWN") && i < remote->relay->door_count; i++)
 		if (remote->relay->doors[i].session)

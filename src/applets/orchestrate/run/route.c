@@ -11,7 +11,12 @@
  *   blockdev-add NODE            QEMU's, which opens nothing for writing as long as none uses it
  *   blockdev-insert-medium NODE  blockdev-change-medium ID, with the file that NODE stands for
  *   blockdev-close-tray ID       (done)
- *   blockdev-del NODE            (done) of a node that moved
+ *
+ * A disk is added to a controller that moved in two steps, of which the remote has both:
+ *
+ *   blockdev-add NODE            QEMU's, as above
+ *   device_add NODE              blockdev-add NODE, and device_add, of the remote
+ *   blockdev-del NODE            of both
  */
 
 #include <string.h>
@@ -33,7 +38,7 @@ enum how {
 	HOW_NAMED,		/* whose it is the names say */
 	HOW_ADD,		/* blockdev-add: noted */
 	HOW_DEVICE_ADD,		/* its bus counts too */
-	HOW_OPEN_TRAY, HOW_EJECT, HOW_INSERT, HOW_NOTHING,
+	HOW_OPEN_TRAY, HOW_EJECT, HOW_INSERT, HOW_NOTHING, HOW_DEL,
 };
 
 static const struct {
@@ -47,7 +52,7 @@ static const struct {
 	{ "blockdev-add", HOW_ADD }, { "device_add", HOW_DEVICE_ADD },
 	{ "blockdev-open-tray", HOW_OPEN_TRAY }, { "blockdev-remove-medium", HOW_EJECT },
 	{ "blockdev-insert-medium", HOW_INSERT }, { "blockdev-close-tray", HOW_NOTHING },
-	{ "blockdev-del", HOW_NOTHING },
+	{ "blockdev-del", HOW_DEL },
 	{ "block_resize", HOW_NAMED }, { "eject", HOW_NAMED },
 	{ "blockdev-change-medium", HOW_NAMED }, { "device_del", HOW_NAMED },
 	{ "block_set_io_throttle", HOW_NAMED }, { "blockdev-reopen", HOW_NAMED },
@@ -66,7 +71,7 @@ static const struct {
 	{ "block-export-add", HOW_NAMED }, { "nbd-server-add", HOW_NAMED },
 };
 
-static const struct plan_moved *find_moved(const struct qmp_relay *relay, const char *name)
+static struct plan_moved *find_moved(const struct qmp_relay *relay, const char *name)
 {
 	const GArray *moved = relay->run->plan->moved;
 
@@ -119,7 +124,7 @@ static struct route refuse(const char *fmt, ...)
 
 static struct route to_remote(unsigned remote, const char *name, json_t *args)
 {
-	return (struct route){ ROUTE_REMOTE, remote, name, args };
+	return (struct route){ .kind = ROUTE_REMOTE, .remote = remote, .name = name, .args = args };
 }
 
 static const char *serves(const struct qmp_relay *relay, unsigned remote)
@@ -210,6 +215,7 @@ static struct route route_named(struct qmp_relay *relay, enum how how, const cha
 {
 	const struct plan_moved *moved = NULL;
 	bool one = find_named(relay, NULL, args, &moved);
+	struct route route;
 
 	if (one && !moved)
 		return (struct route){ .kind = ROUTE_QEMU };
@@ -220,12 +226,17 @@ static struct route route_named(struct qmp_relay *relay, enum how how, const cha
 		return route_eject(moved, args, how == HOW_OPEN_TRAY);
 	if (how == HOW_INSERT)
 		return route_insert(relay, moved, args);
-	if (how == HOW_NOTHING)
+	if (how == HOW_NOTHING || (how == HOW_DEL && moved->gone))
 		return (struct route){ .kind = ROUTE_DONE };
+	/* One that QEMU has as well: route_done() tells the remote. */
+	if (how == HOW_DEL && find_node(relay, text_of(args, "node-name")))
+		return (struct route){ .kind = ROUTE_QEMU };
 	if (((struct plan_process *)relay->run->plan->remotes->pdata[moved->remote])->monitor < 0)
 		return refuse("%s: '%s' is in the process of %s, which has no monitor", command,
 			      moved->name, serves(relay, moved->remote));
-	return to_remote(moved->remote, command, args ? json_deep_copy(args) : NULL);
+	route = to_remote(moved->remote, command, args ? json_deep_copy(args) : NULL);
+	route.gone_is_well = how == HOW_DEL;
+	return route;
 }
 
 /* The remote that has the bus "ID.0" of a controller that moved, or -1. */
@@ -244,13 +255,29 @@ static int remote_of_bus(const struct qmp_relay *relay, const char *bus)
 	return -1;
 }
 
+/* The node @name and what is below it, the lowest first; each is the remote's from now on. */
+static void add_nodes(struct qmp_relay *relay, const char *name, int remote, json_t *list)
+{
+	struct relay_node *node = find_node(relay, name);
+
+	if (!node || node->remote >= 0 || json_array_size(list) > 16)
+		return;
+	node->remote = remote;
+	add_nodes(relay, text_of(node->args, "file"), remote, list);
+	json_array_append(list, node->args);
+}
+
 static struct route route_device_add(struct qmp_relay *relay, const json_t *args)
 {
 	int remote = remote_of_bus(relay, text_of(args, "bus"));
+	struct route route;
 
 	if (remote < 0)
 		return route_named(relay, HOW_ADD, "device_add", args);
-	return to_remote(remote, "device_add", json_deep_copy(args));
+	route = to_remote(remote, "device_add", json_deep_copy(args));
+	route.nodes = json_array();
+	add_nodes(relay, text_of(args, "drive"), remote, route.nodes);
+	return route;
 }
 
 struct route route_find(struct qmp_relay *relay, const char *command, const json_t *args)
@@ -272,35 +299,102 @@ struct route route_find(struct qmp_relay *relay, const char *command, const json
 void route_clear(struct route *route)
 {
 	json_decref(route->args);
+	json_decref(route->nodes);
 	g_free(route->why);
 	*route = (struct route){ 0 };
 }
 
+static void add_moved(struct qmp_relay *relay, const char *name, const char *driver, int remote)
+{
+	struct plan_moved moved = { .remote = remote, .driver = g_strdup(driver) };
+
+	moved.name = g_strdup(name);
+	if (name)
+		g_array_append_val(relay->run->plan->moved, moved);
+	else
+		g_free(moved.driver);
+}
+
+static void forget_moved(struct qmp_relay *relay, const char *name, bool device)
+{
+	GArray *moved = relay->run->plan->moved;
+
+	for (unsigned i = moved->len; name && i-- > 0;) {
+		const struct plan_moved *one = &g_array_index(moved, struct plan_moved, i);
+
+		if (!strcmp(one->name, name) && !one->driver == !device)
+			g_array_remove_index(moved, i);
+	}
+}
+
+void route_forget(struct qmp_relay *relay, const char *device)
+{
+	forget_moved(relay, device, true);
+}
+
+static void forgotten(void *opaque, const json_t *value, const struct qmp_failure *failure)
+{
+}
+
+/* QEMU's is deleted; if a remote has one, it is there no longer than QEMU's. */
 static void forget_node(struct qmp_relay *relay, const char *name)
 {
 	struct relay_node *node = find_node(relay, name);
 
+	if (node && node->remote >= 0 && relay->remotes[node->remote].client)
+		qmp_client_execute(relay->remotes[node->remote].client, "blockdev-del",
+				   json_pack("{s:s}", "node-name", name), -1, 0, forgotten, NULL);
 	if (node)
 		g_ptr_array_remove(relay->nodes, node);
+	forget_moved(relay, name, false);
 }
 
-void route_done(struct qmp_relay *relay, const char *command, const json_t *args)
+static void note_node(struct qmp_relay *relay, const char *name, const json_t *args)
+{
+	struct relay_node *node = g_new0(struct relay_node, 1);
+
+	node->name = g_strdup(name);
+	node->args = json_deep_copy(args);
+	node->remote = -1;
+	g_ptr_array_add(relay->nodes, node);
+}
+
+/* The disk, and the nodes that it stands on, are the remote's by their names. */
+static void note_device(struct qmp_relay *relay, const json_t *args, int remote)
+{
+	const struct relay_node *node = find_node(relay, text_of(args, "drive"));
+
+	add_moved(relay, text_of(args, "id"), text_of(args, "driver"), remote);
+	for (unsigned i = 0; node && i < 16; i++) {
+		add_moved(relay, node->name, NULL, remote);
+		node = find_node(relay, text_of(node->args, "file"));
+	}
+}
+
+/* Whatever the remote still has of the medium that was in @device: for clients it is gone. */
+static void lose_medium(struct qmp_relay *relay, const char *device)
+{
+	const GArray *all = relay->run->plan->moved;
+	struct plan_moved *moved = find_moved(relay, device);
+
+	for (unsigned i = 0; moved && i < all->len; i++) {
+		moved = find_moved(relay, moved->under);
+		if (moved && !moved->driver)
+			moved->gone = true;
+	}
+}
+
+void route_done(struct qmp_relay *relay, const char *command, const json_t *args, int remote)
 {
 	const char *name = text_of(args, "node-name");
-	struct relay_node *node;
-	GArray *moved = relay->run->plan->moved;
 
+	if (!strcmp(command, "device_add") && remote >= 0)
+		note_device(relay, args, remote);
+	if (!strcmp(command, "blockdev-remove-medium") && remote >= 0)
+		lose_medium(relay, text_of(args, "id"));
 	if (!name || (strcmp(command, "blockdev-add") && strcmp(command, "blockdev-del")))
 		return;
 	forget_node(relay, name);
-	if (!strcmp(command, "blockdev-add")) {
-		node = g_new0(struct relay_node, 1);
-		node->name = g_strdup(name);
-		node->args = json_deep_copy(args);
-		g_ptr_array_add(relay->nodes, node);
-		return;
-	}
-	for (unsigned i = 0; i < moved->len; i++)
-		if (!strcmp(g_array_index(moved, struct plan_moved, i).name, name))
-			g_array_remove_index(moved, i--);
+	if (!strcmp(command, "blockdev-add"))
+		note_node(relay, name, args);
 }
