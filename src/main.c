@@ -3,6 +3,7 @@
  * mpqemu: one program, several roles.  The role is the name under which it is called (argv[0], as
  * a symlink to it), or the first argument.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct applet {
 	const char *name;		/* without the prefix */
 	int (*main)(int argc, char **argv);
 	const char *summary;		/* NULL: not for people */
+	bool open;			/* names that go on after this one are meant too */
 };
 
 /* Those for people come first. */
@@ -21,6 +23,10 @@ static const struct applet applets[] = {
 	{ "orchestrate", orchestrate_main, "launch QEMU with its devices in other processes" },
 	{ "proxy", proxy_main, "look into and use a remote device without a VM" },
 	{ "remote", remote_main, "emulate PCI devices in a process of their own" },
+	{ "qemu-system-x86_64", emulator_main, "stand in QEMU's place (libvirt's <emulator>)" },
+	{ "qemu-system-", emulator_main, NULL, true },
+	{ "qemu-kvm", emulator_main, NULL },
+	{ "kvm", emulator_main, NULL },
 	{ "device", device_applet_main, NULL },
 };
 
@@ -32,7 +38,8 @@ static const struct applet *applet_find(const char *name)
 	if (!strncmp(name, PREFIX, strlen(PREFIX)))
 		name += strlen(PREFIX);
 	for (size_t i = 0; i < APPLET_COUNT; i++)
-		if (!strcmp(applets[i].name, name))
+		if (applets[i].open ? !strncmp(applets[i].name, name, strlen(applets[i].name)) :
+				      !strcmp(applets[i].name, name))
 			return &applets[i];
 	return NULL;
 }
@@ -44,14 +51,16 @@ static int usage(FILE *out, int status)
 		"       mpqemu --help | --version\n\n"
 		"Applets, also called by their own names (mpqemu-NAME):\n");
 	for (size_t i = 0; i < APPLET_COUNT && applets[i].summary; i++)
-		fprintf(out, "  %-12s %s\n", applets[i].name, applets[i].summary);
+		fprintf(out, "  %-18s %s\n", applets[i].name, applets[i].summary);
 	return status;
 }
 
 static int list_main(int argc, char **argv)
 {
+	/* QEMU's name is linked like the others, but answers for QEMU. */
 	for (size_t i = 0; i < APPLET_COUNT && applets[i].summary; i++)
-		printf(PREFIX "%s\n", applets[i].name);
+		if (applets[i].main != emulator_main)
+			printf(PREFIX "%s\n", applets[i].name);
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 
 /* mpqemu-orchestrate(1) */
 int orchestrate_main(int argc, char **argv);
+/* The same in QEMU's place: argv is QEMU's, argv[0] a name of it, "mpqemu-" in front or not. */
+int emulator_main(int argc, char **argv);
 /* mpqemu-proxy(1) */
 int proxy_main(int argc, char **argv);
 /* mpqemu-remote(1) */

@@ -20,6 +20,7 @@ GQuark mpq_error_quark(void);
 enum mpq_error {
 	MPQ_ERROR_USAGE,	/* an option or a value that cannot be understood */
 	MPQ_ERROR_REFUSED,	/* understood, but it cannot work or would be silently wrong */
+	MPQ_ERROR_NOTHING,	/* understood, and there is nothing to do */
 	MPQ_ERROR_SYSTEM,	/* the system said no: a file, a process, memory */
 };
 

@@ -20,6 +20,7 @@ struct plan_process *plan_process_create(void)
 	g_array_set_clear_func(process->slots, slot_clear);
 	process->keep = g_array_new(false, false, sizeof(int));
 	process->drop = g_array_new(false, false, sizeof(int));
+	process->monitor = -1;
 	return process;
 }
 
@@ -54,12 +55,30 @@ char **plan_process_remote(const struct plan_process *process)
 	return NULL;
 }
 
+static void moved_clear(void *p)
+{
+	struct plan_moved *moved = p;
+
+	g_free(moved->name);
+	g_free(moved->driver);
+	g_free(moved->under);
+}
+
+static void relay_clear(void *p)
+{
+	g_free(((struct plan_relay *)p)->path);
+}
+
 struct plan *plan_create(void)
 {
 	struct plan *plan = g_new0(struct plan, 1);
 
 	plan->remotes = g_ptr_array_new_with_free_func(process_free);
 	plan->qemu = plan_process_create();
+	plan->moved = g_array_new(false, false, sizeof(struct plan_moved));
+	g_array_set_clear_func(plan->moved, moved_clear);
+	plan->relays = g_array_new(false, false, sizeof(struct plan_relay));
+	g_array_set_clear_func(plan->relays, relay_clear);
 	plan->notes = g_ptr_array_new_with_free_func(g_free);
 	plan->warnings = g_ptr_array_new_with_free_func(g_free);
 	plan->monitor = -1;
@@ -72,6 +91,8 @@ void plan_destroy(struct plan *plan)
 		return;
 	g_ptr_array_unref(plan->remotes);
 	plan_process_destroy(plan->qemu);
+	g_array_unref(plan->moved);
+	g_array_unref(plan->relays);
 	g_ptr_array_unref(plan->notes);
 	g_ptr_array_unref(plan->warnings);
 	g_free(plan);

@@ -46,10 +46,29 @@ struct plan_process {
 	char *serves;		/* remotes: "lsi0 (lsi53c895a; disk0)", for people */
 	bool is_qemu;		/* runs QEMU's own binary */
 	bool auto_shutdown;	/* its -machine says so: it ends after its first client */
+	int monitor;		/* index of the socketpair of its own monitor, or -1 */
 	int qmp_fd;		/* --qmp=fd=N of a remote's own command line, or 0 */
 	int metrics_fd;		/* number of the file of its counters, which we read; 0: none */
 	int control_fd;		/* number of the socket by which we run it; 0: none */
 	struct plan_limits limits;	/* what it and its children are held to */
+};
+
+/* Something that QEMU's monitor would know by this name, and that a remote has. */
+struct plan_moved {
+	char *name;		/* of a node or -drive; of a device: its id */
+	unsigned remote;	/* index */
+	char *driver;		/* of a device; else NULL */
+	char *under;		/* the node that it stands on, or NULL */
+	bool gone;		/* a node of a medium that was taken out */
+};
+
+/*
+ * A QMP monitor of QEMU's whose clients come to us: QEMU gets another socket that listens, at the
+ * number @fd.
+ */
+struct plan_relay {
+	int fd;
+	char *path;		/* where it was to listen; NULL: on @fd, which we inherited */
 };
 
 struct plan {
@@ -58,6 +77,8 @@ struct plan {
 	unsigned pair_count;	/* socketpairs (or listening sockets) of devices; */
 	unsigned qmp_count;	/* those of QMP have the indices behind them */
 	int monitor;		/* the one of these whose other end we keep; -1: none */
+	GArray *moved;		/* struct plan_moved */
+	GArray *relays;		/* struct plan_relay */
 	GPtrArray *notes;	/* char *: what was changed, a line each */
 	GPtrArray *warnings;	/* char * */
 };

@@ -85,12 +85,20 @@ static void drop(GByteArray **buf, size_t count)
 
 /* ---- In ---- */
 
-/*
- * A fd came with the last byte that there is: the kernel gives nothing behind one in the same call.
- * The oldest has waited in vain when there are too many.
- */
-static int keep_fd(struct qmp_stream *s, int fd)
+static bool is_space(uint8_t c)
 {
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/*
+ * A fd came with the last bytes that there are, from @start on at the earliest: the kernel gives
+ * nothing behind one in the same call.  A line's end that was sent with its text is not the next
+ * text's.  The oldest has waited in vain when there are too many.
+ */
+static int keep_fd(struct qmp_stream *s, int fd, size_t start)
+{
+	size_t at = s->in->len - 1;
+
 	if (fd == FDPASS_WRONG) {
 		s->unwanted++;
 		return broken(s, -EBADMSG, "more than one file descriptor came at once");
@@ -101,7 +109,9 @@ static int keep_fd(struct qmp_stream *s, int fd)
 		close_first(s->came, &s->came_count);
 		s->unwanted++;
 	}
-	s->came[s->came_count++] = (struct qmp_passed){ s->in->len - 1, fd };
+	while (at > start && is_space(s->in->data[at]))
+		at--;
+	s->came[s->came_count++] = (struct qmp_passed){ at, fd };
 	return 0;
 }
 
@@ -139,12 +149,7 @@ int qmp_stream_receive(struct qmp_stream *s)
 	g_byte_array_set_size(s->in, n > 0 ? len + n : len);
 	if (n == 0)
 		return s->inside ? -EPIPE : -ENODATA;
-	return n < 0 ? n : keep_fd(s, fd);
-}
-
-static bool is_space(uint8_t c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+	return n < 0 ? n : keep_fd(s, fd, len);
 }
 
 /* Between two texts.  Returns false on a byte that starts none. */
@@ -209,19 +214,31 @@ static int find_end(struct qmp_stream *s)
 	return -EAGAIN;
 }
 
-int qmp_stream_next(struct qmp_stream *s, json_t **ret)
+int qmp_stream_next_text(struct qmp_stream *s, const char **ret, size_t *ret_len)
 {
-	json_error_t error;
-	json_t *value;
 	int found = find_end(s);
 
 	if (found)
 		return found;
-	value = json_loadb((const char *)s->in->data + s->start, s->looked - s->start,
-			   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	*ret = (const char *)s->in->data + s->start;
+	*ret_len = s->looked - s->start;
 	s->start = s->looked;
 	s->inside = s->bare = s->in_string = s->escaped = false;
 	s->depth = 0;
+	return 0;
+}
+
+int qmp_stream_next(struct qmp_stream *s, json_t **ret)
+{
+	json_error_t error;
+	json_t *value;
+	const char *text;
+	size_t len;
+	int found = qmp_stream_next_text(s, &text, &len);
+
+	if (found)
+		return found;
+	value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!value)
 		return broken(s, -EBADMSG, "%s", error.text);
 	*ret = value;
@@ -301,17 +318,22 @@ static int queue(struct qmp_stream *s, const char *text, size_t len, int *passed
 	return 0;
 }
 
+int qmp_stream_send_text(struct qmp_stream *s, const char *text, size_t len, int passed)
+{
+	autofd fd = passed;
+	int ret = queue(s, text, len, &fd);
+
+	if (!ret)
+		ret = qmp_stream_flush(s);
+	return ret == -EAGAIN ? 0 : ret;
+}
+
 int qmp_stream_send(struct qmp_stream *s, const json_t *msg, int passed)
 {
 	autofd fd = passed;
 	char *text = json_dumps(msg, s->pretty ? JSON_INDENT(4) : 0);
-	int ret;
+	int ret = text ? qmp_stream_send_text(s, text, strlen(text), fd_steal(&fd)) : -EINVAL;
 
-	if (!text)
-		return -EINVAL;
-	ret = queue(s, text, strlen(text), &fd);
 	free(text);
-	if (!ret)
-		ret = qmp_stream_flush(s);
-	return ret == -EAGAIN ? 0 : ret;
+	return ret;
 }

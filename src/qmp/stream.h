@@ -71,6 +71,12 @@ int qmp_stream_receive(struct qmp_stream *s);
  */
 int qmp_stream_next(struct qmp_stream *s, json_t **ret);
 
+/*
+ * The same without a look into it: its bytes, as they came, which stay until qmp_stream_receive()
+ * is called.  Never -EBADMSG.
+ */
+int qmp_stream_next_text(struct qmp_stream *s, const char **ret, size_t *ret_len);
+
 /* Could qmp_stream_next() return something else than -EAGAIN without more bytes? */
 bool qmp_stream_holds(const struct qmp_stream *s);
 
@@ -86,6 +92,9 @@ int qmp_stream_take_fd(struct qmp_stream *s);
  * does not read; -EBUSY: too many fds wait; -EINVAL: @msg is no JSON; or -errno.
  */
 int qmp_stream_send(struct qmp_stream *s, const json_t *msg, int passed);
+
+/* The same of a text as it came. */
+int qmp_stream_send_text(struct qmp_stream *s, const char *text, size_t len, int passed);
 
 /* Sends what can be sent.  Returns 0, -EAGAIN when something is left, or -errno. */
 int qmp_stream_flush(struct qmp_stream *s);

@@ -52,14 +52,15 @@ def marked(mark, known={}):
 class Run:
     """One mpqemu-orchestrate."""
 
-    def __init__(self, test, argv, env=None, **kwargs):
+    def __init__(self, test, argv, env=None, program=None, **kwargs):
         self.mark = str(uuid.uuid4())
         env = {**os.environ, MARK: self.mark, "MPQEMU_RUNTIME_DIR": str(test.dir / "run"),
                **(env or {})}
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([qemu.built("mpqemu-orchestrate"), *argv], env=env,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.errors, text=True, **kwargs)
+        self.process = subprocess.Popen([program or qemu.built("mpqemu-orchestrate"), *argv],
+                                        env=env, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        **kwargs)
         test.addCleanup(self.close)
 
     def text(self):

@@ -278,9 +278,21 @@ static const struct row refused[] = {
 	  "-device scsi-hd,drive=d,id=disk,bootindex=1: bootindex=1: QEMU's proxy has no "
 	  "bootindex, and firmware could boot from y.img instead; leave it out or leave the disk "
 	  "in QEMU" },
-	{ "bootindex and strict", LSI " " DISK ",bootindex=1 -boot menu=on,strict=on",
+	{ "bootindex of a CD-ROM beside a hard disk", LSI " " DISK ",scsi-id=1 "
+	  "-drive if=none,id=e,file=e.iso -device scsi-cd,drive=e,scsi-id=0,bootindex=1",
+	  "-device scsi-cd,drive=e,scsi-id=0,bootindex=1: bootindex=1: QEMU's proxy has no "
+	  "bootindex, and firmware could boot from -device scsi-hd,drive=d,id=disk,scsi-id=1 "
+	  "instead; leave it out or leave the disk in QEMU" },
+	{ "bootindex of the disk with the higher id", LSI " " DISK ",scsi-id=1,bootindex=1 "
+	  "-drive if=none,id=e,file=e.img -device scsi-hd,drive=e,scsi-id=0",
+	  "-device scsi-hd,drive=d,id=disk,scsi-id=1,bootindex=1: bootindex=1: QEMU's proxy has no "
+	  "bootindex, and firmware could boot from -device scsi-hd,drive=e,scsi-id=0 instead; "
+	  "leave it out or leave the disk in QEMU" },
+	{ "bootindex beside that of a CD-ROM that stays", LSI " " DISK ",bootindex=1 "
+	  "-drive if=none,id=e,file=e.iso -device ide-cd,drive=e,bootindex=2",
 	  "-device scsi-hd,drive=d,id=disk,bootindex=1: bootindex=1: QEMU's proxy has no "
-	  "bootindex, and with -boot strict=on firmware boots from nothing else" },
+	  "bootindex, and firmware could boot from -device ide-cd,drive=e,bootindex=2 instead; "
+	  "leave it out or leave the disk in QEMU" },
 	{ "-global for a base type", LSI " " DISK " -global scsi-disk-base.dpofua=on",
 	  "-global scsi-disk-base.dpofua=on: it is also meant for devices that move; write it into "
 	  "their -device" },
@@ -460,6 +472,10 @@ static const struct row moved[] = {
 	{ "bootindex of the only disk", LSI " " DISK ",bootindex=0", "drive=d,id=disk,bus=lsi0.0 "
 	  "\\\n",
 	  .absent = "id=disk,bootindex=0,bus" },
+	{ "bootindex of the first disk, with strict", LSI " " DISK ",scsi-id=0,bootindex=1 "
+	  "-drive if=none,id=e,file=e.img -device scsi-hd,drive=e,scsi-id=1,bootindex=2 "
+	  "-drive if=none,id=c,file=c.iso -device scsi-cd,drive=c,scsi-id=2 -boot strict=on",
+	  "-device scsi-hd,drive=e,scsi-id=1,bus=lsi0.0 ", .absent = "scsi-id=0,bootindex=1,bus" },
 	{ "bootindex and -kernel", LSI " " DISK ",bootindex=0 -hda y -kernel k",
 	  "drive=d,id=disk,bus=lsi0.0 \\\n" },
 

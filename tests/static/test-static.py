@@ -19,7 +19,8 @@ import tap      # noqa: E402
 MIB = 1 << 20
 SIZE_LIMIT = 3 * MIB
 EXIT_REMOTE, EXIT_ORCHESTRATE = 123, 125
-NAMES = ["mpqemu", "mpqemu-orchestrate", "mpqemu-proxy", "mpqemu-remote"]
+NAMES = ["mpqemu", "mpqemu-orchestrate", "mpqemu-proxy", "mpqemu-qemu-system-x86_64",
+         "mpqemu-remote"]
 
 
 def output(*argv):

@@ -468,6 +468,11 @@ class Disks(Case):
         path = self.add(client, "n1", b"hello")
         node = next(n for n in client.ask("query-named-block-nodes") if n["node-name"] == "n1")
         self.assertEqual((node["drv"], node["file"]), ("raw", str(path)))
+        # all that QEMU's schema promises, without which libvirt takes no list
+        self.assertLessEqual({"file", "ro", "drv", "backing_file_depth", "encrypted", "bps",
+                              "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr", "detect_zeroes",
+                              "write_threshold", "image", "cache"}, set(node))
+        self.assertLessEqual({"filename", "format", "virtual-size"}, set(node["image"]))
         client.ask("device_add", driver="scsi-hd", drive="n1", bus="l.0", scsi_id=3, id="h1")
         self.assertEqual(self.attention(target=3), (6, 0x29, 0))
         self.assertEqual(self.do(lsi.read10(0, 1), 512, target=3)[:5], b"hello")

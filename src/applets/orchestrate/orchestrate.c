@@ -174,7 +174,7 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 	g_auto(GStrv) devices = device_line(self);
 	g_autoptr(GArray) each = self->vm ? each_remote(self->vm) : NULL;
 	struct rewrite_choice choice = {
-		.protocol = self->protocol,
+		.in_place = self->run.in_place, .protocol = self->protocol,
 		.remote = self->remote, .local = self->local, .on_error = self->on_error,
 		.events = self->events, .sandbox = self->sandbox,
 	};
@@ -230,7 +230,9 @@ bool orchestrate_run(struct orchestrate *self, GError **error)
 		return true;
 	}
 	log_lines(plan->warnings, LOG_LEVEL_WARNING);
-	log_lines(plan->notes, LOG_LEVEL_INFO);
+	/* Whoever calls QEMU shows what it wrote when it fails: no more than is needed. */
+	if (!self->run.in_place)
+		log_lines(plan->notes, LOG_LEVEL_INFO);
 	if (!service_begin(self, error))
 		return false;
 	self->status = run_plan(plan, &self->run);
@@ -430,7 +432,7 @@ static char *own_word(const char *word)
 			   NULL);
 }
 
-static void orchestrate_finish(struct orchestrate *self)
+void orchestrate_finish(struct orchestrate *self)
 {
 	g_strfreev(self->remote);
 	g_strfreev(self->local);
@@ -497,27 +499,37 @@ static int run_ask(const struct ask_verb *verb, char **words)
 	return RUN_STATUS_FAILED;
 }
 
-int orchestrate_main(int argc, char **argv)
+bool orchestrate_init(struct orchestrate *self, const char *prog)
 {
-	struct orchestrate self = {
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	*self = (struct orchestrate){
 		.start_timeout = RUN_START_TIMEOUT, .log_fd = -1, .pid_fd = -1, .run.ready_fd = -1,
 	};
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	log_init(STDERR_FILENO, prog);
+	/* Where it was ignored, children would vanish without a status. */
+	signal(SIGCHLD, SIG_DFL);
+	/* A line that nobody reads is lost, and nothing else is. */
+	sigaction(SIGPIPE, &ignore, &self->run.sigpipe);
+	if (!fill_stdio()) {
+		log_error("/dev/null: %s", log_errname(errno));
+		return false;
+	}
+	self->remotes = g_ptr_array_new_with_free_func(free_argv);
+	return true;
+}
+
+int orchestrate_main(int argc, char **argv)
+{
+	struct orchestrate self;
 	const struct ask_verb *ask = argc > 1 ? ask_find(argv[1]) : NULL;
 	const struct verb *verb = find_verb(argc > 1 ? argv[1] : NULL);
 	g_autoptr(GError) error = NULL;
 	char **words;
 	g_auto(GStrv) own = split_own(verb, argc, argv, &words);
 
-	log_init(STDERR_FILENO, NAME);
-	/* Where it was ignored, children would vanish without a status. */
-	signal(SIGCHLD, SIG_DFL);
-	/* A line that nobody reads is lost, and nothing else is. */
-	sigaction(SIGPIPE, &ignore, &self.run.sigpipe);
-	if (!fill_stdio()) {
-		log_error("/dev/null: %s", log_errname(errno));
+	if (!orchestrate_init(&self, NAME))
 		return RUN_STATUS_FAILED;
-	}
 	if (ask)
 		return run_ask(ask, argv + 2);
 	if (argc > 1 && hotplug_is_verb(argv[1]))

@@ -55,6 +55,13 @@ char *options_help(GOptionContext *context);
 /* Takes the options out of @argv, which has our name first.  --help leaves its text. */
 bool options_parse(struct orchestrate *self, char ***argv, GError **error);
 
+/*
+ * Sets up this process and @self; lines of the log start with @prog.  False, after logging why: it
+ * cannot be.
+ */
+bool orchestrate_init(struct orchestrate *self, const char *prog);
+void orchestrate_finish(struct orchestrate *self);
+
 /* Checks what the options say, and keeps what follows from it. */
 bool orchestrate_check(struct orchestrate *self, GError **error);
 

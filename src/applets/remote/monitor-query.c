@@ -47,6 +47,13 @@ static json_t *image_info(const struct monitor *m, unsigned disk)
 	return info;
 }
 
+/* @limit: NULL: a node without a disk has none. */
+static void put_limits(json_t *info, const uint64_t *limit)
+{
+	for (unsigned i = 0; i < BLOCK_LIMITS; i++)
+		json_object_set_new(info, monitor_limits[i], json_integer(limit ? limit[i] : 0));
+}
+
 /* BlockDeviceInfo of the node that the disk stands on. */
 static json_t *node_info(const struct monitor *m, unsigned disk)
 {
@@ -62,9 +69,7 @@ static json_t *node_info(const struct monitor *m, unsigned disk)
 	json_object_set_new(info, "file", event_name(image->filename ?: image->protocol ?: ""));
 	if (image->node)
 		json_object_set_new(info, "node-name", event_name(image->node));
-	for (unsigned i = 0; i < BLOCK_LIMITS; i++)
-		json_object_set_new(info, monitor_limits[i],
-				    json_integer(m->limit[disk][i]));
+	put_limits(info, m->limit[disk]);
 	return info;
 }
 
@@ -110,8 +115,20 @@ static json_t *named_node(const struct monitor *m, unsigned disk)
 	return monitor_has_medium(m, disk) ? node_info(m, disk) : NULL;
 }
 
-/* A node that no disk stands on: what was said of it. */
-static json_t *spare_node(const struct monitor_node *node)
+/* Bytes of the disk whose image is that file; 0: there is none, and nobody has measured it. */
+static json_int_t size_of_file(const struct monitor *m, const char *file)
+{
+	for (unsigned i = 0; i < m->plan->spec->disk_count; i++)
+		if (monitor_has_disk(m, i) && !g_strcmp0(m->plan->image[i].filename, file))
+			return m->stats[i].size;
+	return 0;
+}
+
+/*
+ * A node that no disk stands on: what was said of it.  Clients count on all that QEMU's schema has
+ * without a question mark; libvirt refuses a list with an entry that has less.
+ */
+static json_t *spare_node(const struct monitor *m, const struct monitor_node *node)
 {
 	json_t *options = json_loads(node->text, 0, NULL);
 	const json_t *file = json_object_get(options, "file");
@@ -119,11 +136,17 @@ static json_t *spare_node(const struct monitor_node *node)
 	const char *name = json_string_value(json_object_get(options, "filename")) ?:
 			   json_string_value(json_object_get(file, "filename")) ?: "";
 	bool readonly = json_is_true(json_object_get(options, "read-only"));
-	json_t *info = json_pack("{s:s, s:s, s:s, s:b, s:b, s:i, s:{s:s, s:s}}", "node-name",
+	json_t *info = json_pack("{s:s, s:s, s:s, s:b, s:b, s:i, s:i, s:s}", "node-name",
 				 node->name, "drv", driver ?: "", "file", name, "ro", readonly,
-				 "encrypted", 0, "backing_file_depth", 0, "image", "filename",
-				 name, "format", driver ?: "");
+				 "encrypted", 0, "backing_file_depth", 0, "write_threshold", 0,
+				 "detect_zeroes", "off");
 
+	json_object_set_new(info, "image", json_pack("{s:s, s:s, s:b, s:I}", "filename", name,
+			    "format", driver ?: "", "dirty-flag", 0, "virtual-size",
+			    size_of_file(m, name)));
+	json_object_set_new(info, "cache", json_pack("{s:b, s:b, s:b}", "writeback", 1, "direct",
+						     0, "no-flush", 0));
+	put_limits(info, NULL);
 	json_decref(options);
 	return info;
 }
@@ -143,7 +166,7 @@ void monitor_query_nodes(void *opaque, struct qmp_call *call, const json_t *args
 
 	for (guint i = 0; i < m->nodes->len; i++)
 		if (!has_disk(m, m->nodes->pdata[i]))
-			json_array_append_new(list, spare_node(m->nodes->pdata[i]));
+			json_array_append_new(list, spare_node(m, m->nodes->pdata[i]));
 	qmp_reply(call, list);
 }
 

@@ -32,6 +32,7 @@ struct check {
 static const struct {
 	const char *name;
 	const char *why;
+	bool in_place;		/* it is well where QEMU takes our process over */
 } refused_options[] = {
 	{ "incoming", "a VM with a remote device cannot be migrated: the device's state is in "
 	  "another process" },
@@ -39,7 +40,8 @@ static const struct {
 	{ "loadvm", "a snapshot has no state of a remote device" },
 	{ "snapshot", "it would not reach the remote's disks, which would really be written; put "
 		      "the disk on an overlay image instead" },
-	{ "daemonize", "QEMU would leave the process that mpqemu-orchestrate waits for" },
+	{ "daemonize", "QEMU would leave the process that mpqemu-orchestrate waits for",
+	  true },
 	{ "readconfig", "options that come from a file are not seen here; write them on the "
 	  "command line" },
 	{ "preconfig", "options that come later over QMP are not seen here" },
@@ -51,7 +53,7 @@ static bool check_options(struct check *check, GError **error)
 	for (unsigned i = 0; i < G_N_ELEMENTS(refused_options); i++) {
 		struct qopt *opt = qcmd_last(check->cmd, refused_options[i].name);
 
-		if (opt)
+		if (opt && !(check->uses->in_place && refused_options[i].in_place))
 			return qopt_refuse(opt, error, "%s", refused_options[i].why);
 	}
 	return true;

@@ -355,7 +355,7 @@ static bool place_devices(struct move *move, GError **error)
 			return false;
 	if (move->remotes->len)
 		return true;
-	return mpq_fail(error, MPQ_ERROR_REFUSED, "nothing to move: no -device %s is one that "
+	return mpq_fail(error, MPQ_ERROR_NOTHING, "nothing to move: no -device %s is one that "
 			"mpqemu-remote emulates (lsi53c895a, lsi53c810, edu, edu-pcie)",
 			move->choice->remote || move->choice->local ? "of those chosen" : "here");
 }
@@ -585,6 +585,7 @@ static bool write_qemu(struct move *move, GError **error)
 {
 	const struct rewrite_uses uses = {
 		.mpqemu = !move->vfio_user, .vfio_user = move->vfio_user,
+		.in_place = move->choice->in_place,
 		.qemu_remote = rewrite_has_qemu_remote(move->choice, move->facts),
 	};
 
@@ -639,6 +640,8 @@ static bool write_plan(struct move *move, GError **error)
 	move_add_policy(move);
 	if (move->attach)
 		return move_check_used(move, error);
+	if (move->choice->in_place && !move_add_relays(move, error))
+		return false;
 	plan_process_limit(move->plan->qemu, &move->choice->qemu_limits);
 	keep_qemu_fds(move);
 	return move->vmm ? write_vmm(move, error) : write_qemu(move, error);

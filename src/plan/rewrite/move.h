@@ -3,7 +3,7 @@
 #define PLAN_REWRITE_MOVE_H
 
 /*
- * Between move.c (devices), graph.c (what is behind their disks), qmp.c,
+ * Between move.c (devices), graph.c (what is behind their disks), bootindex.c, qmp.c, relay.c,
  * protocol.c (how they are reached).
  */
 
@@ -72,11 +72,20 @@ bool move_take_netdev(struct move *move, struct qopt *device, unsigned index, GE
 /* Gives each remote what the choice says of it.  Refused where it names one that does not move. */
 bool move_choose_each(struct move *move, GError **error);
 
+/* Takes bootindex= of the disks that moved away.  Refused where something else could boot. */
+bool move_drop_bootindexes(struct move *move, GError **error);
+
 /* --on-error and --events: refuses what cannot be, and keeps the fd that it names. */
 bool move_check_policy(struct move *move, GError **error);
 
 /* Adds them to the remotes that stand in the plan, and the QMP monitors that those need. */
 void move_add_policy(struct move *move);
+
+/* A number that is free in that process of the plan. */
+int move_free_fd(const struct move *move, const struct plan_process *process);
+
+/* Lets the clients of QEMU's QMP monitors come to us, and notes what they would ask remotes. */
+bool move_add_relays(struct move *move, GError **error);
 
 /* Takes the properties of the PCI slot away, which stay in QEMU. */
 void move_remove_slot_keys(const struct move *move, struct opt_set *set);

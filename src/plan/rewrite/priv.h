@@ -11,6 +11,7 @@
 struct rewrite_uses {
 	bool mpqemu, vfio_user;	/* both are possible, of different devices */
 	bool qemu_remote;	/* QEMU's own x-remote is among the remotes */
+	bool in_place;		/* nobody waits for QEMU's first process */
 };
 
 /*

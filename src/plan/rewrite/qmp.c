@@ -119,13 +119,27 @@ static int free_fd(const struct plan_process *process)
 	return fd;
 }
 
+static bool is_relayed(const struct plan *plan, int fd)
+{
+	for (unsigned i = 0; i < plan->relays->len; i++)
+		if (g_array_index(plan->relays, struct plan_relay, i).fd == fd)
+			return true;
+	return false;
+}
+
 static int free_qemu_fd(const struct plan *plan, const struct rewrite_facts *facts)
 {
 	int fd = free_fd(plan->qemu);
 
-	while (rewrite_is_busy(facts, fd))
+	while (rewrite_is_busy(facts, fd) || is_relayed(plan, fd))
 		fd++;
 	return fd;
+}
+
+int move_free_fd(const struct move *move, const struct plan_process *process)
+{
+	return process == move->plan->qemu ? free_qemu_fd(move->plan, move->facts) :
+					     free_fd(process);
 }
 
 static void connect_remote(struct move *move, const struct move_remote *remote)
@@ -133,7 +147,7 @@ static void connect_remote(struct move *move, const struct move_remote *remote)
 	struct plan *plan = move->plan;
 	struct plan_process *process = plan->remotes->pdata[remote->index];
 	unsigned pair = plan->pair_count + plan->qmp_count++;
-	int qemu_fd = free_qemu_fd(plan, move->facts), remote_fd = free_fd(process);
+	int qemu_fd = move_free_fd(move, plan->qemu), remote_fd = move_free_fd(move, process);
 	g_autofree char *option = g_strdup_printf("--qmp=fd=%d", remote_fd);
 	g_autofree char *id = rewrite_qmp_chardev(remote->id);
 

@@ -55,6 +55,11 @@ struct rewrite_remote {
 };
 
 struct rewrite_choice {
+	/*
+	 * QEMU takes our process over, as another program started it: it may leave it (-daemonize),
+	 * and the clients of its QMP monitors come to us.
+	 */
+	bool in_place;
 	enum rewrite_protocol protocol;
 	char **remote;		/* ids, NULL-terminated, or NULL: every device that can move */
 	char **local;		/* ids that stay, or NULL */
@@ -69,8 +74,8 @@ struct rewrite_choice {
 
 /*
  * @qemu: QEMU and its arguments, NULL-terminated.  Returns the plan (plan_destroy()), or NULL with
- * @error: MPQ_ERROR_USAGE when the command line cannot be read, MPQ_ERROR_REFUSED when it would not
- * work or be silently wrong.
+ * @error: MPQ_ERROR_USAGE when the command line cannot be read, MPQ_ERROR_NOTHING when no device of
+ * it moves, MPQ_ERROR_REFUSED when it would not work or be silently wrong.
  */
 struct plan *rewrite_move(char *const *qemu, const struct rewrite_choice *choice,
 			  const struct rewrite_facts *facts, GError **error);

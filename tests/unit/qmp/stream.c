@@ -356,6 +356,25 @@ static void test_fds(void)
 	world_down(&w);
 }
 
+/* The line's end that is sent along is not the next text's, and neither is the fd. */
+static void test_fd_of_a_line(void)
+{
+	struct world w;
+	json_t *value;
+	autofd fd = -1;
+	int zero = 0;
+
+	world_up(&w);
+	w.s.takes_fds = true;
+	must(sock_send(w.peer, "{} \r\n", 5, &zero, 1, 0));
+	g_assert_cmpint(next(&w, &value), ==, 0);
+	json_decref(value);
+	fd = qmp_stream_take_fd(&w.s);
+	g_assert_cmpint(fd, >=, 0);
+	fd_close(&fd);
+	world_down(&w);
+}
+
 /* A fd goes with the first byte of its message, also when that waits for room. */
 static void test_passes(void)
 {
@@ -405,6 +424,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/qmp-stream/hostile/never-reads", test_never_reads);
 	g_test_add_func("/qmp-stream/hostile/fds-not-wanted", test_fds_not_wanted);
 	g_test_add_func("/qmp-stream/hostile/fds", test_fds);
+	g_test_add_func("/qmp-stream/hostile/fd-of-a-line", test_fd_of_a_line);
 	g_test_add_func("/qmp-stream/strings", test_strings);
 	g_test_add_func("/qmp-stream/by-bytes", test_by_bytes);
 	g_test_add_func("/qmp-stream/hundred-at-once", test_hundred_at_once);

@@ -24,8 +24,7 @@ static const struct verb {
 } verbs[] = {
 	{ "attach", ATTACH, "VM|--qmp=PATH [--]\n"
 	  "    -device CONTROLLER,id=ID -drive if=none,... -device scsi-hd,...", NULL,
-	  "Plugs a SCSI controller with its disks, in a process of its own, into a VM that\n"
-	  "runs.  The process goes on in the background until the device or QEMU goes.",
+	  "Plugs a SCSI controller with its disks, in a process of its own, into a VM.",
 	  hotplug_attach },
 	{ "detach", DETACH, "VM|--qmp=PATH ID", "ID",
 	  "Takes such a device out of the VM: the guest is asked to let go "

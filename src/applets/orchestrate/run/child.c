@@ -64,10 +64,10 @@ static bool is_slot(const struct child_setup *setup, int fd)
 static int place_fds(const struct child_setup *setup, int *report)
 {
 	int floor = parking(setup);
-	int moved = fcntl(*report, F_DUPFD_CLOEXEC, floor);
+	int moved = *report < 0 ? -1 : fcntl(*report, F_DUPFD_CLOEXEC, floor);
 	int parked[64];
 
-	if (moved < 0)
+	if (*report >= 0 && moved < 0)
 		return -errno;
 	*report = moved;
 	if (setup->fd_count > sizeof(parked) / sizeof(parked[0]))
@@ -186,6 +186,23 @@ static int run_child(const struct child_setup *setup, pid_t parent, int *report,
 	if (ret)
 		return ret;
 	*ret_step = STEP_EXEC;
+	reset_signals(setup);
+	execvp(setup->argv[0], setup->argv);
+	return -errno;
+}
+
+int child_become(const struct child_setup *setup, const char **ret_where)
+{
+	int step, report = -1;
+	int ret = setup->limits ? place_limits(setup->limits, &step) : 0;
+
+	*ret_where = ret ? step_name[step] : step_name[STEP_FDS];
+	if (ret)
+		return ret;
+	ret = place_fds(setup, &report);
+	if (ret)
+		return ret;
+	*ret_where = step_name[STEP_EXEC];
 	reset_signals(setup);
 	execvp(setup->argv[0], setup->argv);
 	return -errno;

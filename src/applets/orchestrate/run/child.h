@@ -60,6 +60,13 @@ struct child {
  */
 int child_start(struct child *child, const struct child_setup *setup, const char **ret_where);
 
+/*
+ * Runs the program in this process, which keeps its parent and its stdin, stdout and stderr.
+ * Returns only when that fails: -errno, and in *ret_where (static text) which step did ("exec").
+ * The fds are not as they were then.
+ */
+int child_become(const struct child_setup *setup, const char **ret_where);
+
 /* Has it ended?  Never blocks; when it has, reaps it, closes the pidfd and sets status. */
 bool child_reap(struct child *child);
 

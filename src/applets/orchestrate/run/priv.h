@@ -90,6 +90,7 @@ struct run {
 	int64_t first_signal;	/* when, of g_get_monotonic_time() */
 	int status;		/* of ours: enum run_status, 128 + N, or 0; counts if QEMU's is 0 */
 	sigset_t old_mask;
+	struct inplace *inplace;	/* QEMU is not our child: inplace.h; or NULL */
 };
 
 /* ---- run.c ---- */
@@ -140,6 +141,14 @@ struct run_own {
 /* Starts one process of the plan.  Returns 0 or the exit status, after logging why. */
 int run_start_process(struct run *run, const struct plan_process *process, struct child *child,
 		      const struct run_own *own);
+/*
+ * The process's ends of its socketpairs, and what it has of its own, as child_start() wants
+ * them.  The caller frees.
+ */
+struct child_fd *run_collect_fds(struct run *run, const struct plan_process *process,
+				 const struct run_own *own, unsigned *ret_count);
+/* QEMU runs: what is its alone is closed, and its monitor watched. */
+void run_qemu_started(struct run *run);
 /* All remotes have answered. */
 void run_start_qemu(struct run *run);
 /* Stops the VM, as QMP's "stop" does; logs why if it cannot. */

@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 
+#include "applets/orchestrate/run/inplace.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/supervise.h"
 #include "base/fd.h"
@@ -55,12 +56,8 @@ static void add_fd(struct child_fd *fds, unsigned *count, int fd, int slot)
 		fds[(*count)++] = (struct child_fd){ .fd = fd, .slot = slot };
 }
 
-/*
- * The process's ends of its socketpairs, and what it has of its own, as child_start() wants
- * them.  The caller frees.
- */
-static struct child_fd *collect_fds(struct run *run, const struct plan_process *process,
-				    const struct run_own *own, unsigned *ret_count)
+struct child_fd *run_collect_fds(struct run *run, const struct plan_process *process,
+				 const struct run_own *own, unsigned *ret_count)
 {
 	struct child_fd *fds = g_new0(struct child_fd, process->slots->len + 2);
 	bool is_vmm = process == run->plan->qemu;
@@ -84,7 +81,7 @@ int run_start_process(struct run *run, const struct plan_process *process, struc
 {
 	bool is_vmm = process == run->plan->qemu;
 	unsigned fd_count;
-	g_autofree struct child_fd *fds = collect_fds(run, process, own, &fd_count);
+	g_autofree struct child_fd *fds = run_collect_fds(run, process, own, &fd_count);
 	struct child_setup setup = {
 		.argv = plan_process_argv(process),
 		.fds = fds,
@@ -171,6 +168,16 @@ static void tell_ready(struct run *run)
 		   run->remote_count);
 }
 
+void run_qemu_started(struct run *run)
+{
+	run->phase = PHASE_RUN;
+	run->started = g_get_monotonic_time();
+	for (unsigned i = 0; i < run_pair_total(run); i++)
+		fd_close(&run->pairs[i].proxy_end);
+	watch_vmm(run);
+	tell_ready(run);
+}
+
 void run_start_qemu(struct run *run)
 {
 	autofd log = run->options->log_qemu ? run_log_pipe(run, "qemu") : -1;
@@ -178,16 +185,15 @@ void run_start_qemu(struct run *run)
 	int status;
 
 	run_stop_timer(run);
+	if (run->inplace) {
+		inplace_start_qemu(run);
+		return;
+	}
 	status = run_start_process(run, run->plan->qemu, &run->qemu, &own);
 	if (status) {
 		run_abort(run, status);
 		return;
 	}
-	run->phase = PHASE_RUN;
-	run->started = g_get_monotonic_time();
-	for (unsigned i = 0; i < run_pair_total(run); i++)
-		fd_close(&run->pairs[i].proxy_end);
 	g_unix_fd_add(run->qemu.pidfd, G_IO_IN, qemu_ended, run);
-	watch_vmm(run);
-	tell_ready(run);
+	run_qemu_started(run);
 }

@@ -34,6 +34,9 @@ static bool qemu_holds(const struct run *run, const struct run_pair *pair)
 	g_autoptr(GDir) dir = run->qemu.pid ? g_dir_open(path, 0, NULL) : NULL;
 	const char *name;
 
+	/* After -daemonize without -pidfile: it may have. */
+	if (!run->qemu.pid && run->inplace)
+		return true;
 	while (dir && (name = g_dir_read_name(dir))) {
 		g_autofree char *link = g_build_filename(path, name, NULL);
 		g_autofree char *target = g_file_read_link(link, NULL);

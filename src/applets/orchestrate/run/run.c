@@ -11,6 +11,7 @@
 
 #include "applets/orchestrate/control/server.h"
 #include "applets/orchestrate/run/logs.h"
+#include "applets/orchestrate/run/inplace.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/sockets.h"
 #include "applets/orchestrate/run/supervise.h"
@@ -72,7 +73,10 @@ void run_kill_remotes(struct run *run, int sig)
 
 void run_quit_when_done(struct run *run)
 {
-	if (!run->qemu.pid && !run_any_remote(run))
+	/* Its pid may be unknown after -daemonize. */
+	if (run->inplace && run->phase == PHASE_RUN)
+		return;
+	if ((run->inplace || !run->qemu.pid) && !run_any_remote(run))
 		g_main_loop_quit(run->loop);
 }
 
@@ -124,7 +128,8 @@ static gboolean signal_readable(int fd, GIOCondition condition, void *opaque)
 {
 	struct signalfd_siginfo info;
 
-	if (read(fd, &info, sizeof(info)) == sizeof(info))
+	/* In place, what QEMU's caller wants it says to QEMU; the keeper ends with QEMU. */
+	if (read(fd, &info, sizeof(info)) == sizeof(info) && !((struct run *)opaque)->inplace)
 		handle_signal(opaque, &info);
 	return G_SOURCE_CONTINUE;
 }
@@ -248,6 +253,7 @@ static void run_finish(struct run *run)
 			unlink(run->pairs[i].path);
 	}
 	sockets_remove_dir(run->socket_dir);
+	inplace_finish(run);
 	g_main_loop_unref(run->loop);
 	g_free(run->remotes);
 	g_free(run->pairs);
@@ -273,6 +279,21 @@ static void set_up_notify(struct run *run)
 		run->watchdog = g_timeout_add(run->notify.interval / 1000000, alive, run);
 }
 
+/* In place the VM has another manager: without the socket it runs too. */
+static bool set_up_control(struct run *run, GError **error)
+{
+	g_autoptr(GError) why = NULL;
+
+	if (control_create(run, &run->control, &why))
+		return true;
+	if (!run->options->in_place) {
+		g_propagate_error(error, g_steal_pointer(&why));
+		return false;
+	}
+	log_warning("there is no control socket, and no verb finds this VM: %s", why->message);
+	return true;
+}
+
 /* Returns the signalfd, or -1 with @error set. */
 static int set_up(struct run *run, char *socket_dir, GError **error)
 {
@@ -284,7 +305,8 @@ static int set_up(struct run *run, char *socket_dir, GError **error)
 	sigfd = take_signals(run);
 	if (sigfd < 0)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "signalfd: %s", log_errname(errno));
-	else if (make_pairs(run, error) && control_create(run, &run->control, error))
+	else if (make_pairs(run, error) && set_up_control(run, error) &&
+		 (!run->options->in_place || inplace_prepare(run, error)))
 		return fd_steal(&sigfd);
 	return -1;
 }
@@ -302,8 +324,9 @@ int run_plan(struct plan *plan, struct run_options *options)
 		return RUN_STATUS_FAILED;
 	}
 	sigfd = set_up(&run, socket_dir, &error);
-	if (sigfd < 0) {
-		log_error("cannot set up the processes: %s", error->message);
+	if (sigfd < 0 || (run.inplace && !inplace_split(&run))) {
+		if (error)
+			log_error("cannot set up the processes: %s", error->message);
 		give_signals_back(&run);
 		run_finish(&run);
 		return RUN_STATUS_FAILED;

@@ -45,6 +45,12 @@ struct run_options {
 	bool log_qemu;			/* what QEMU writes to stderr goes there as well */
 	bool keep_stderr;		/* once QEMU runs */
 	int ready_fd;			/* whoever waits for that (base/service.h), or -1 */
+	/*
+	 * QEMU takes this very process over once the remotes have answered, and a keeper beside it
+	 * is their parent.  run_plan() returns only if that failed.
+	 */
+	bool in_place;
+	char **title;			/* with in_place: our argv, which the keeper overwrites */
 };
 
 /*
