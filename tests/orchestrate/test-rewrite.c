@@ -55,12 +55,12 @@ static const struct row refused[] = {
 	  "-device x-pci-proxy-dev,id=p,fd=3: a command line that has its proxies already needs "
 	  "the remotes' command lines too: REMOTE ... --- QEMU ..." },
 	{ "argument missing", LSI " -m", "-m: requires an argument" },
-	{ "--on-error with QEMU's own remote", LSI, "--on-error, --events and --sandbox are "
-	  "mpqemu-remote's; QEMU's own x-remote has none of them", .on_error = "stop",
+	{ "--on-error with QEMU's own remote", LSI, "--on-error, --on-crash, --events and "
+	  "--sandbox are mpqemu-remote's; QEMU's own x-remote has none of them", .on_error = "stop",
 	  .qemu_remote = true },
-	{ "--sandbox with QEMU's own remote", LSI, "--on-error, --events and --sandbox are "
-	  "mpqemu-remote's; QEMU's own x-remote has none of them", .sandbox = "strict",
-	  .qemu_remote = true },
+	{ "--sandbox with QEMU's own remote", LSI, "--on-error, --on-crash, --events and "
+	  "--sandbox are mpqemu-remote's; QEMU's own x-remote has none of them",
+	  .sandbox = "strict", .qemu_remote = true },
 	{ "--events of an fd that is not open", LSI, "--events=fd=9: no such fd is open",
 	  .events = "fd=9" },
 	{ "--events of no fd", LSI, "--events=fd=x: no such fd is open", .events = "fd=x" },

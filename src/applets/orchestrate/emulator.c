@@ -35,6 +35,7 @@ static const struct {
 	{ "protocol", offsetof(struct orchestrate, protocol_word) },
 	{ "sandbox", offsetof(struct orchestrate, sandbox) },
 	{ "on-error", offsetof(struct orchestrate, on_error) },
+	{ "on-crash", offsetof(struct orchestrate, on_crash) },
 	{ "on-remote-exit", offsetof(struct orchestrate, on_remote_exit) },
 	{ "remote-program", offsetof(struct orchestrate, remote_program) },
 };

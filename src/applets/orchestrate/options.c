@@ -30,7 +30,7 @@ static const char summary[] =
 	"      says what this host offers, and what helps where something is missing\n"
 	"  " NAME " attach VM|--qmp=PATH -device DEV... | detach VM|--qmp=PATH ID | migrate ...\n"
 	"      plugs a device into a VM that runs, and out; migrates without it\n"
-	"  " NAME " inspect PID --security [--json]\n"
+	"  " NAME " inspect PID|VM:DEVICE --security [--json]\n"
 	"      says how far a remote's process is shut in, seen from outside";
 
 static const char epilogue[] =
@@ -123,6 +123,8 @@ GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 		  "a JSON object a line", NULL },
 		{ "on-error", 0, 0, G_OPTION_ARG_STRING, &self->on_error,
 		  "what a disk's error does (see mpqemu-remote)", PLAN_ON_ERROR_WORDS },
+		{ "on-crash", 0, 0, G_OPTION_ARG_STRING, &self->on_crash,
+		  "when a device process has died (see mpqemu-remote)", PLAN_ON_CRASH_WORDS },
 		{ "sandbox", 0, 0, G_OPTION_ARG_STRING, &self->sandbox,
 		  "how far the remotes are shut in (see mpqemu-remote)", PLAN_SANDBOX_WORDS },
 		{ "events", 0, 0, G_OPTION_ARG_STRING, &self->events,
@@ -216,6 +218,7 @@ bool orchestrate_check(struct orchestrate *self, GError **error)
 	self->run.shutdown_timeout = self->shutdown_timeout;
 	if (!check_word("on-remote-exit", self->on_remote_exit, PLAN_REMOTE_EXIT_WORDS, error) ||
 	    !check_word("on-error", self->on_error, PLAN_ON_ERROR_WORDS, error) ||
+	    !check_word("on-crash", self->on_crash, PLAN_ON_CRASH_WORDS, error) ||
 	    !check_word("sandbox", self->sandbox, PLAN_SANDBOX_WORDS, error) ||
 	    !check_word("protocol", self->protocol_word, REWRITE_PROTOCOL_WORDS, error))
 		return false;

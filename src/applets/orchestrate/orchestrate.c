@@ -88,10 +88,10 @@ static bool check_form(const struct orchestrate *self, GError **error)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local, --protocol and "
 				"--remote-program choose what moves and how; with explicit remote "
 				"commands nothing does");
-	if (self->on_error || self->events || self->sandbox)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --events and --sandbox are "
-				"for remotes that are made here; write them into the remote "
-				"commands");
+	if (self->on_error || self->on_crash || self->events || self->sandbox)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --on-crash, --events and "
+				"--sandbox are for remotes that are made here; write them into the "
+				"remote commands");
 	return true;
 }
 
@@ -152,6 +152,7 @@ static GArray *each_remote(const struct vm *vm)
 		const struct rewrite_remote own = {
 			.device = remote->device,
 			.qemu = !g_strcmp0(remote->engine, "qemu"), .on_error = remote->on_error,
+			.on_crash = remote->on_crash,
 			.sandbox = remote->sandbox, .events = remote->events,
 			.limits = remote->limits,
 		};
@@ -176,6 +177,7 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 	struct rewrite_choice choice = {
 		.in_place = self->run.in_place, .protocol = self->protocol,
 		.remote = self->remote, .local = self->local, .on_error = self->on_error,
+		.on_crash = self->on_crash,
 		.events = self->events, .sandbox = self->sandbox,
 	};
 
@@ -440,6 +442,7 @@ void orchestrate_finish(struct orchestrate *self)
 	g_free(self->remote_program);
 	g_free(self->on_remote_exit);
 	g_free(self->on_error);
+	g_free(self->on_crash);
 	g_free(self->sandbox);
 	g_free(self->events);
 	g_free(self->help);

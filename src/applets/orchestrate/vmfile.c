@@ -39,6 +39,7 @@ bool orchestrate_read_vm(struct orchestrate *self, const char *path, GError **er
 		self->control = g_strdup(vm->control);
 	self->shutdown_timeout = vm->shutdown_timeout;
 	self->on_error = g_strdup(vm->all.on_error);
+	self->on_crash = g_strdup(vm->all.on_crash);
 	self->events = g_strdup(vm->all.events);
 	self->sandbox = g_strdup(vm->all.sandbox);
 	self->protocol_word = g_strdup(vm->protocol);
@@ -54,7 +55,8 @@ bool orchestrate_import(struct orchestrate *self, GError **error)
 	const struct vm_settings settings = {
 		.protocol = self->protocol_word, .on_remote_exit = self->on_remote_exit,
 		.remote = remote, .local = local, .program = self->remote_program,
-		.sandbox = self->sandbox, .on_error = self->on_error, .events = self->events,
+		.sandbox = self->sandbox, .on_error = self->on_error,
+		.on_crash = self->on_crash, .events = self->events,
 		.control = self->control, .shutdown_timeout = self->shutdown_timeout,
 		.start_timeout = self->start_timeout == RUN_START_TIMEOUT ? 0 :
 				 self->start_timeout,

@@ -259,6 +259,7 @@ static struct move_remote *find_remote(const struct move *move, const char *id)
 static void choose(struct move_remote *remote, const struct rewrite_remote *own)
 {
 	remote->own.on_error = own->on_error ?: remote->own.on_error;
+	remote->own.on_crash = own->on_crash ?: remote->own.on_crash;
 	remote->own.sandbox = own->sandbox ?: remote->own.sandbox;
 	remote->own.events = own->events ?: remote->own.events;
 	if (own->limits.cpus)
@@ -281,6 +282,7 @@ bool move_choose_each(struct move *move, GError **error)
 		if (move_by_qemu(move, remote->id))
 			continue;
 		remote->own.on_error = choice->on_error;
+		remote->own.on_crash = choice->on_crash;
 		remote->own.sandbox = choice->sandbox;
 		remote->own.events = choice->events;
 	}
@@ -301,10 +303,11 @@ bool move_check_policy(struct move *move, GError **error)
 		struct move_remote *remote = move_remote(move, i);
 		const struct rewrite_remote *own = &remote->own;
 
-		if ((own->on_error || own->events || own->sandbox) && remote->qemu)
-			return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --events and "
-					"--sandbox are mpqemu-remote's; QEMU's own x-remote has "
-					"none of them");
+		if ((own->on_error || own->on_crash || own->events || own->sandbox) &&
+		    remote->qemu)
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --on-crash, "
+					"--events and --sandbox are mpqemu-remote's; QEMU's own "
+					"x-remote has none of them");
 	}
 	if (!check_stops(move, error))
 		return false;
@@ -332,6 +335,7 @@ void move_add_policy(struct move *move)
 		struct plan_process *process = move->plan->remotes->pdata[i];
 
 		add_own(process, "on-error", remote->own.on_error);
+		add_own(process, "on-crash", remote->own.on_crash);
 		add_own(process, "events", remote->own.events);
 		add_own(process, "sandbox", remote->own.sandbox);
 		plan_process_limit(process, &remote->own.limits);

@@ -173,6 +173,7 @@ static bool write_settings(GString *text, const char *kind, const struct vm_sett
 		{ "remote", "program", settings->program },
 		{ "remote", "sandbox", settings->sandbox },
 		{ "remote", "on-error", settings->on_error },
+		{ "remote", "on-crash", settings->on_crash },
 		{ "remote", "events", settings->events },
 	};
 

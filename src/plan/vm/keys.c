@@ -49,6 +49,8 @@ const struct vm_key vm_keys[] = {
 	  "how far the remote is shut in" },
 	{ "remote", "on-error", VM_CHOICE, IN_REMOTE(on_error), PLAN_ON_ERROR_WORDS, "on-error",
 	  "what an error of its disks does" },
+	{ "remote", "on-crash", VM_CHOICE, IN_REMOTE(on_crash), PLAN_ON_CRASH_WORDS, "on-crash",
+	  "what becomes of it when its device process has died" },
 	{ "remote", "events", VM_TEXT, IN_REMOTE(events), "PATH|fd=N", "events",
 	  "where it writes events" },
 	{ "remote", "cpus", VM_CPUS, IN_REMOTE(limits), "LIST", NULL,

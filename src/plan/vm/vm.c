@@ -33,6 +33,7 @@ static void remote_clear(void *p)
 	g_free(remote->engine);
 	g_free(remote->sandbox);
 	g_free(remote->on_error);
+	g_free(remote->on_crash);
 	g_free(remote->events);
 	g_free(remote->limits.cpus);
 }

@@ -7,6 +7,7 @@
 #include "applets/orchestrate/control/report.h"
 #include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/priv.h"
+#include "applets/orchestrate/run/supervise.h"
 #include "base/log.h"
 
 /* Seconds that a guest has to shut down, if nothing else is said. */
@@ -96,6 +97,42 @@ static void run_cont(void *opaque, struct qmp_call *call, const json_t *args)
 	ask_qemu(opaque, call, "cont", NULL);
 }
 
+static void on_restarted(void *opaque, const char *why)
+{
+	if (why)
+		qmp_refuse(opaque, "GenericError", "it cannot be restarted: %s", why);
+	else
+		qmp_reply(opaque, NULL);
+}
+
+/* The remote that serves the device, or NULL. */
+static struct run_remote *find_remote(const struct run *run, const char *device)
+{
+	for (unsigned i = 0; i < run->remote_count; i++)
+		for (unsigned k = 0; k < run->remotes[i].process->slots->len; k++)
+			if (!strcmp(g_array_index(run->remotes[i].process->slots,
+						  struct plan_slot, k).device, device))
+				return &run->remotes[i];
+	return NULL;
+}
+
+static void run_restart(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	const char *device = json_string_value(json_object_get(args, "device"));
+	struct run_remote *remote = find_remote(opaque, device);
+	int ret;
+
+	if (!remote) {
+		qmp_refuse(call, "DeviceNotFound", "Device '%s' not found", device);
+		return;
+	}
+	ret = supervise_restart(remote, on_restarted, call);
+	if (ret)
+		qmp_refuse(call, "GenericError", "it cannot be restarted: %s", ret == -EBUSY ?
+			   "that is under way" : ret == -ENOTSUP ? "it is no mpqemu-remote" :
+			   log_errname(ret));
+}
+
 static void run_qemu(void *opaque, struct qmp_call *call, const json_t *args)
 {
 	json_t *own = json_object_get(args, "arguments");
@@ -115,6 +152,11 @@ static const struct qmp_arg shutdown_args[] = {
 	{ NULL }
 };
 
+static const struct qmp_arg restart_args[] = {
+	{ "device", QMP_STRING },
+	{ NULL }
+};
+
 static const struct qmp_arg qemu_args[] = {
 	{ "execute", QMP_STRING },
 	{ "arguments", QMP_OBJECT, true },
@@ -129,11 +171,12 @@ const struct qmp_command control_commands[] = {
 	{ "shutdown", shutdown_args, QMP_NOTHING, 0, run_shutdown_command },
 	{ "stop", NULL, QMP_NOTHING, 0, run_stop },
 	{ "cont", NULL, QMP_NOTHING, 0, run_cont },
+	{ "restart", restart_args, QMP_NOTHING, 0, run_restart },
 	{ "qemu", qemu_args, QMP_ANY, 0, run_qemu },
 	{ NULL }
 };
 
 const char *const control_events[] = {
-	"MPQEMU_STATUS", "MPQEMU_REMOTE_STATE", "MPQEMU_REMOTE_CRASHED", "MPQEMU_REMOTE_EXITED",
-	"MPQEMU_LOG", NULL
+	"MPQEMU_STATUS", "MPQEMU_REMOTE_STATE", "MPQEMU_REMOTE_CRASHED", "MPQEMU_REMOTE_RESTARTED",
+	"MPQEMU_REMOTE_EXITED", "MPQEMU_LOG", NULL
 };

@@ -74,6 +74,8 @@ static json_t *report_remote(const struct run_remote *remote)
 		json_object_set_new(report, "pid", json_integer(remote->child.pid));
 	if (remote->device_pid && remote->child.pid)
 		json_object_set_new(report, "device-pid", json_integer(remote->device_pid));
+	if (remote->restarts)
+		json_object_set_new(report, "restarts", json_integer(remote->restarts));
 	if (remote->crash)
 		json_object_set_new(report, "cause", json_string(remote->crash));
 	if (remote->end)

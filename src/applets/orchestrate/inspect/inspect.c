@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "applets/orchestrate/inspect/look.h"
+#include "applets/orchestrate/verbs/vmlink.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -226,13 +227,59 @@ static bool read_words(struct choice *c, char *const *words, GError **error)
 
 static void print_usage(void)
 {
-	printf("usage: mpqemu-orchestrate inspect PID --security [--json]\n\n"
+	printf("usage: mpqemu-orchestrate inspect PID|VM:DEVICE --security [--json]\n\n"
 	       "How far the device process of a mpqemu-remote, and its storage daemon, are\n"
 	       "shut in; PID is one of them, their keeper, or any other process.\n\n");
 	for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
 		printf("  --%-12s %s\n", options[i].name, options[i].help);
 	printf("\nExit status: 0 all required layers are there; 1 one is missing, or not to be\n"
 	       "seen; 125 no such process, or a wrong argument.\n");
+}
+
+static bool serves(const json_t *remote, const char *device)
+{
+	const json_t *devices = json_object_get(remote, "devices");
+
+	for (size_t i = 0; i < json_array_size(devices); i++)
+		if (!strcmp(json_string_value(json_array_get(devices, i)), device))
+			return true;
+	return false;
+}
+
+/* The remote that serves DEVICE of a VM that runs.  0 with @error. */
+static guint64 ask_vm(const char *vm, const char *device, GError **error)
+{
+	auto_vmlink link = vmlink_open(vm, error);
+	auto_json remotes = link ? vmlink_call(link, "query-remotes", NULL, -1, error) : NULL;
+	json_int_t pid;
+
+	if (!remotes)
+		return 0;
+	for (size_t i = 0; i < json_array_size(remotes); i++) {
+		const json_t *remote = json_array_get(remotes, i);
+
+		pid = json_integer_value(json_object_get(remote, "pid"));
+		if (serves(remote, device) && pid > 0)
+			return pid;
+	}
+	mpq_fail(error, MPQ_ERROR_REFUSED, "inspect: %s: no remote of it serves '%s'", vm, device);
+	return 0;
+}
+
+/* "PID" or "VM:DEVICE".  0 with @error. */
+static guint64 find_target(const char *target, GError **error)
+{
+	const char *colon = target ? strrchr(target, ':') : NULL;
+	g_autofree char *vm = colon ? g_strndup(target, colon - target) : NULL;
+	guint64 pid;
+
+	if (colon && colon[1])
+		return ask_vm(vm, colon + 1, error);
+	if (target && g_ascii_string_to_unsigned(target, 10, 1, G_MAXINT, &pid, NULL))
+		return pid;
+	mpq_fail(error, MPQ_ERROR_USAGE, "inspect: %.100s: expected the number of a process, or "
+		 "VM:DEVICE", target ? target : "no PID");
+	return 0;
 }
 
 bool inspect_run(char *const *words, int *ret_status, GError **error)
@@ -246,11 +293,9 @@ bool inspect_run(char *const *words, int *ret_status, GError **error)
 		print_usage();
 		return true;
 	}
-	if (!c.target || !g_ascii_string_to_unsigned(c.target, 10, 1, G_MAXINT, &pid, NULL))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "inspect: %.100s: expected the number of a "
-				"process", c.target ? c.target : "no PID");
-	if (!c.security)
+	if (c.target && !c.security)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "inspect: expected --security: what to "
 				"look at");
-	return inspect_pid(pid, c.json, ret_status, error);
+	pid = find_target(c.target, error);
+	return pid && inspect_pid(pid, c.json, ret_status, error);
 }

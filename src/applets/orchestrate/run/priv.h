@@ -39,6 +39,13 @@ struct run_remote {
 	guint control_watch;
 	unsigned asked;		/* the id of what it was asked last */
 	enum run_pause pause;
+	unsigned pause_id;	/* of the last request that was about it */
+	unsigned restarts;	/* how often its device process had a successor */
+	struct run_restart {	/* what asked for one, if @done */
+		unsigned id;
+		void (*done)(void *opaque, const char *why);
+		void *opaque;
+	} restart;
 	pid_t device_pid;	/* what it says of its device process, or 0; for people */
 	char *crash;		/* why that has ended, if it says so, or NULL */
 	char *end;		/* how it ended (child_describe_end()), or NULL */

@@ -31,6 +31,7 @@ static void tell(struct run_remote *remote, enum sup_type type)
 	const struct sup_msg msg = { .type = type, .id = ++remote->asked };
 	int ret = sup_send(remote->control, &msg);
 
+	remote->pause_id = msg.id;
 	/* One that is gone is seen by its end. */
 	if (ret && ret != -EPIPE)
 		log_warning("%s: cannot be asked to %s: %s", remote->process->serves,
@@ -50,7 +51,7 @@ static void set_pause(struct run_remote *remote, enum run_pause pause)
 static void on_paused(struct run_remote *remote, const struct sup_msg *msg)
 {
 	/* One that was resumed since then says so itself. */
-	if (msg->id != remote->asked)
+	if (msg->id != remote->pause_id)
 		return;
 	if (msg->value)
 		log_warning("%s: its disks could not be flushed for the pause: %s",
@@ -58,9 +59,36 @@ static void on_paused(struct run_remote *remote, const struct sup_msg *msg)
 	set_pause(remote, RUN_PAUSED);
 }
 
+static void restart_done(struct run_remote *remote, const char *why)
+{
+	struct run_restart restart = remote->restart;
+
+	remote->restart = (struct run_restart){ 0 };
+	if (restart.done)
+		restart.done(restart.opaque, why);
+}
+
+static void on_restarted(struct run_remote *remote, const struct sup_msg *msg)
+{
+	remote->restarts++;
+	remote->device_pid = msg->arg;
+	log_info("%s: another device process (%u) serves it; %u.%03u ms without one",
+		 remote->process->serves, msg->arg, msg->value / 1000, msg->value % 1000);
+	run_event(remote->run, "MPQEMU_REMOTE_RESTARTED",
+		  json_pack("{s:s, s:i, s:i}", "remote", run_remote_id(remote), "pid",
+			    (int)msg->arg, "outage-us", (int)msg->value));
+	if (msg->id && msg->id == remote->restart.id)
+		restart_done(remote, NULL);
+}
+
 static void on_refused(struct run_remote *remote, const struct sup_msg *msg)
 {
-	if (msg->id != remote->asked || msg->value == ECANCELED)
+	if (remote->restart.id && msg->id == remote->restart.id) {
+		restart_done(remote, msg->value == ENOTSUP ? "it has no --on-crash=reset" :
+			     log_errname(msg->value));
+		return;
+	}
+	if (msg->id != remote->pause_id || msg->value == ECANCELED)
 		return;
 	log_warning("%s: does not stand still with the VM: %s", remote->process->serves,
 		    log_errname(msg->value));
@@ -90,6 +118,9 @@ static void hear(struct run_remote *remote, const struct sup_msg *msg)
 	case SUP_READY:
 		remote->device_pid = msg->arg;
 		break;
+	case SUP_RESTARTED:
+		on_restarted(remote, msg);
+		break;
 	case SUP_CRASHED:
 		on_crashed(remote, msg);
 		break;
@@ -98,14 +129,22 @@ static void hear(struct run_remote *remote, const struct sup_msg *msg)
 	}
 }
 
-static gboolean readable(int fd, GIOCondition condition, void *opaque)
+/* What there is.  Returns what sup_recv() says then. */
+static int hear_all(struct run_remote *remote)
 {
-	struct run_remote *remote = opaque;
 	struct sup_msg msg;
 	int ret;
 
 	while (!(ret = sup_recv(remote->control, SUP_FROM_REMOTE, &msg)))
 		hear(remote, &msg);
+	return ret;
+}
+
+static gboolean readable(int fd, GIOCondition condition, void *opaque)
+{
+	struct run_remote *remote = opaque;
+	int ret = hear_all(remote);
+
 	if (ret == -EAGAIN)
 		return G_SOURCE_CONTINUE;
 	if (ret != -ENODATA)
@@ -113,6 +152,7 @@ static gboolean readable(int fd, GIOCondition condition, void *opaque)
 			    remote->process->serves, log_errname(ret));
 	remote->control_watch = 0;
 	fd_close(&remote->control);
+	restart_done(remote, "it has ended");
 	return G_SOURCE_REMOVE;
 }
 
@@ -134,12 +174,31 @@ int supervise_begin(struct run_remote *remote)
 
 void supervise_end(struct run_remote *remote)
 {
-	/* What it said last may be why it has ended. */
-	if (remote->control >= 0 && readable(remote->control, G_IO_IN, remote) &&
-	    remote->control_watch)
+	if (remote->control_watch)
 		g_source_remove(remote->control_watch);
 	remote->control_watch = 0;
+	/* What it said last may be why it has ended. */
+	if (remote->control >= 0)
+		hear_all(remote);
 	fd_close(&remote->control);
+	restart_done(remote, "it has ended");
+}
+
+int supervise_restart(struct run_remote *remote, void (*done)(void *opaque, const char *why),
+		      void *opaque)
+{
+	const struct sup_msg msg = { .type = SUP_RESTART, .id = remote->asked + 1 };
+	int ret;
+
+	if (remote->control < 0)
+		return -ENOTSUP;
+	if (remote->restart.done)
+		return -EBUSY;
+	ret = sup_send(remote->control, &msg);
+	if (ret)
+		return ret;
+	remote->restart = (struct run_restart){ ++remote->asked, done, opaque };
+	return 0;
 }
 
 void supervise_follow(struct run *run)

@@ -23,6 +23,13 @@ void supervise_end(struct run_remote *remote);
 /* The VM's status is another: its remotes stand still while it does. */
 void supervise_follow(struct run *run);
 
+/*
+ * Has its device process replaced; @done is called once, with NULL or why not.  0, -EBUSY: it is
+ * under way; -ENOTSUP: it has no channel; or -errno.
+ */
+int supervise_restart(struct run_remote *remote, void (*done)(void *opaque, const char *why),
+		      void *opaque);
+
 /* "running", "pausing" or "paused". */
 const char *supervise_state(const struct run_remote *remote);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* stop: a VM's end in order, which is waited for. */
+/* stop: a VM's end in order, which is waited for; restart: a device process's. */
 
 #include <glib.h>
 
@@ -27,4 +27,14 @@ bool verb_stop(struct verb_args *args, GError **error)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: it has not ended after %d s",
 				args->words[0], seconds + MARGIN_S);
 	return true;
+}
+
+bool verb_restart(struct verb_args *args, GError **error)
+{
+	auto_vmlink link = vmlink_open(args->words[0], error);
+	auto_json done = link ?
+			 vmlink_call(link, "restart", json_pack("{s:s}", "device", args->words[1]),
+				     -1, error) : NULL;
+
+	return done;
 }

@@ -56,6 +56,8 @@ bool verb_top(struct verb_args *args, GError **error);
 bool verb_metrics(struct verb_args *args, GError **error);
 /* stop.c */
 bool verb_stop(struct verb_args *args, GError **error);
+/* stop.c */
+bool verb_restart(struct verb_args *args, GError **error);
 /* logs.c */
 bool verb_logs(struct verb_args *args, GError **error);
 /* graph.c */

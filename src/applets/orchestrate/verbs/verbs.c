@@ -14,6 +14,7 @@ const struct ask_verb ask_verbs[] = {
 	  verb_metrics },
 	{ "logs", "VM", 1, 1, "what its processes have said", "jfsL", verb_logs },
 	{ "graph", "VM", 1, 1, "its processes and what joins them, for Graphviz", "", verb_graph },
+	{ "restart", "VM DEVICE", 2, 2, "another device process for a device", "", verb_restart },
 	{ "stop", "VM", 1, 1, "shuts the guest down and waits for the end", "tN", verb_stop },
 	{ NULL }
 };
