@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""mpqemu-orchestrate inspect PID\|VM:DEVICE --security: what it finds is so, and nobody talks it into less."""
+"""mpqemu-orchestrate inspect --security: what it finds is so, and nobody talks it into less."""
 import contextlib
 import json
 import os
@@ -386,7 +386,8 @@ class BadUse(unittest.TestCase):
     def test_help(self):
         done = run("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertRegex(done.stdout, r"\Ausage: mpqemu-orchestrate inspect PID\|VM:DEVICE --security")
+        self.assertRegex(done.stdout,
+                         r"\Ausage: mpqemu-orchestrate inspect PID\|VM:DEVICE --security")
 
 
 if __name__ == "__main__":
