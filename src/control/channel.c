@@ -155,7 +155,10 @@ int ctl_send_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsig
 {
 	struct ctl_msg msg = { .type = type, .arg = arg };
 
-	return fdpass_send_all(fd, &msg, sizeof(msg), fds, count);
+	int ret = fdpass_send_all(fd, &msg, sizeof(msg), fds, count);
+
+	/* unix(7): too many of this user's are in flight, others' too; who reads makes room */
+	return ret == -ETOOMANYREFS ? -EAGAIN : ret;
 }
 
 /* Has the message the fds that it takes? */

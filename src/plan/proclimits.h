@@ -18,6 +18,14 @@ struct plan_limits {
 };
 
 /*
+ * What a VM's processes together are held to: texts for the files of a control group (version 2) of
+ * these names, the owner's; NULL: no limit.
+ */
+struct plan_group_limits {
+	char *memory_max, *cpu_max, *pids_max, *io_max;
+};
+
+/*
  * "0-3,6" as a set (cpuset(7), "List format").  False: it is none, or names a CPU of CPU_SETSIZE or
  * more.
  */

@@ -11,6 +11,7 @@ struct source {
 	struct pollfd wanted[QMP_SERVER_POLL];	/* of the last poll */
 	unsigned count;
 	int wait_ms;
+	gint64 due;		/* when that is over, of g_source_get_time() */
 	struct { int fd; short events; void *tag; } watched[QMP_SERVER_POLL];
 };
 
@@ -44,15 +45,19 @@ static gboolean prepare(GSource *base, int *ret_wait_ms)
 		source->wait_ms = qmp_server_poll(source->server, source->wanted, &source->count);
 	for (unsigned i = 0; i < QMP_SERVER_POLL; i++)
 		watch(source, i, i < source->count ? &source->wanted[i] : NULL);
+	source->due = g_get_monotonic_time() + source->wait_ms * 1000LL;
 	*ret_wait_ms = source->wait_ms;
 	return source->wait_ms == 0;
 }
 
-/* A time that was waited for: GLib asks when it is over, and a look too early does no harm. */
+/*
+ * Only what is due is dispatched: GLib asks each time that the loop wakes up, and a dispatch wakes
+ * it again.
+ */
 static gboolean check(GSource *base)
 {
 	struct source *source = (struct source *)base;
-	bool due = source->wait_ms >= 0;
+	bool due = source->wait_ms >= 0 && g_source_get_time(base) >= source->due;
 
 	for (unsigned i = 0; i < source->count; i++) {
 		void *tag = source->watched[i].tag;

@@ -130,9 +130,7 @@ class Places(ControlCase):
     def test_anothers_directory(self):
         self.run_dir.mkdir(mode=0o700)
         os.chown(self.run_dir, 65534, 65534)
-        run = self.start(self.real_remote(), self.fake("exit7"))
-        self.assertEqual(run.wait(), 7, run.text())
-        self.assertIn("it belongs to another user (65534)", run.text())
+        self.refused("it belongs to another user (65534)")
 
     @unittest.skipIf(os.geteuid(), "only root can make another user's socket")
     def test_anothers_socket(self):
@@ -146,9 +144,7 @@ class Places(ControlCase):
     def test_open_directory(self):
         self.run_dir.mkdir()
         self.run_dir.chmod(0o777)
-        run = self.start(self.real_remote(), self.fake("exit7"))
-        self.assertEqual(run.wait(), 7, run.text())
-        self.assertIn("others may write there", run.text())
+        self.refused("others may write there")
 
     def test_off(self):
         run = self.start(self.real_remote("--control=off"), self.fake("signals"))
@@ -331,7 +327,8 @@ class Socket(ControlCase):
         return json.loads(self.ask("list", "--json"))[0]["phase"] == "running"
 
     def test_errors(self):
-        run = self.fake_vm()
+        run = self.fake_vm("babble")
+        run.until(lambda: "QEMU's monitor: " in run.text())
         client = self.client()
         for command, arguments, text in (
                 ("nosuch", {}, "The command nosuch has not been found"),
@@ -437,7 +434,8 @@ class Policies(ControlCase):
         self.assertEqual(run.wait(), 123, run.text())
 
     def test_pause_without_a_monitor(self):
-        run = self.fake_vm("signals", "--on-remote-exit=pause")
+        run = self.fake_vm("babble", "--on-remote-exit=pause")
+        run.until(lambda: "QEMU's monitor: " in run.text())
         os.kill(run.remote_pids()[0], signal.SIGKILL)
         run.until(lambda: "the VM cannot be stopped: its monitor: " in run.text())
         self.ask("stop", "--now", "vm")
@@ -519,6 +517,15 @@ class Background(ControlCase):
                 self.assertEqual(run.wait(), status, run.text())
                 self.assertTrue(run.text().splitlines()[-1].startswith(NAME), run.text())
                 self.nothing_left(run)
+
+    @unittest.skipUnless(have_qemu(), f"{qemu.QEMU} is not installed")
+    def test_qemu_that_does_not_start(self):
+        """Nobody is told that it runs."""
+        run = self.start(["--daemonize", "--", qemu.QEMU, "-M", "pc", "-display", "none",
+                          "-device", "lsi53c895a,id=lsi0", "-device", "nonsense"])
+        self.assertEqual(run.wait(), 1, run.text())
+        self.assertIn("'nonsense' is not a valid device model name", run.text())
+        self.nothing_left(run)
 
     def test_pidfile_in_use(self):
         pidfile = self.dir / "pid"

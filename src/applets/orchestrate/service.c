@@ -78,6 +78,10 @@ static bool choose_place(struct orchestrate *self, GError **error)
 		return true;
 	}
 	self->run.control = place_socket(self->run.name, true, &why);
+	if (!self->run.control && why->code == MPQ_ERROR_REFUSED) {
+		g_propagate_error(error, g_steal_pointer(&why));
+		return false;
+	}
 	if (!self->run.control)
 		log_warning("there is no control socket, and no verb finds this VM: %s",
 			    why->message);

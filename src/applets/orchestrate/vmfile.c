@@ -38,6 +38,7 @@ bool orchestrate_read_vm(struct orchestrate *self, const char *path, GError **er
 	if (!self->control)
 		self->control = g_strdup(vm->control);
 	self->shutdown_timeout = vm->shutdown_timeout;
+	self->run.group = &vm->group;
 	self->on_error = g_strdup(vm->all.on_error);
 	self->on_crash = g_strdup(vm->all.on_crash);
 	self->events = g_strdup(vm->all.events);

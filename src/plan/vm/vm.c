@@ -62,6 +62,10 @@ void vm_destroy(struct vm *vm)
 	g_free(vm->protocol);
 	g_free(vm->on_remote_exit);
 	g_free(vm->control);
+	g_free(vm->group.memory_max);
+	g_free(vm->group.cpu_max);
+	g_free(vm->group.pids_max);
+	g_free(vm->group.io_max);
 	g_free(vm->remote);
 	g_free(vm->local);
 	g_free(vm->limits.cpus);

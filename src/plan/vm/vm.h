@@ -44,6 +44,7 @@ struct vm {
 	int shutdown_timeout;		/* the same */
 	char *control;			/* a path, "off", or NULL */
 	struct plan_limits limits;	/* of QEMU */
+	struct plan_group_limits group;	/* of QEMU and the remotes */
 	struct vm_remote all;		/* [remote] */
 	GArray *remotes;		/* struct vm_remote: [remote NAME] */
 	GArray *sources;		/* struct vm_source */

@@ -23,9 +23,10 @@ struct failure {
 	int err;
 };
 
-enum step { STEP_FDS, STEP_STDIO, STEP_PARENT, STEP_CPUS, STEP_OOM_SCORE, STEP_EXEC };
+enum step { STEP_CGROUP, STEP_FDS, STEP_STDIO, STEP_PARENT, STEP_CPUS, STEP_OOM_SCORE, STEP_EXEC };
 
 static const char *const step_name[] = {
+	[STEP_CGROUP] = "control group",
 	[STEP_FDS] = "fds",
 	[STEP_STDIO] = "stdin and stdout",
 	[STEP_PARENT] = "parent-death signal",
@@ -174,6 +175,9 @@ static int run_child(const struct child_setup *setup, pid_t parent, int *report,
 	ret = bind_to_parent(parent);
 	if (ret)
 		return ret;
+	*ret_step = STEP_CGROUP;
+	if (setup->cgroup && write(setup->cgroup, "0", 1) < 0)
+		return -errno;
 	*ret_step = STEP_STDIO;
 	ret = place_stdio(setup);
 	if (ret)

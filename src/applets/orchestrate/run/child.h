@@ -40,6 +40,7 @@ struct child_setup {
 	int stderr_fd;		/* its stderr; -1: as ours */
 	const sigset_t *sigmask;	/* the signal mask that it starts with */
 	const struct sigaction *sigpipe;	/* what SIGPIPE does in it */
+	int cgroup;		/* cgroup.procs of its control group; 0: as ours */
 	const struct plan_limits *limits;	/* what it is held to, or NULL */
 };
 

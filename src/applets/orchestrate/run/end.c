@@ -124,6 +124,9 @@ void run_shutdown(struct run *run, unsigned seconds)
 	if (run->phase != PHASE_RUN || run->shutdown_step >= SHUTDOWN_TERM)
 		return;
 	stop_shutdown_timer(run);
+	if (seconds && !ask)
+		log_warning("the guest cannot be asked to shut down: %s has no monitor that "
+			    "answers; sending SIGTERM to it", run_vmm_name(run));
 	if (!ask || vmm_execute(run->vmm, "system_powerdown", NULL, -1, on_powerdown, run)) {
 		shutdown_term(run);
 		return;
@@ -140,6 +143,9 @@ void run_end(struct run *run)
 		return;
 	run->phase = PHASE_END;
 	run_stop_timer(run);
+	if (run->ready_timer)
+		g_source_remove(run->ready_timer);
+	run->ready_timer = 0;
 	stop_shutdown_timer(run);
 	notify_say(&run->notify, "STOPPING=1\nSTATUS=%s: ending", run->options->name);
 	for (unsigned i = 0; i < run_pair_total(run); i++)

@@ -72,6 +72,7 @@ struct run_pair {
 /* The steps by which a VM is shut down, each after a time limit. */
 enum shutdown_step { SHUTDOWN_NONE, SHUTDOWN_POWERDOWN, SHUTDOWN_TERM, SHUTDOWN_KILL };
 
+struct cgroup;
 struct control;
 
 struct run {
@@ -84,9 +85,12 @@ struct run {
 	struct run_pair *pairs;
 	struct child qemu;
 	struct vmm *vmm;	/* NULL: there is no monitor */
+	struct cgroup *cgroup;	/* NULL: none is asked for */
 	struct control *control;	/* NULL: there is no control socket */
 	struct notify notify;
 	guint watchdog;
+	guint ready_timer;	/* until those who wait for QEMU's start are told */
+	bool ready;		/* they were */
 	int64_t started;	/* when QEMU was, of g_get_monotonic_time() */
 	enum shutdown_step shutdown_step;
 	guint shutdown_timer;

@@ -8,11 +8,15 @@
 #include <glib-unix.h>
 
 #include "applets/orchestrate/run/inplace.h"
+#include "applets/orchestrate/run/cgroup.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/supervise.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/service.h"
+
+/* A QEMU whose monitor says nothing has started by then, as far as can be told. */
+#define READY_MS 5000
 
 static gboolean qemu_ended(int fd, GIOCondition condition, void *opaque)
 {
@@ -92,6 +96,7 @@ int run_start_process(struct run *run, const struct plan_process *process, struc
 		.drop = (const int *)process->drop->data,
 		.drop_count = process->drop->len,
 		.stderr_fd = own->log,
+		.cgroup = cgroup_procs(run->cgroup),
 		.stdio = is_vmm ? CHILD_STDIO_OURS : CHILD_STDIO_SERVICE,
 		.sigmask = &run->old_mask,
 		.sigpipe = &run->options->sigpipe,
@@ -105,10 +110,13 @@ int run_start_process(struct run *run, const struct plan_process *process, struc
 
 /* ---- Its monitor ---- */
 
+static void tell_ready(struct run *run);
+
 static void on_changed(void *opaque)
 {
 	struct run *run = opaque;
 
+	tell_ready(run);
 	log_debug("the VM's status is %s", vmm_status(run->vmm));
 	notify_say(&run->notify, "STATUS=%s: %s, %u remotes", run->options->name,
 		   vmm_status(run->vmm), run->remote_count);
@@ -126,6 +134,8 @@ static void on_event(void *opaque, const char *name, const json_t *event)
 /* Its end closes the monitor too, and is seen by itself. */
 static void on_failed(void *opaque, const char *why, bool closed)
 {
+	if (!closed)
+		tell_ready(opaque);
 	if (!closed)
 		log_warning("QEMU's monitor: %s; the VM's status is not known from now on, and "
 			    "its guest cannot be asked to shut down", why);
@@ -159,13 +169,28 @@ void run_pause(struct run *run)
 
 /* ---- Its start ---- */
 
-/* Who started us in the background, and the service manager, have waited for this. */
+/*
+ * Who started us in the background, and the service manager, have waited for this: QEMU has read
+ * its command line and answers, or has not died for a while.
+ */
 static void tell_ready(struct run *run)
 {
+	if (run->ready)
+		return;
+	run->ready = true;
 	if (service_release(&run->options->ready_fd, run->options->keep_stderr))
 		log_warning("--daemonize: the caller is gone");
 	notify_say(&run->notify, "READY=1\nSTATUS=%s: %u remotes", run->options->name,
 		   run->remote_count);
+}
+
+static gboolean ready_timed_out(void *opaque)
+{
+	struct run *run = opaque;
+
+	run->ready_timer = 0;
+	tell_ready(run);
+	return G_SOURCE_REMOVE;
 }
 
 void run_qemu_started(struct run *run)
@@ -175,7 +200,10 @@ void run_qemu_started(struct run *run)
 	for (unsigned i = 0; i < run_pair_total(run); i++)
 		fd_close(&run->pairs[i].proxy_end);
 	watch_vmm(run);
-	tell_ready(run);
+	if (run->vmm)
+		run->ready_timer = g_timeout_add(READY_MS, ready_timed_out, run);
+	else
+		tell_ready(run);
 }
 
 void run_start_qemu(struct run *run)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "applets/orchestrate/control/server.h"
+#include "applets/orchestrate/run/cgroup.h"
 #include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/inplace.h"
 #include "applets/orchestrate/run/priv.h"
@@ -234,11 +235,14 @@ static void run_init(struct run *run)
 static void run_finish(struct run *run)
 {
 	run_stop_timer(run);
+	if (run->ready_timer)
+		g_source_remove(run->ready_timer);
 	if (run->watchdog)
 		g_source_remove(run->watchdog);
 	control_destroy(run->control);
 	vmm_destroy(run->vmm);
 	notify_finish(&run->notify);
+	cgroup_destroy(run->cgroup);
 	logs_drain(run->options->logs);
 	for (unsigned i = 0; i < run->remote_count; i++) {
 		supervise_end(&run->remotes[i]);
@@ -306,6 +310,8 @@ static int set_up(struct run *run, char *socket_dir, GError **error)
 	if (sigfd < 0)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "signalfd: %s", log_errname(errno));
 	else if (make_pairs(run, error) && set_up_control(run, error) &&
+		 (!run->options->group || cgroup_create(run->options->group, run->options->name,
+							&run->cgroup, error)) &&
 		 (!run->options->in_place || inplace_prepare(run, error)))
 		return fd_steal(&sigfd);
 	return -1;

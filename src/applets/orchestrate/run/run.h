@@ -32,6 +32,7 @@ enum run_status {
 #define RUN_START_TIMEOUT 30
 
 struct logs;
+struct plan_group_limits;
 
 struct run_options {
 	enum plan_remote_exit on_remote_exit;
@@ -40,6 +41,7 @@ struct run_options {
 					   0: it is not asked, QEMU gets the signal */
 	struct sigaction sigpipe;	/* what SIGPIPE does in the children */
 	char *name;			/* the VM's */
+	const struct plan_group_limits *group;	/* of all its processes together, or NULL */
 	char *control;			/* the path of its control socket; NULL: it has none */
 	struct logs *logs;		/* gets what the remotes write to stderr */
 	bool log_qemu;			/* what QEMU writes to stderr goes there as well */

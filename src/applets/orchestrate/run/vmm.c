@@ -145,7 +145,7 @@ const char *vmm_version(const struct vmm *vmm)
 
 bool vmm_answers(const struct vmm *vmm)
 {
-	return vmm && vmm->version && !qmp_client_dead(vmm->client);
+	return vmm && !qmp_client_dead(vmm->client);
 }
 
 int vmm_execute(struct vmm *vmm, const char *name, json_t *args, int passed, qmp_done_fn *done,

@@ -34,7 +34,7 @@ const char *vmm_status(const struct vmm *vmm);
 bool vmm_runs(const struct vmm *vmm);
 /* "7.2.22", or NULL. */
 const char *vmm_version(const struct vmm *vmm);
-/* Can it be asked something? */
+/* Can it be asked something?  It may not have greeted yet: then it is asked when it does. */
 bool vmm_answers(const struct vmm *vmm);
 
 /* qmp_client_execute(), with the time limit of all that is asked here. */

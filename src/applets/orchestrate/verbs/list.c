@@ -11,13 +11,18 @@
 #include "applets/orchestrate/verbs/show.h"
 #include "applets/orchestrate/verbs/verb.h"
 
-/* The answer to query-status, or an object that says why there is none. */
+/*
+ * The answer to query-status, or an object that says why there is none.  NULL: nobody has the
+ * socket; it was left behind.
+ */
 static json_t *ask_status(const char *name)
 {
 	g_autoptr(GError) error = NULL;
 	auto_vmlink link = vmlink_open(name, &error);
 	json_t *status = link ? vmlink_call(link, "query-status", NULL, -1, &error) : NULL;
 
+	if (!link && error->code == MPQ_ERROR_REFUSED)
+		return NULL;
 	if (!status)
 		status = json_pack("{s:s, s:s, s:s}", "name", name, "phase", "unreachable",
 				   "reason", error->message);
@@ -36,6 +41,14 @@ static void print_line(const json_t *status)
 	       show_text(qemu, "version"));
 }
 
+static void add_status(json_t *list, const char *name)
+{
+	json_t *status = ask_status(name);
+
+	if (status)
+		json_array_append_new(list, status);
+}
+
 bool verb_list(struct verb_args *args, GError **error)
 {
 	g_autofree char *dir = place_dir(false, error);
@@ -45,7 +58,7 @@ bool verb_list(struct verb_args *args, GError **error)
 	if (!names)
 		return false;
 	for (char **name = names; *name; name++)
-		json_array_append_new(list, ask_status(*name));
+		add_status(list, *name);
 	if (args->json) {
 		show_json(list);
 		return true;
@@ -68,6 +81,8 @@ static void print_remote(const json_t *remote)
 		       show_time(show_number(remote, "uptime"), uptime, sizeof(uptime)));
 	else if (json_object_get(remote, "reason"))
 		printf(" %s", show_text(remote, "reason"));
+	if (json_object_get(remote, "cause"))
+		printf(", its device process by %s", show_text(remote, "cause"));
 	printf("\n  %-12s %s\n", "", show_text(remote, "serves"));
 }
 
