@@ -40,8 +40,8 @@ const struct vm_key vm_keys[] = {
 	{ "vm", "oom-score", VM_OOM_SCORE, IN_VM(limits), "-1000...1000", NULL,
 	  "QEMU's *oom_score_adj* (*proc*(5)); a lower one than ours needs CAP_SYS_RESOURCE" },
 	{ "vm", "memory-max", VM_TEXT, IN_VM(group.memory_max), "BYTES[K|M|G]|max", NULL,
-	  "*memory.max* of a control group for QEMU and its remotes; where the host does not delegate "
-	  "the controller, that is said and the VM runs" },
+	  "*memory.max* of a control group for QEMU and its remotes; where the host does not "
+	  "delegate the controller, that is said and the VM runs" },
 	{ "vm", "cpu-max", VM_TEXT, IN_VM(group.cpu_max), "QUOTA [PERIOD]|max", NULL,
 	  "*cpu.max* of that group, in microseconds" },
 	{ "vm", "pids-max", VM_TEXT, IN_VM(group.pids_max), "N|max", NULL,
