@@ -10,8 +10,7 @@ struct source {
 	struct qmp_server *server;
 	struct pollfd wanted[QMP_SERVER_POLL];	/* of the last poll */
 	unsigned count;
-	int wait_ms;
-	gint64 due;		/* when that is over, of g_source_get_time() */
+	gint64 due;		/* us of g_source_get_time(); -1: never */
 	struct { int fd; short events; void *tag; } watched[QMP_SERVER_POLL];
 };
 
@@ -37,27 +36,29 @@ static void watch(struct source *source, unsigned i, const struct pollfd *wanted
 static gboolean prepare(GSource *base, int *ret_wait_ms)
 {
 	struct source *source = (struct source *)base;
+	int wait_ms;
 
 	source->count = 1;
 	if (source->client)
-		source->wait_ms = qmp_client_poll(source->client, source->wanted);
+		wait_ms = qmp_client_poll(source->client, source->wanted);
 	else
-		source->wait_ms = qmp_server_poll(source->server, source->wanted, &source->count);
+		wait_ms = qmp_server_poll(source->server, source->wanted, &source->count);
 	for (unsigned i = 0; i < QMP_SERVER_POLL; i++)
 		watch(source, i, i < source->count ? &source->wanted[i] : NULL);
-	source->due = g_get_monotonic_time() + source->wait_ms * 1000LL;
-	*ret_wait_ms = source->wait_ms;
-	return source->wait_ms == 0;
+	source->due = wait_ms < 0 ? -1 : g_source_get_time(base) + wait_ms * INT64_C(1000);
+	*ret_wait_ms = wait_ms;
+	return wait_ms == 0;
 }
 
 /*
- * Only what is due is dispatched: GLib asks each time that the loop wakes up, and a dispatch wakes
- * it again.
+ * Not before it is time: GLib takes the fds of a source away while it is dispatched, and each
+ * change of fds ends the next poll at once.  So a source that is dispatched after each poll never
+ * sleeps.
  */
 static gboolean check(GSource *base)
 {
 	struct source *source = (struct source *)base;
-	bool due = source->wait_ms >= 0 && g_source_get_time(base) >= source->due;
+	bool due = source->due >= 0 && g_source_get_time(base) >= source->due;
 
 	for (unsigned i = 0; i < source->count; i++) {
 		void *tag = source->watched[i].tag;

@@ -1061,6 +1061,45 @@ static void test_joined(const void *data)
 		g_error("not in the plan: %s\n%s", joined[i].expect + 1, text);
 }
 
+/* ---- Many ---- */
+
+static bool has_word(const struct plan_process *process, const char *word)
+{
+	for (unsigned i = 0; i < process->argv->len; i++)
+		if (!g_strcmp0(process->argv->pdata[i], word))
+			return true;
+	return false;
+}
+
+/* As many as may move, each with its copy of an option that all get; and one more. */
+static void test_most(void)
+{
+	g_autoptr(GString) line = g_string_new("-msg timestamp=on");
+	g_autoptr(GError) error = NULL, none = NULL;
+	struct row row = { .name = "many" };
+	struct plan *plan;
+
+	for (unsigned i = 0; i < 64; i++)
+		g_string_append_printf(line, " -device edu,id=e%u", i);
+	row.line = line->str;
+	plan = plan_row(&row, &none);
+	g_assert_no_error(none);
+	g_assert_cmpuint(plan->remotes->len, ==, 64);
+	for (unsigned i = 0; i < 64; i++) {
+		const struct plan_process *remote = plan->remotes->pdata[i];
+		g_autofree char *id = g_strdup_printf("edu,id=e%u", i);
+
+		g_assert_true(has_word(remote, "timestamp=on"));
+		g_assert_true(has_word(remote, id));
+	}
+	plan_destroy(plan);
+	g_string_append(line, " -device edu,id=other");
+	row.line = line->str;
+	g_assert_null(plan_row(&row, &error));
+	g_assert_cmpstr(error->message, ==,
+			"-device edu,id=other: more than 64 devices cannot move");
+}
+
 /* ---- Questions ---- */
 
 static void test_questions(void)
@@ -1109,6 +1148,7 @@ int main(int argc, char **argv)
 
 		g_test_add_data_func(path, GUINT_TO_POINTER(i), test_joined);
 	}
+	g_test_add_func("/most", test_most);
 	g_test_add_func("/questions", test_questions);
 	return g_test_run();
 }

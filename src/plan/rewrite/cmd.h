@@ -8,6 +8,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <glib.h>
 
@@ -24,8 +25,13 @@ struct qopt {
 	struct opt_set *set;	/* the argument, read; NULL for options that nobody here reads */
 	bool changed;		/* set counts, not arg */
 	int owner;
-	unsigned copies;	/* bit N: the remote of index N gets a copy */
+	uint64_t copies;	/* bit N: the remote of index N gets a copy */
 };
+
+static inline bool qopt_copied_to(const struct qopt *opt, unsigned remote)
+{
+	return opt->copies & UINT64_C(1) << remote;
+}
 
 struct qcmd {
 	GPtrArray *prefix;	/* char *: the program, and what stands before the first option */

@@ -81,9 +81,9 @@ static bool take_object(struct move *move, const char *id, struct move_remote *r
 		return true;
 	if (!g_strv_contains(copied_objects, qopt_type(object)))
 		return take(move, object, remote, error);
-	if (object->copies & 1u << remote->index)
+	if (qopt_copied_to(object, remote->index))
 		return true;
-	object->copies |= 1u << remote->index;
+	object->copies |= UINT64_C(1) << remote->index;
 	return take_refs(move, object, remote, error);
 }
 

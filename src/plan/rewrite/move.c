@@ -477,6 +477,14 @@ static unsigned spread_global(struct move *move, const struct global *global, bo
 	return count;
 }
 
+/* A bit for each; a word has as many as there may be. */
+static uint64_t all_remotes(const struct move *move)
+{
+	unsigned count = move->remotes->len;
+
+	return count ? UINT64_MAX >> (MOVE_MAX_REMOTES - count) : 0;
+}
+
 /*
  * A -global goes into each moved device that does not say otherwise itself, as QEMU would have
  * done; it stays for those that stay.
@@ -488,7 +496,7 @@ static bool apply_globals(struct move *move, GError **error)
 		bool stays;
 
 		if (qopt_is(opt, "msg"))
-			opt->copies = (1u << move->remotes->len) - 1;
+			opt->copies = all_remotes(move);
 		if (!qopt_is(opt, "global") || !global_parse(opt->arg, &global))
 			continue;
 		if (g_strv_contains(base_types, global.driver)) {
@@ -524,7 +532,8 @@ static bool write_options(struct move *move, struct move_remote *remote,
 			       .changed = true };
 
 	for_each_qopt(opt, move->cmd) {
-		bool mine = opt->owner == (int)remote->index || opt->copies & 1u << remote->index;
+		bool mine = opt->owner == (int)remote->index ||
+			    qopt_copied_to(opt, remote->index);
 
 		if (opt == remote->opt ? !qopt_emit(&device, process->argv, error) :
 					 mine && !qopt_emit(opt, process->argv, error))

@@ -10,7 +10,7 @@
 #include "plan/rewrite/priv.h"
 
 /* struct qopt.copies has a bit for each. */
-#define MOVE_MAX_REMOTES 31
+#define MOVE_MAX_REMOTES 64
 
 /* A device with a SCSI bus, moved or not. */
 struct move_host {

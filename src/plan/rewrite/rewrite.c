@@ -36,7 +36,7 @@ bool rewrite_is_question(char *const *qemu, GError **error)
 bool rewrite_emit(const struct qcmd *cmd, int owner, GPtrArray *argv, GError **error)
 {
 	for_each_qopt(opt, cmd) {
-		bool copy = owner >= 0 && opt->copies & 1u << owner;
+		bool copy = owner >= 0 && qopt_copied_to(opt, owner);
 
 		if ((opt->owner == owner || copy) && !qopt_emit(opt, argv, error))
 			return false;

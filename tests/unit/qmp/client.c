@@ -395,6 +395,44 @@ static void test_server(void)
 	world_down(&both.w);
 }
 
+/* Counts polls, and never waits. */
+static struct {
+	unsigned polls;
+	bool sleeps;		/* the last one would have */
+} polled;
+
+static int count_poll(GPollFD *fds, unsigned count, int wait_ms)
+{
+	int ret = g_poll(fds, count, 0);
+
+	polled.polls++;
+	polled.sleeps = !ret && wait_ms;
+	return ret;
+}
+
+/* A monitor that takes its time is waited for asleep, although an answer is due some time. */
+static void test_sleeps(void)
+{
+	g_autoptr(GMainContext) context = g_main_context_new();
+	struct world w;
+	GSource *source;
+
+	world_up(&w, 60000);
+	g_main_context_set_poll_func(context, count_poll);
+	source = qmp_client_source(w.client);
+	g_source_attach(source, context);
+	g_assert_cmpint(write(w.peer, GREETING, strlen(GREETING)), ==, strlen(GREETING));
+	polled.polls = 0;
+	do
+		g_main_context_iteration(context, true);
+	while (polled.polls < 3 || (!polled.sleeps && polled.polls < 100));
+	g_assert_true(polled.sleeps);
+	g_assert_cmpuint(polled.polls, <, 10);
+	g_source_destroy(source);
+	g_source_unref(source);
+	world_down(&w);
+}
+
 static void test_connect(void)
 {
 	struct unix_addr addr;
@@ -417,6 +455,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/qmp-client/in-order", test_in_order);
 	g_test_add_func("/qmp-client/many", test_many);
 	g_test_add_func("/qmp-client/server", test_server);
+	g_test_add_func("/qmp-client/sleeps", test_sleeps);
 	g_test_add_func("/qmp-client/connect", test_connect);
 	return g_test_run();
 }

@@ -66,13 +66,11 @@ static int place_fds(const struct child_setup *setup, int *report)
 {
 	int floor = parking(setup);
 	int moved = *report < 0 ? -1 : fcntl(*report, F_DUPFD_CLOEXEC, floor);
-	int parked[64];
+	g_autofree int *parked = g_new(int, setup->fd_count);
 
 	if (*report >= 0 && moved < 0)
 		return -errno;
 	*report = moved;
-	if (setup->fd_count > sizeof(parked) / sizeof(parked[0]))
-		return -E2BIG;
 	for (unsigned i = 0; i < setup->fd_count; i++) {
 		parked[i] = fcntl(setup->fds[i].fd, F_DUPFD_CLOEXEC, floor);
 		if (parked[i] < 0)
