@@ -2,10 +2,10 @@
 #include "control/channel.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "control/packet.h"
 #include "proto/conn.h"
 #include "proto/fdpass.h"
 
@@ -72,22 +72,8 @@ bool ctl_held_unpack(uint32_t arg, unsigned disk_count, struct ctl_held *ret_hel
 int ctl_send(int fd, enum ctl_type type, uint32_t arg)
 {
 	struct ctl_msg msg = { .type = type, .arg = arg };
-	ssize_t n;
 
-	do
-		n = send(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	return 0;
-}
-
-/* Nothing was received: is the other end gone, or was it a packet without a byte? */
-static int nothing(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP) ? -ENODATA : -EPROTO;
+	return packet_send(fd, &msg, sizeof(msg));
 }
 
 /* @n bytes were received into @msg: is that a message that @sender may send? */
@@ -96,7 +82,7 @@ static int check(int fd, enum ctl_sender sender, const struct ctl_msg *msg, ssiz
 	if (n < 0)
 		return n;
 	if (n == 0)
-		return nothing(fd);
+		return packet_nothing(fd);
 	if (n != sizeof(*msg) || msg->type >= CTL_TYPE_COUNT || senders[msg->type] != sender)
 		return -EPROTO;
 	return 0;
@@ -105,19 +91,8 @@ static int check(int fd, enum ctl_sender sender, const struct ctl_msg *msg, ssiz
 int ctl_recv(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg)
 {
 	struct ctl_msg msg;
-	ssize_t n;
-	int ret;
+	int ret = check(fd, sender, &msg, packet_recv(fd, &msg, sizeof(msg)));
 
-	/*
-	 * MSG_TRUNC: the packet's real length, so that a longer one is seen.  ECONNRESET (it closed
-	 * with something of ours unread) comes once, before what it had still sent.
-	 */
-	do
-		n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
-	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
-	if (n < 0)
-		n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	ret = check(fd, sender, &msg, n);
 	if (!ret)
 		*ret_msg = msg;
 	return ret;

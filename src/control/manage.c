@@ -2,11 +2,10 @@
 #include "control/manage.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/fd.h"
+#include "control/packet.h"
 #include "proto/fdpass.h"
 
 #define MANAGE_DISKS 64
@@ -40,14 +39,9 @@ void manage_set_value(struct manage_msg *msg, uint64_t value)
 
 int manage_send(int fd, const struct manage_msg *msg, int passed)
 {
-	ssize_t n;
-
 	if (passed >= 0)
 		return fdpass_send(fd, msg, sizeof(*msg), passed);
-	do
-		n = send(fd, msg, sizeof(*msg), MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n >= 0 ? 0 : errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	return packet_send(fd, msg, sizeof(*msg));
 }
 
 static bool is_zero(const uint8_t *bytes, size_t len)
@@ -63,14 +57,6 @@ static bool msg_ok(const struct manage_msg *msg, enum manage_sender sender, int 
 	       (rows[msg->type].body || is_zero(msg->body, sizeof(msg->body)));
 }
 
-/* No byte came: is the other end gone, or was it a packet without one? */
-static int nothing(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP) ? -ENODATA : -EPROTO;
-}
-
 int manage_recv(int fd, enum manage_sender sender, struct manage_msg *ret_msg, int *ret_fd)
 {
 	autofd passed = FDPASS_NONE;
@@ -84,7 +70,7 @@ int manage_recv(int fd, enum manage_sender sender, struct manage_msg *ret_msg, i
 	if (n < 0)
 		return n;
 	if (n == 0)
-		return nothing(fd);
+		return packet_nothing(fd);
 	if (n != sizeof(msg) || !msg_ok(&msg, sender, passed))
 		return -EPROTO;
 	*ret_msg = msg;

@@ -2,10 +2,11 @@
 #include "control/supervise.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "control/packet.h"
 
 static const struct sup_rule rules[SUP_TYPE_COUNT] = {
 	[SUP_PAUSE] = { "PAUSE", SUP_FROM_SUPERVISOR },
@@ -28,37 +29,16 @@ const struct sup_rule *sup_rule(uint32_t type)
 
 int sup_send(int fd, const struct sup_msg *msg)
 {
-	ssize_t n;
-
-	do
-		n = send(fd, msg, sizeof(*msg), MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	return 0;
-}
-
-/* A packet without a byte looks like the end, and is none. */
-static int nothing(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP) ? -ENODATA : -EPROTO;
+	return packet_send(fd, msg, sizeof(*msg));
 }
 
 int sup_recv(int fd, enum sup_sender sender, struct sup_msg *ret_msg)
 {
 	struct sup_msg msg;
-	ssize_t n;
+	ssize_t n = packet_recv(fd, &msg, sizeof(msg));
 
-	/* ECONNRESET: it closed with something of ours unread; what it had sent comes after. */
-	do
-		n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
-	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	if (n == 0)
-		return nothing(fd);
+		return n;
 	if (n != sizeof(msg) || msg.type >= SUP_TYPE_COUNT || rules[msg.type].sender != sender)
 		return -EPROTO;
 	*ret_msg = msg;
