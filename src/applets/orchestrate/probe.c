@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "applets/orchestrate/probe.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "applets/orchestrate/run/sockets.h"
 #include "base/fd.h"
+#include "base/inherited.h"
 #include "base/log.h"
 
 static char *kvm_problem(void)
@@ -27,32 +26,6 @@ static char *kvm_problem(void)
 		return g_strdup_printf("it answers API version %d, not %d",
 				       version, KVM_API_VERSION);
 	return NULL;
-}
-
-static int compare_fds(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-/* What is open and not CLOEXEC came from whoever started us, and may be meant for QEMU. */
-static GArray *inherited_fds(void)
-{
-	GArray *fds = g_array_new(false, false, sizeof(int));
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		int fd = atoi(entry->d_name);
-		int flags = fcntl(fd, F_GETFD);
-
-		if (g_ascii_isdigit(entry->d_name[0]) && fd > STDERR_FILENO && flags >= 0 &&
-		    !(flags & FD_CLOEXEC))
-			g_array_append_val(fds, fd);
-	}
-	if (dir)
-		closedir(dir);
-	g_array_sort(fds, compare_fds);
-	return fds;
 }
 
 /*
@@ -87,7 +60,7 @@ static char **one_word(const char *word)
 void probe_init(struct probe *probe, const char *remote_program)
 {
 	*probe = (struct probe){ 0 };
-	probe->busy_fds = inherited_fds();
+	probe->busy_fds = fd_inherited();
 	probe->kvm_error = kvm_problem();
 	probe->remote_prefix = remote_program ? one_word(remote_program) : find_remote();
 	probe->socket_dir = sockets_dir();

@@ -157,7 +157,7 @@ static bool run_own(const struct migrate *self, const char *verb, char *const *w
 {
 	g_auto(GStrv) argv = own_command(self, verb, words);
 	const struct child_setup setup = {
-		.argv = argv, .stderr_fd = -1, .stdio = CHILD_STDIO_OURS,
+		.argv = argv, .stdio = CHILD_STDIO_OURS,
 		.sigmask = &self->old_mask, .sigpipe = &self->args->sigpipe,
 	};
 	struct child child;

@@ -94,7 +94,7 @@ static int place_stdio(const struct child_setup *setup)
 {
 	autofd null = -1;
 
-	if (setup->stderr_fd >= 0 && dup2(setup->stderr_fd, STDERR_FILENO) < 0)
+	if (setup->stderr_fd > 0 && dup2(setup->stderr_fd, STDERR_FILENO) < 0)
 		return -errno;
 	if (setup->stdio == CHILD_STDIO_OURS)
 		return 0;

@@ -37,7 +37,7 @@ struct child_setup {
 	const int *drop;	/* not these, after all */
 	unsigned drop_count;
 	enum child_stdio stdio;
-	int stderr_fd;		/* its stderr; -1: as ours */
+	int stderr_fd;		/* its stderr; 0 or -1: as ours */
 	const sigset_t *sigmask;	/* the signal mask that it starts with */
 	const struct sigaction *sigpipe;	/* what SIGPIPE does in it */
 	int cgroup;		/* cgroup.procs of its control group; 0: as ours */

@@ -18,6 +18,7 @@
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/relay.h"
 #include "base/fd.h"
+#include "base/inherited.h"
 #include "base/log.h"
 
 struct inplace {
@@ -142,17 +143,11 @@ static bool is_kept(const struct run *run, int fd)
 /* What the process inherited is QEMU's: others may wait for the end of it. */
 static void close_inherited(const struct run *run)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
+	g_autoptr(GArray) fds = fd_inherited();
 
-	while (dir && (entry = readdir(dir))) {
-		int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
-
-		if (fd > STDERR_FILENO && flags >= 0 && !(flags & FD_CLOEXEC) && !is_kept(run, fd))
-			close(fd);
-	}
-	if (dir)
-		closedir(dir);
+	for (unsigned i = 0; i < fds->len; i++)
+		if (!is_kept(run, g_array_index(fds, int, i)))
+			close(g_array_index(fds, int, i));
 }
 
 static int take_stdio(void)
