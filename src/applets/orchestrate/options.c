@@ -141,6 +141,31 @@ GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 	return g_memdup2(entries, sizeof(entries));
 }
 
+bool options_parse_verb(const char *verb, const GOptionEntry *entries, char ***words,
+			GError **error)
+{
+	GOptionContext *context = g_option_context_new(NULL);
+	g_autoptr(GError) local = NULL;
+	bool ok;
+
+	g_option_context_set_help_enabled(context, false);
+	g_option_context_add_main_entries(context, entries, NULL);
+	ok = g_option_context_parse_strv(context, words, &local);
+	g_option_context_free(context);
+	return ok || mpq_fail(error, MPQ_ERROR_USAGE, "%s: %s", verb, local->message);
+}
+
+void options_complete(const char *verb, const GOptionEntry *entries, completion_fn *row,
+		      void *opaque)
+{
+	for (const GOptionEntry *e = entries; e->long_name; e++)
+		row(opaque, &(struct completion_row){
+			.verb = verb, .word = e->long_name, .args = e->arg_description,
+			.help = e->description,
+			.kind = e->arg == G_OPTION_ARG_NONE ? COMPLETION_OWN : COMPLETION_BOTH,
+		});
+}
+
 bool options_parse(struct orchestrate *self, char ***argv, GError **error)
 {
 	gboolean help = false;
@@ -185,8 +210,7 @@ static void flatten(char ***list)
 	*list = (char **)g_ptr_array_free(ids, false);
 }
 
-/* Which of "a|b|c" is it?  -1: none. */
-static int word_of(const char *word, const char *list)
+int options_word(const char *word, const char *list)
 {
 	g_auto(GStrv) words = g_strsplit(list, "|", -1);
 
@@ -196,10 +220,9 @@ static int word_of(const char *word, const char *list)
 	return -1;
 }
 
-/* A word that is not given, or one of the list. */
-static bool check_word(const char *option, const char *word, const char *list, GError **error)
+bool options_check_word(const char *option, const char *word, const char *list, GError **error)
 {
-	if (!word || word_of(word, list) >= 0)
+	if (!word || options_word(word, list) >= 0)
 		return true;
 	return mpq_fail(error, MPQ_ERROR_USAGE, "--%s=%s: it is one of %s", option, word, list);
 }
@@ -216,16 +239,18 @@ bool orchestrate_check(struct orchestrate *self, GError **error)
 				"seconds, 0 for none");
 	self->run.start_timeout = self->start_timeout;
 	self->run.shutdown_timeout = self->shutdown_timeout;
-	if (!check_word("on-remote-exit", self->on_remote_exit, PLAN_REMOTE_EXIT_WORDS, error) ||
-	    !check_word("on-error", self->on_error, PLAN_ON_ERROR_WORDS, error) ||
-	    !check_word("on-crash", self->on_crash, PLAN_ON_CRASH_WORDS, error) ||
-	    !check_word("sandbox", self->sandbox, PLAN_SANDBOX_WORDS, error) ||
-	    !check_word("protocol", self->protocol_word, REWRITE_PROTOCOL_WORDS, error))
+	if (!options_check_word("on-remote-exit", self->on_remote_exit, PLAN_REMOTE_EXIT_WORDS,
+				error) ||
+	    !options_check_word("on-error", self->on_error, PLAN_ON_ERROR_WORDS, error) ||
+	    !options_check_word("on-crash", self->on_crash, PLAN_ON_CRASH_WORDS, error) ||
+	    !options_check_word("sandbox", self->sandbox, PLAN_SANDBOX_WORDS, error) ||
+	    !options_check_word("protocol", self->protocol_word, REWRITE_PROTOCOL_WORDS, error))
 		return false;
 	if (self->protocol_word)
-		self->protocol = word_of(self->protocol_word, REWRITE_PROTOCOL_WORDS);
+		self->protocol = options_word(self->protocol_word, REWRITE_PROTOCOL_WORDS);
 	if (self->on_remote_exit)
-		self->run.on_remote_exit = word_of(self->on_remote_exit, PLAN_REMOTE_EXIT_WORDS);
+		self->run.on_remote_exit = options_word(self->on_remote_exit,
+							PLAN_REMOTE_EXIT_WORDS);
 	return !self->name || place_is_name(self->name) ||
 	       mpq_fail(error, MPQ_ERROR_USAGE, "--name=%s: a VM's name has letters, digits, '-', "
 			"'_' and '.', at most %d of them", self->name, PLACE_NAME_MAX);

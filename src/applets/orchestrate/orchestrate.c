@@ -339,12 +339,7 @@ static void complete_ask(const struct ask_verb *verb, completion_fn *row, void *
 	g_autofree GOptionEntry *entries = ask_options(verb, &none);
 
 	row(opaque, &(struct completion_row){ .word = verb->name, .help = verb->help });
-	for (const GOptionEntry *e = entries; e->long_name; e++)
-		row(opaque, &(struct completion_row){
-			.verb = verb->name, .word = e->long_name, .args = e->arg_description,
-			.help = e->description,
-			.kind = e->arg == G_OPTION_ARG_NONE ? COMPLETION_OWN : COMPLETION_BOTH,
-		});
+	options_complete(verb->name, entries, row, opaque);
 }
 
 void orchestrate_complete(completion_fn *row, void *opaque)
@@ -359,11 +354,7 @@ void orchestrate_complete(completion_fn *row, void *opaque)
 		complete_ask(verb, row, opaque);
 	inspect_complete(row, opaque);
 	hotplug_complete(row, opaque);
-	for (const GOptionEntry *e = entries; e->long_name; e++)
-		row(opaque, &(struct completion_row){
-			.word = e->long_name, .args = e->arg_description, .help = e->description,
-			.kind = e->arg == G_OPTION_ARG_NONE ? COMPLETION_OWN : COMPLETION_BOTH,
-		});
+	options_complete(NULL, entries, row, opaque);
 }
 
 static const struct verb *find_verb(const char *word)

@@ -11,6 +11,7 @@
 
 #include <glib.h>
 
+#include "applets/completion.h"
 #include "applets/orchestrate/run/run.h"
 #include "base/error.h"
 #include "plan/rewrite/rewrite.h"
@@ -45,6 +46,20 @@ struct orchestrate {
 
 /* GLib's table, which the caller frees; what the options set is @self's and @help. */
 GOptionEntry *options_new(struct orchestrate *self, gboolean *help);
+
+/* Which of "a|b|c" is it?  -1: none. */
+int options_word(const char *word, const char *list);
+
+/* Is it not given (NULL), or one of the list? */
+bool options_check_word(const char *option, const char *word, const char *list, GError **error);
+
+/* Takes the options of a verb out of *words, which begins with a name; it is replaced. */
+bool options_parse_verb(const char *verb, const GOptionEntry *entries, char ***words,
+			GError **error);
+
+/* Tells of each option of the verb (NULL: ours) for completion. */
+void options_complete(const char *verb, const GOptionEntry *entries, completion_fn *row,
+		      void *opaque);
 
 /* A table of a verb's options for a screen of 80 columns; the caller frees. */
 char *options_table(const GOptionEntry *entries);

@@ -112,39 +112,15 @@ static bool parse_options(struct hotplug_args *args, const struct verb *verb, ch
 {
 	g_autofree struct option *options = plug_options_new(args, ret_help);
 	g_autofree GOptionEntry *entries = entries_of(options, verb);
-	GOptionContext *context = g_option_context_new(NULL);
-	g_autoptr(GError) local = NULL;
-	bool ok;
 
-	g_option_context_set_help_enabled(context, false);
-	g_option_context_add_main_entries(context, entries, NULL);
-	ok = g_option_context_parse_strv(context, own, &local);
-	if (ok && *ret_help)
+	if (!options_parse_verb(verb->name, entries, own, error))
+		return false;
+	if (*ret_help)
 		print_help(entries, verb);
-	g_option_context_free(context);
-	return ok || mpq_fail(error, MPQ_ERROR_USAGE, "%s: %s", verb->name, local->message);
+	return true;
 }
 
 /* ---- What the words mean ---- */
-
-/* Which of "a|b|c" is it?  -1: none. */
-static int word_of(const char *word, const char *list)
-{
-	g_auto(GStrv) words = g_strsplit(list, "|", -1);
-
-	for (int i = 0; words[i]; i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -1;
-}
-
-/* A word that is not given, or one of the list. */
-static bool check_word(const char *option, const char *word, const char *list, GError **error)
-{
-	if (!word || word_of(word, list) >= 0)
-		return true;
-	return mpq_fail(error, MPQ_ERROR_USAGE, "--%s=%s: it is one of %s", option, word, list);
-}
 
 static bool check_seconds(const char *option, int seconds, GError **error)
 {
@@ -156,9 +132,9 @@ static bool check_seconds(const char *option, int seconds, GError **error)
 
 static bool check_options(struct hotplug_args *args, GError **error)
 {
-	if (!check_word("on-error", args->on_error, PLAN_ON_ERROR_WORDS, error) ||
-	    !check_word("sandbox", args->sandbox, PLAN_SANDBOX_WORDS, error) ||
-	    !check_word("protocol", args->protocol_word, REWRITE_PROTOCOL_WORDS, error) ||
+	if (!options_check_word("on-error", args->on_error, PLAN_ON_ERROR_WORDS, error) ||
+	    !options_check_word("sandbox", args->sandbox, PLAN_SANDBOX_WORDS, error) ||
+	    !options_check_word("protocol", args->protocol_word, REWRITE_PROTOCOL_WORDS, error) ||
 	    !check_seconds("timeout", args->timeout, error) ||
 	    !check_seconds("guest-timeout", args->guest_timeout, error))
 		return false;
@@ -166,7 +142,7 @@ static bool check_options(struct hotplug_args *args, GError **error)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--log=%s: it is for the background, and "
 				"--foreground has stderr", args->log);
 	if (args->protocol_word)
-		args->protocol = word_of(args->protocol_word, REWRITE_PROTOCOL_WORDS);
+		args->protocol = options_word(args->protocol_word, REWRITE_PROTOCOL_WORDS);
 	return true;
 }
 
@@ -292,15 +268,9 @@ void hotplug_complete(completion_fn *row, void *opaque)
 	g_autofree struct option *options = plug_options_new(&none, &help);
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++) {
+		g_autofree GOptionEntry *entries = entries_of(options, &verbs[i]);
+
 		row(opaque, &(struct completion_row){ .word = verbs[i].name });
-		for (const struct option *o = options; o->entry.long_name; o++)
-			if (o->verbs & verbs[i].bit)
-				row(opaque, &(struct completion_row){
-					.verb = verbs[i].name, .word = o->entry.long_name,
-					.args = o->entry.arg_description,
-					.help = o->entry.description,
-					.kind = o->entry.arg == G_OPTION_ARG_NONE ?
-						COMPLETION_OWN : COMPLETION_BOTH,
-				});
+		options_complete(verbs[i].name, entries, row, opaque);
 	}
 }

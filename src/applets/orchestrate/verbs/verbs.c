@@ -75,17 +75,12 @@ static bool parse(const struct ask_verb *verb, char ***words, struct verb_args *
 		  GError **error)
 {
 	g_autofree GOptionEntry *entries = ask_options(verb, args);
-	GOptionContext *context = g_option_context_new(NULL);
-	g_autoptr(GError) local = NULL;
-	bool ok;
 
-	g_option_context_set_help_enabled(context, false);
-	g_option_context_add_main_entries(context, entries, NULL);
-	ok = g_option_context_parse_strv(context, words, &local);
-	if (ok && args->help)
+	if (!options_parse_verb(verb->name, entries, words, error))
+		return false;
+	if (args->help)
 		print_help(entries, verb);
-	g_option_context_free(context);
-	return ok || mpq_fail(error, MPQ_ERROR_USAGE, "%s: %s", verb->name, local->message);
+	return true;
 }
 
 static bool check_words(const struct ask_verb *verb, const struct verb_args *args, GError **error)
