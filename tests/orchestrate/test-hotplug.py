@@ -573,9 +573,11 @@ class Attached(HotplugCase):
         """To the process in the background."""
         _, run = self.attached(f"--log={self.dir}/log")
         log = self.dir / "log"
-        for pid in run.pids():
-            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "mpqemu-orchestr":
-                os.kill(pid, signal.SIGTERM)
+        # Asked before any of them is told to end: the others follow at once.
+        holders = [pid for pid in run.pids() if
+                   pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "mpqemu-orchestr"]
+        for pid in holders:
+            os.kill(pid, signal.SIGTERM)
         self.nothing_left(run)
         self.assertIn("ended by signal 15; the guest reads all ones", log.read_text())
         self.image_is_free()
