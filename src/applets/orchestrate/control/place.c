@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/run/sockets.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/unixaddr.h"
@@ -149,22 +149,6 @@ static bool clear_place(const char *path, const struct unix_addr *addr, GError *
 					     log_errname(errno));
 }
 
-static int bind_socket(const char *path, const struct unix_addr *addr, GError **error)
-{
-	autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	mode_t mask = umask(0177);
-	bool ok = fd >= 0 && bind(fd, (const struct sockaddr *)&addr->sun, addr->len) == 0 &&
-		  listen(fd, BACKLOG) == 0;
-	int err = errno;
-
-	umask(mask);
-	if (ok)
-		return fd_steal(&fd);
-	mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: cannot make the control socket: %s", path,
-		 log_errname(err));
-	return -1;
-}
-
 static bool parse_path(const char *path, struct unix_addr *ret_addr, GError **error)
 {
 	return unix_addr_parse(path, ret_addr) == 0 ||
@@ -176,6 +160,7 @@ int place_listen(const char *path, GError **error)
 {
 	struct unix_addr addr;
 	autofd lock = -1;
+	int fd;
 
 	if (!parse_path(path, &addr, error))
 		return -1;
@@ -184,40 +169,27 @@ int place_listen(const char *path, GError **error)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: its directory: %s", path, log_errname(lock));
 		return -1;
 	}
-	return clear_place(path, &addr, error) ? bind_socket(path, &addr, error) : -1;
-}
-
-/*
- * The inode of the socket is none of the file's: so it is asked whether somebody listens, once
- * ours is closed.
- */
-void place_remove(const char *path, int fd)
-{
-	struct unix_addr addr;
-	autofd lock = lock_dir(path);
-
-	shutdown(fd, SHUT_RDWR);
-	close(fd);
-	if (lock >= 0 && unix_addr_parse(path, &addr) == 0 && unix_addr_ask(&addr) == -ECONNREFUSED)
-		unlink(path);
+	if (!clear_place(path, &addr, error))
+		return -1;
+	fd = sockets_listen(path, BACKLOG);
+	if (fd >= 0)
+		return fd;
+	mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: cannot make the control socket: %s", path,
+		 log_errname(fd));
+	return -1;
 }
 
 int place_connect(const char *path, GError **error)
 {
-	autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct unix_addr addr;
-	int ret = fd < 0 ? -errno : 0;
+	int fd = parse_path(path, &addr, error) ? sockets_connect(path) : -ENAMETOOLONG;
 
-	if (!parse_path(path, &addr, error))
-		return -1;
-	if (!ret)
-		ret = unix_addr_connect(fd, &addr);
-	if (!ret)
-		return fd_steal(&fd);
-	if (ret == -ENOENT || ret == -ECONNREFUSED)
+	if (fd >= 0)
+		return fd;
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		mpq_fail(error, MPQ_ERROR_REFUSED, "%s: no VM of this name runs", path);
-	else
-		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", path, log_errname(ret));
+	else if (fd != -ENAMETOOLONG)
+		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", path, log_errname(fd));
 	return -1;
 }
 

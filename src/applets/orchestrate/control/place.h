@@ -35,11 +35,9 @@ char *place_socket(const char *vm, bool make, GError **error);
 /*
  * Binds the socket at @path, for its owner alone, and listens.  Returns the fd, or -1 with @error:
  * somebody has it (a VM of this name runs), or it is no socket of ours.  One that was left behind
- * is replaced.  place_remove() removes it.
+ * is replaced.
  */
 int place_listen(const char *path, GError **error);
-/* Closes @fd and removes the path, unless another VM has it by now. */
-void place_remove(const char *path, int fd);
 
 /* A connection to @path.  The fd, or -1 with @error. */
 int place_connect(const char *path, GError **error);

@@ -2,20 +2,16 @@
 #include "applets/orchestrate/hotplug/holder.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
+#include "applets/orchestrate/control/door.h"
 #include "applets/orchestrate/control/place.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/unixaddr.h"
-#include "qmp/server.h"
-#include "qmp/source.h"
 
 #define PLACE "attached"	/* in the directory of the control sockets */
 #define SUFFIX ".sock"
@@ -24,11 +20,8 @@
 struct holder {
 	const struct holder_ops *ops;
 	void *opaque;
-	char *path;
-	int listener;			/* ours; the server has a copy */
 	struct qmp_server_config config;
-	struct qmp_server *server;
-	GSource *source;
+	struct door *door;
 };
 
 static char *make_dir(bool make, GError **error)
@@ -115,28 +108,6 @@ static const struct qmp_command commands[] = {
 
 static const char *const events[] = { NULL };
 
-static bool listen_at(struct holder *holder, GError **error)
-{
-	int copy;
-
-	holder->listener = place_listen(holder->path, error);
-	if (holder->listener < 0)
-		return false;
-	copy = fcntl(holder->listener, F_DUPFD_CLOEXEC, 0);
-	if (copy < 0)
-		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", holder->path,
-				log_errname(errno));
-	holder->config = (struct qmp_server_config){
-		.commands = commands, .events = events, .max_clients = 4,
-		.bounds = { .in = 64 << 10, .out = 1 << 20 },
-	};
-	holder->server = qmp_server_create(&holder->config, holder);
-	qmp_server_listen(holder->server, copy, false);
-	holder->source = qmp_server_source(holder->server);
-	g_source_attach(holder->source, NULL);
-	return true;
-}
-
 struct holder *holder_create(const char *qmp, const char *id, const struct holder_ops *ops,
 			     void *opaque, GError **error)
 {
@@ -148,10 +119,14 @@ struct holder *holder_create(const char *qmp, const char *id, const struct holde
 	holder = g_new0(struct holder, 1);
 	holder->ops = ops;
 	holder->opaque = opaque;
-	holder->path = g_steal_pointer(&path);
-	if (listen_at(holder, error))
+	holder->config = (struct qmp_server_config){
+		.commands = commands, .events = events, .max_clients = 4,
+		.bounds = { .in = 64 << 10, .out = 1 << 20 },
+	};
+	holder->door = door_open(path, &holder->config, holder, error);
+	if (holder->door)
 		return holder;
-	holder_destroy(holder);
+	g_free(holder);
 	return NULL;
 }
 
@@ -159,15 +134,6 @@ void holder_destroy(struct holder *holder)
 {
 	if (!holder)
 		return;
-	if (holder->source) {
-		g_source_destroy(holder->source);
-		g_source_unref(holder->source);
-	}
-	/* Before the clients see the end.  Nobody else can have the name while ours listens. */
-	if (holder->listener >= 0)
-		unlink(holder->path);
-	fd_close(&holder->listener);
-	qmp_server_destroy(holder->server);
-	g_free(holder->path);
+	door_close(holder->door);
 	g_free(holder);
 }

@@ -198,7 +198,7 @@ static int make_ends(struct hotplug_remote *remote, int *ret_remote_end)
 	int ends[2];
 
 	if (remote->path) {
-		*ret_remote_end = sockets_listen(remote->path);
+		*ret_remote_end = sockets_listen(remote->path, SOCKETS_BACKLOG);
 		remote->bound = *ret_remote_end >= 0;
 		return remote->bound ? 0 : *ret_remote_end;
 	}

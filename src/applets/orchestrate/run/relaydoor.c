@@ -34,7 +34,7 @@ static int listen_for_qemu(struct relay_door *door)
 	if (!mkdtemp(dir))
 		return -errno;
 	path = g_build_filename(dir, "qmp", NULL);
-	door->qemu = sockets_listen(path);
+	door->qemu = sockets_listen(path, SOCKETS_BACKLOG);
 	if (door->qemu < 0) {
 		ret = door->qemu;
 	} else {
@@ -69,7 +69,7 @@ static bool open_clients(struct relay_door *door, GError **error)
 				log_errname(errno));
 	}
 	unlink(plan->path);
-	door->clients = sockets_listen(plan->path);
+	door->clients = sockets_listen(plan->path, SOCKETS_BACKLOG);
 	if (door->clients < 0)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", plan->path,
 				log_errname(door->clients));

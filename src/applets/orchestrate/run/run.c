@@ -172,7 +172,7 @@ static int make_pair(struct run_pair *pair)
 
 static bool make_listener(struct run_pair *pair, GError **error)
 {
-	int fd = pair->listens ? sockets_listen(pair->path) : 0;
+	int fd = pair->listens ? sockets_listen(pair->path, SOCKETS_BACKLOG) : 0;
 
 	if (fd < 0)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", pair->path, log_errname(fd));

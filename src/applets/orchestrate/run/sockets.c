@@ -5,13 +5,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-
-#define BACKLOG 4	/* one client at a time, and no more than one waits */
+#include "base/unixaddr.h"
 
 /*
  * Fits a directory's name into every command line, unquoted?  Cloud Hypervisor splits at commas,
@@ -61,33 +59,24 @@ void sockets_remove_dir(char *made)
 	g_free(made);
 }
 
-/* False: the path is too long. */
-static bool make_address(const char *path, struct sockaddr_un *ret)
-{
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(ret->sun_path))
-		return false;
-	memcpy(ret->sun_path, path, strlen(path));
-	return true;
-}
-
-int sockets_listen(const char *path)
+int sockets_listen(const char *path, int backlog)
 {
 	autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address;
+	struct unix_addr addr;
 	mode_t mask;
 	int ret;
 
 	if (fd < 0)
 		return -errno;
-	if (!make_address(path, &address))
-		return -ENAMETOOLONG;
+	ret = unix_addr_parse(path, &addr);
+	if (ret)
+		return ret;
 	mask = umask(0177);
-	ret = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	ret = bind(fd, (const struct sockaddr *)&addr.sun, addr.len) < 0 ? -errno : 0;
 	umask(mask);
 	if (ret)
 		return ret;
-	if (listen(fd, BACKLOG) < 0) {
+	if (listen(fd, backlog) < 0) {
 		ret = -errno;
 		unlink(path);
 		return ret;
@@ -98,13 +87,10 @@ int sockets_listen(const char *path)
 int sockets_connect(const char *path)
 {
 	autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address;
+	struct unix_addr addr;
+	int ret = fd < 0 ? -errno : unix_addr_parse(path, &addr);
 
-	if (fd < 0)
-		return -errno;
-	if (!make_address(path, &address))
-		return -ENAMETOOLONG;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	return fd_steal(&fd);
+	if (!ret)
+		ret = unix_addr_connect(fd, &addr);
+	return ret ? ret : fd_steal(&fd);
 }

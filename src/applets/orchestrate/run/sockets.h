@@ -24,8 +24,11 @@ char *sockets_dir(void);
 bool sockets_make_dir(struct plan *plan, char **ret_made, GError **error);
 void sockets_remove_dir(char *made);
 
+/* How many clients may wait for a remote: one at a time is served, and no more than one waits. */
+#define SOCKETS_BACKLOG 4
+
 /* A socket that listens on @path, for its owner alone (0600).  The fd, or -errno. */
-int sockets_listen(const char *path);
+int sockets_listen(const char *path, int backlog);
 
 /* A connection to it.  The fd, or -errno. */
 int sockets_connect(const char *path);
