@@ -41,7 +41,7 @@ static void add_children(struct graph *graph, int pid, unsigned depth)
 	g_autoptr(GArray) children = proc_children(pid);
 
 	for (unsigned i = 0; depth && i < children->len; i++) {
-		int child = g_array_index(children, int, i);
+		int child = g_array_index(children, pid_t, i);
 
 		add_node(graph, child, "");
 		printf("  p%d -> p%d [style=dotted];\n", pid, child);

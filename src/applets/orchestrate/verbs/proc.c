@@ -8,44 +8,45 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/inspect/look.h"
+
 #define DEPTH_MAX 4	/* of children: whoever forks for ever is not followed for ever */
 
-static char *proc_file(int pid, const char *name)
+/* The text of a file of the process's; "" if it cannot be read.  The caller frees. */
+static char *read_file(const struct subject *s, const char *name)
 {
-	g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, name);
-	char *text = NULL;
-
-	return g_file_get_contents(path, &text, NULL, NULL) ? text : g_strdup("");
+	return subject_read(s, name) ?: g_strdup("");
 }
 
 char *proc_line(int pid, const char *name)
 {
-	char *text = proc_file(pid, name);
+	struct subject s;
+	char *text;
 
+	if (subject_init(&s, pid))
+		return g_strdup("");
+	text = read_file(&s, name);
+	subject_finish(&s);
 	text[strcspn(text, "\n")] = '\0';
 	return text;
 }
 
 GArray *proc_children(int pid)
 {
-	g_autofree char *name = g_strdup_printf("task/%d/children", pid);
-	g_autofree char *text = proc_line(pid, name);
-	g_auto(GStrv) words = g_strsplit(text, " ", -1);
-	GArray *pids = g_array_new(false, false, sizeof(int));
+	struct subject s;
+	GArray *pids;
 
-	for (char **word = words; *word; word++) {
-		int child = atoi(*word);
-
-		if (child > 0)
-			g_array_append_val(pids, child);
-	}
+	if (subject_init(&s, pid))
+		return g_array_new(false, false, sizeof(pid_t));
+	pids = subject_children(&s);
+	subject_finish(&s);
 	return pids;
 }
 
 /* proc(5): utime and stime are fields 14 and 15, the third stands behind the last ")". */
-static double cpu_seconds(int pid)
+static double cpu_seconds(const struct subject *s)
 {
-	g_autofree char *text = proc_line(pid, "stat");
+	g_autofree char *text = read_file(s, "stat");
 	const char *end = strrchr(text, ')');
 	unsigned long user = 0, system = 0;
 
@@ -55,58 +56,56 @@ static double cpu_seconds(int pid)
 	return (double)(user + system) / sysconf(_SC_CLK_TCK);
 }
 
-/* The number behind "KEY:", in KiB there. */
-static uint64_t kib_of(const char *text, const char *key)
+/* The number behind "FIELD:", in KiB there. */
+static uint64_t kib_of(const struct subject *s, const char *name, const char *field)
 {
-	const char *at = strstr(text, key);
+	g_autofree char *text = read_file(s, name);
+	g_autofree char *number = status_field(text, field);
 
-	return at ? strtoull(at + strlen(key), NULL, 10) << 10 : 0;
+	return number ? strtoull(number, NULL, 10) << 10 : 0;
 }
 
-static uint64_t memory(int pid)
+static uint64_t memory(const struct subject *s)
 {
-	g_autofree char *rollup = proc_file(pid, "smaps_rollup");
-	g_autofree char *status = NULL;
-	uint64_t pss = kib_of(rollup, "\nPss:");
-
-	if (pss)
-		return pss;
-	status = proc_file(pid, "status");
-	return kib_of(status, "\nVmRSS:");
+	return kib_of(s, "smaps_rollup", "Pss") ?: kib_of(s, "status", "VmRSS");
 }
 
-static bool same_root(int pid)
+static bool same_root(const struct subject *s)
 {
-	g_autofree char *path = g_strdup_printf("/proc/%d/ns/mnt", pid);
 	struct stat own, other;
 
-	return stat("/proc/self/ns/mnt", &own) == 0 && stat(path, &other) == 0 &&
+	return stat("/proc/self/ns/mnt", &own) == 0 && fstatat(s->dir, "ns/mnt", &other, 0) == 0 &&
 	       own.st_ino == other.st_ino;
 }
 
 /* docs/sandbox.md: each level has a filter; the strict one alone a root of its own. */
-static const char *sandbox_of(int pid)
+static const char *sandbox_of(const struct subject *s)
 {
-	g_autofree char *status = proc_file(pid, "status");
-	const char *seccomp = strstr(status, "\nSeccomp:");
+	g_autofree char *status = read_file(s, "status");
+	g_autofree char *seccomp = status_field(status, "Seccomp");
 
 	if (!seccomp)
 		return "-";
-	if (atoi(seccomp + strlen("\nSeccomp:")) != 2)
+	if (strcmp(seccomp, "2"))
 		return "off";
-	return same_root(pid) ? "filter" : "strict";
+	return same_root(s) ? "filter" : "strict";
 }
 
 static void add_use(int pid, unsigned depth, struct proc_use *use)
 {
-	g_autoptr(GArray) children = proc_children(pid);
+	g_autoptr(GArray) children = NULL;
+	struct subject s;
 
-	use->cpu += cpu_seconds(pid);
-	use->memory += memory(pid);
+	if (subject_init(&s, pid))
+		return;
+	children = subject_children(&s);
+	use->cpu += cpu_seconds(&s);
+	use->memory += memory(&s);
 	if (depth == 1 && !strcmp(use->sandbox, "-"))
-		use->sandbox = sandbox_of(pid);
+		use->sandbox = sandbox_of(&s);
+	subject_finish(&s);
 	for (unsigned i = 0; depth < DEPTH_MAX && i < children->len; i++)
-		add_use(g_array_index(children, int, i), depth + 1, use);
+		add_use(g_array_index(children, pid_t, i), depth + 1, use);
 }
 
 struct proc_use proc_use(int pid)

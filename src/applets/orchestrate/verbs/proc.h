@@ -17,7 +17,7 @@ struct proc_use {
 /* Of @pid and all below it; zeros where nothing can be read. */
 struct proc_use proc_use(int pid);
 
-/* The pids of its children; g_array_unref() it. */
+/* The pids of its children, as pid_t; g_array_unref() it. */
 GArray *proc_children(int pid);
 
 /* The first line of /proc/PID/NAME; "" if it cannot be read.  The caller frees. */
