@@ -104,12 +104,10 @@ static void print_status(const json_t *status, const json_t *remotes)
 bool verb_status(struct verb_args *args, GError **error)
 {
 	auto_vmlink link = vmlink_open(args->words[0], error);
-	auto_json status = link ?
-			   vmlink_call(link, "query-status", NULL, -1, error) : NULL;
-	auto_json remotes = status ?
-			    vmlink_call(link, "query-remotes", NULL, -1, error) : NULL;
+	auto_json status = NULL;
+	auto_json remotes = NULL;
 
-	if (!remotes)
+	if (!vmlink_report(link, &status, &remotes, error))
 		return false;
 	if (args->json) {
 		json_object_set(status, "remotes", remotes);

@@ -44,10 +44,7 @@ static void look_clear(struct look *look)
 
 static bool look_take(struct vmlink *link, struct look *look, GError **error)
 {
-	look->status = vmlink_call(link, "query-status", NULL, -1, error);
-	look->remotes = look->status ?
-			vmlink_call(link, "query-remotes", NULL, -1, error) : NULL;
-	look->metrics = look->remotes ?
+	look->metrics = vmlink_report(link, &look->status, &look->remotes, error) ?
 			vmlink_call(link, "query-metrics", NULL, -1, error) : NULL;
 	look->time = clock_ns();
 	look->use = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);

@@ -138,3 +138,10 @@ json_t *vmlink_call(struct vmlink *link, const char *command, json_t *args, int 
 		 link->desc ?: link->why ?: log_errname(ret));
 	return NULL;
 }
+
+bool vmlink_report(struct vmlink *link, json_t **ret_status, json_t **ret_remotes, GError **error)
+{
+	*ret_status = link ? vmlink_call(link, "query-status", NULL, -1, error) : NULL;
+	*ret_remotes = *ret_status ? vmlink_call(link, "query-remotes", NULL, -1, error) : NULL;
+	return *ret_remotes;
+}

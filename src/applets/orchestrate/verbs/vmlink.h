@@ -32,6 +32,12 @@ void vmlink_listen(struct vmlink *link, vmlink_event_fn *fn, void *opaque);
 json_t *vmlink_call(struct vmlink *link, const char *command, json_t *args, int passed,
 		     GError **error);
 
+/*
+ * Asks for the VM's status and its remotes, which the caller owns.  @link NULL: it could not be
+ * opened, and @error says why; *ret_... are NULL after any failure.
+ */
+bool vmlink_report(struct vmlink *link, json_t **ret_status, json_t **ret_remotes, GError **error);
+
 /* Waits for events, @limit_ms at most (-1: for ever).  False: the VM's keeper has ended. */
 bool vmlink_wait(struct vmlink *link, int limit_ms);
 
