@@ -26,6 +26,8 @@ static const char summary[] =
 	"      prints a file that says the same as this command line\n"
 	"  " NAME " list | status VM | top VM | metrics VM | logs VM | graph VM | stop VM\n"
 	"      ask running VMs, or end one (VERB --help says more)\n"
+	"  " NAME " restart VM DEVICE\n"
+	"      another device process for a device\n"
 	"  " NAME " doctor\n"
 	"      says what this host offers, and what helps where something is missing\n"
 	"  " NAME " attach VM|--qmp=PATH -device DEV... | detach VM|--qmp=PATH ID | migrate ...\n"
