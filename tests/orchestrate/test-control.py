@@ -126,13 +126,13 @@ class Places(ControlCase):
         self.assertEqual(run.wait(), 7, run.text())
         self.assertIn("there is no control socket", run.text())
 
-    @unittest.skipIf(os.geteuid(), "only root can make another user's directory")
+    @unittest.skipIf(os.geteuid(), "needs root: makes another user's directory")
     def test_anothers_directory(self):
         self.run_dir.mkdir(mode=0o700)
         os.chown(self.run_dir, 65534, 65534)
         self.refused("it belongs to another user (65534)")
 
-    @unittest.skipIf(os.geteuid(), "only root can make another user's socket")
+    @unittest.skipIf(os.geteuid(), "needs root: makes another user's socket")
     def test_anothers_socket(self):
         self.run_dir.mkdir(mode=0o700)
         with socket.socket(socket.AF_UNIX) as sock:
@@ -365,6 +365,45 @@ class Socket(ControlCase):
                               client.ask("qemu", execute="query-machines") if "-q35-" in m["name"]])
         client.ask("shutdown", timeout=0)
         self.assertEqual(run.wait(), 0, run.text())
+
+
+def own_group():
+    """Our control group of version 2, if a group can be made there; else None."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        mounts = [line.split()[4] for line in file if " - cgroup2 " in line]
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        own = [line[3:].strip() for line in file if line.startswith("0::")]
+    path = mounts[0] + own[0] if mounts and own else None
+    return path if path and os.access(path, os.W_OK) else None
+
+
+def group_of(pid):
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+        return next(line[3:].strip() for line in file if line.startswith("0::"))
+
+
+class Group(ControlCase):
+    @unittest.skipUnless(own_group(), "no control group of version 2 that we may write to")
+    def test_vm_has_its_own(self):
+        """QEMU and the remote are in it, we are not; it is gone when they are."""
+        config = self.dir / "vm.conf"
+        config.write_text(f"[vm]\nqemu = {FAKE}\nname = vm\nmemory-max = 1G\npids-max = max\n"
+                          "[device lsi0]\ndriver = lsi53c895a\n", encoding="utf-8")
+        run = self.start(["start", str(config)], self.fake("signals"))
+        run.until(lambda: run.process.stdout.readline() == "ready\n")
+        status = self.status()
+        pids = [status["qemu"]["pid"], status["remotes"][0]["pid"]]
+        groups = {group_of(pid) for pid in pids}
+        self.assertEqual(len(groups), 1, groups)
+        self.assertRegex(groups.pop(), rf"/mpqemu-vm\.{run.process.pid}$")
+        self.assertNotIn("/mpqemu-vm.", group_of(run.process.pid))
+        # Where a controller is not delegated, that is said of each key.
+        path = own_group() + f"/mpqemu-vm.{run.process.pid}"
+        for key, file in (("memory-max", "memory.max"), ("pids-max", "pids.max")):
+            self.assertNotEqual(f"{key}=" in run.text(), os.path.exists(f"{path}/{file}"))
+        self.ask("stop", "--now", "vm")
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertFalse(os.path.exists(path))
 
 
 class Shutdown(ControlCase):
