@@ -74,6 +74,16 @@ def do_signals():
     os._exit(0)
 
 
+def do_sleepy():
+    """Ends at the second SIGTERM: QEMU 7.2, told to end while a QMP command is in flight."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    print("ready", flush=True)
+    for _ in range(2):
+        signal.sigwait({signal.SIGTERM})
+    write_out("second SIGTERM\n")
+    os._exit(0)
+
+
 def do_deaf():
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)

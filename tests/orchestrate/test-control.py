@@ -430,6 +430,19 @@ class Shutdown(ControlCase):
         self.assertIn("the guest cannot be asked to shut down: no", run.text())
         self.nothing_left(run)
 
+    def test_sleepy(self):
+        """One that a signal must wake twice: QEMU does not hang, whoever told it to end."""
+        for how in ("signal", "verb"):
+            with self.subTest(how):
+                run = self.fake_vm("sleepy")
+                if how == "signal":
+                    run.process.send_signal(signal.SIGTERM)
+                else:
+                    self.ask("stop", "--now", "vm")
+                self.assertEqual(run.wait(), 0, run.text())
+                self.assertEqual(self.read_out(), "second SIGTERM\n")
+                self.nothing_left(run)
+
     def test_deaf(self):
         """SIGTERM does not help: SIGKILL."""
         run = self.fake_vm("deaf")

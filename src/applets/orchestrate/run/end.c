@@ -12,6 +12,8 @@
 #define END_GRACE_MS 5000
 /* After the last SIGTERM: mpqemu-remote gives its storage daemon 10 s to write back. */
 #define END_LAST_MS 15000
+/* How often QEMU gets its signal once more. */
+#define SIGNAL_AGAIN_MS 1000
 /* How long QEMU has after SIGTERM: it writes its disks back. */
 #define QEMU_TERM_MS 10000
 
@@ -69,6 +71,35 @@ static void tell_listeners(struct run *run)
 	}
 }
 
+/* ---- QEMU's signal ---- */
+
+/*
+ * QEMU 7.2 that is told to end while a QMP command is in flight, of anybody's, may sleep in its
+ * clean-up for ever; each further signal wakes it up (docs/upstream-bugs.md, 28).
+ */
+static gboolean signal_again(void *opaque)
+{
+	struct run *run = opaque;
+
+	child_kill(&run->qemu, run->again_signal);
+	return G_SOURCE_CONTINUE;
+}
+
+static void stop_again_timer(struct run *run)
+{
+	if (run->again_timer)
+		g_source_remove(run->again_timer);
+	run->again_timer = 0;
+}
+
+void run_signal_qemu(struct run *run, int sig)
+{
+	child_kill(&run->qemu, sig);
+	stop_again_timer(run);
+	run->again_signal = sig;
+	run->again_timer = g_timeout_add(SIGNAL_AGAIN_MS, signal_again, run);
+}
+
 /* ---- Shutdown ---- */
 
 static void stop_shutdown_timer(struct run *run)
@@ -83,7 +114,7 @@ static gboolean shutdown_timed_out(void *opaque);
 static void shutdown_term(struct run *run)
 {
 	run->shutdown_step = SHUTDOWN_TERM;
-	child_kill(&run->qemu, SIGTERM);
+	run_signal_qemu(run, SIGTERM);
 	run->shutdown_timer = g_timeout_add(QEMU_TERM_MS, shutdown_timed_out, run);
 }
 
@@ -147,6 +178,7 @@ void run_end(struct run *run)
 		g_source_remove(run->ready_timer);
 	run->ready_timer = 0;
 	stop_shutdown_timer(run);
+	stop_again_timer(run);
 	notify_say(&run->notify, "STOPPING=1\nSTATUS=%s: ending", run->options->name);
 	for (unsigned i = 0; i < run_pair_total(run); i++)
 		run_close_pair(&run->pairs[i]);

@@ -94,6 +94,8 @@ struct run {
 	int64_t started;	/* when QEMU was, of g_get_monotonic_time() */
 	enum shutdown_step shutdown_step;
 	guint shutdown_timer;
+	guint again_timer;	/* until QEMU gets its signal once more */
+	int again_signal;
 	enum phase phase;
 	enum end_step end_step;
 	guint timer;
@@ -137,6 +139,8 @@ void run_abort(struct run *run, int status);
  * it is under way with a shorter limit.
  */
 void run_shutdown(struct run *run, unsigned seconds);
+/* Sends QEMU a signal that ends it, and again each second while it has not ended. */
+void run_signal_qemu(struct run *run, int sig);
 /* Closes what is open here of a socketpair or socket. */
 void run_close_pair(struct run_pair *pair);
 

@@ -97,7 +97,7 @@ static void follow_policy(struct run *run)
 		run_pause(run);
 		break;
 	case PLAN_REMOTE_EXIT_STOP:
-		child_kill(&run->qemu, SIGTERM);
+		run_signal_qemu(run, SIGTERM);
 		break;
 	}
 }

@@ -113,7 +113,7 @@ static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
 		if (run->options->shutdown_timeout && info->ssi_signo == SIGTERM)
 			run_shutdown(run, run->options->shutdown_timeout);
 		else if (!has_it)
-			child_kill(&run->qemu, info->ssi_signo);
+			run_signal_qemu(run, info->ssi_signo);
 	} else if (run->signals == 2) {
 		log_warning("second signal: killing %s", run_vmm_name(run));
 		run->end_step = END_TERM;
