@@ -19,8 +19,8 @@ import tap      # noqa: E402
 MIB = 1 << 20
 SIZE_LIMIT = 3 * MIB
 EXIT_REMOTE, EXIT_ORCHESTRATE = 123, 125
-NAMES = ["mpqemu", "mpqemu-orchestrate", "mpqemu-proxy", "mpqemu-qemu-system-x86_64",
-         "mpqemu-remote"]
+EMULATOR = "mpqemu-qemu-system-x86_64"
+NAMES = ["mpqemu", "mpqemu-orchestrate", "mpqemu-proxy", EMULATOR, "mpqemu-remote"]
 
 
 def output(*argv):
@@ -113,8 +113,13 @@ class Root(Place):
     def test_bubblewrap(self):
         if not shutil.which("bwrap"):
             self.skipTest("bubblewrap is not installed")
-        self.check(["bwrap", "--unshare-all", "--bind", self.root(), "/", "--proc", "/proc",
-                    "--dev", "/dev"], NAMES[1:])
+        bwrap = ["bwrap", "--unshare-all", "--bind", self.root(), "/", "--proc", "/proc",
+                 "--dev", "/dev"]
+        self.check(bwrap, [name for name in NAMES[1:] if name != EMULATOR])
+        # It stands in the place of a QEMU that is not here.
+        status, out, err = run(*bwrap, f"/bin/{EMULATOR}", "--version")
+        self.assertEqual((status, out, err.count("\n")), (1, "", 1), err)
+        self.assertIn("qemu-system-x86_64", err)
 
     @box.needs_root
     def test_relative_path_without_proc(self):
