@@ -129,7 +129,6 @@ int ctl_recv_fd(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, int *re
 int ctl_send_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsigned count)
 {
 	struct ctl_msg msg = { .type = type, .arg = arg };
-
 	int ret = fdpass_send_all(fd, &msg, sizeof(msg), fds, count);
 
 	/* unix(7): too many of this user's are in flight, others' too; who reads makes room */

@@ -23,6 +23,7 @@
 #include "mem/guestmem.h"
 #include "pci/pci.h"
 #include "plan/spec.h"
+#include "proto/conn.h"
 #include "scsi/scsi.h"
 
 #define MAX_OPS 64
@@ -114,24 +115,32 @@ static void op_receive(struct input *in)
 		[CTL_READY] = true, [CTL_STOP] = false, [CTL_HELD] = true, [CTL_RETRY] = false,
 		[CTL_RETRY_LATER] = false, [CTL_PEER] = false, [CTL_PEER_GONE] = true,
 		[CTL_PAUSE] = false, [CTL_RESUME] = false, [CTL_PAUSED] = true,
+		[CTL_KEEP] = true, [CTL_KEPT] = false, [CTL_KEPT_ALL] = false,
 	};
+
+	G_STATIC_ASSERT(G_N_ELEMENTS(from_device) == CTL_TYPE_COUNT);
 	uint8_t how = in_u8(in);
 	enum ctl_sender sender = how & 1 ? CTL_FROM_KEEPER : CTL_FROM_DEVICE;
-	bool takes_fd = how & 0x80;
+	bool takes_fd = how & 0x80, takes_fds = how & 0x40;
+	struct conn_fds fds = { 0 };
 	struct ctl_msg msg;
 	int ret, fd = -1;
 
 	if (w.end[how & 1] < 0)
 		return;
-	if (takes_fd)
+	if (takes_fds)
+		ret = ctl_recv_fds(w.end[how & 1], sender, &msg, &fds);
+	else if (takes_fd)
 		ret = ctl_recv_fd(w.end[how & 1], sender, &msg, &fd);
 	else
 		ret = ctl_recv(w.end[how & 1], sender, &msg);
 	if (fd >= 0)
 		close(fd);
+	conn_fds_close(&fds);
 	if (ret)
 		return;
-	g_assert_cmpint(fd >= 0, ==, takes_fd && msg.type == CTL_PEER);
+	if (!takes_fds)
+		g_assert_cmpint(fd >= 0, ==, takes_fd && msg.type == CTL_PEER);
 	g_assert_cmpuint(msg.type, <, G_N_ELEMENTS(from_device));
 	g_assert_cmpint(from_device[msg.type], ==, !(how & 1));
 	if (msg.type == CTL_HELD)

@@ -359,6 +359,8 @@ class Crash(wire.unittest.TestCase):
             self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
 
     def test_restarted_on_request(self):
+        if mpq.wrapper():
+            self.skipTest("valgrind 3.19 has no pidfd_open")
         control = Supervisor()
         self.addCleanup(control.close)
         with crashes([control.option], pass_fds=[control.theirs]) as remote:
