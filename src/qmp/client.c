@@ -263,18 +263,28 @@ static void on_answer(struct qmp_client *client, const json_t *text)
 		command.done(command.opaque, value, error ? &failure : NULL);
 }
 
+/*
+ * One before the greeting is not ours: QEMU 7.2 tells the events of the moment between accept() and
+ * its greeting to whom it takes for the client before us.
+ */
+static void on_event(struct qmp_client *client, const json_t *text, const json_t *name)
+{
+	if (client->state != STATE_GREETING && json_is_string(name) && client->ops->event)
+		client->ops->event(client->opaque, json_string_value(name), text);
+}
+
 static void on_text(struct qmp_client *client, const json_t *text)
 {
 	const json_t *event = json_object_get(text, "event");
 
 	if (!json_is_object(text))
 		fail(client, false, "a line of it is no JSON object");
+	else if (event)
+		on_event(client, text, event);
 	else if (client->state == STATE_GREETING)
 		on_greeting(client, text);
-	else if (!event)
+	else
 		on_answer(client, text);
-	else if (json_is_string(event) && client->ops->event)
-		client->ops->event(client->opaque, json_string_value(event), text);
 }
 
 static void on_texts(struct qmp_client *client)

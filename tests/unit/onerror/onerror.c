@@ -57,7 +57,7 @@ static const struct {
 	{ { "{}\n" }, "it did not greet" },
 	{ { "{\"QMP\": 1}\n" }, "it did not greet" },
 	{ { "{\"return\": {}, \"id\": 1}\n" }, "it did not greet" },
-	{ { RESUME "\n" }, "it did not greet" },
+	{ { RESUME "\n" RETURN(1) "\n" }, "it did not greet" },
 	{ { GREETING "\n", "{\"error\": {\"desc\": \"no\"}, \"id\": 1}\n" }, "it refused: no" },
 	{ { GREETING "\n", "{\"error\": {\"desc\": \"a\\n\\u0007b\"}}\n" }, "it refused: a??b" },
 	{ { GREETING "\n", "{\"error\": 1}\n" }, "it refused: no reason given" },

@@ -14,6 +14,7 @@
 #include "qmp/source.h"
 #include "rig.h"
 
+#define EVENT "{\"event\": \"EVENT\"}"
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
 #define RETURN(id) "{\"return\": {}, \"id\": " #id "}\r\n"
 
@@ -132,7 +133,9 @@ static const struct {
 	{ "{\"QMP\": {}, \"QMP\": {}}", "a line of it is no JSON object" },
 	{ "{}", "it did not greet as a QMP monitor does" },
 	{ "{\"QMP\": 1}", "it did not greet as a QMP monitor does" },
-	{ "{\"event\": \"EVENT\"}", "it did not greet as a QMP monitor does" },
+	{ EVENT "{}", "it did not greet as a QMP monitor does" },
+	{ EVENT RETURN(1), "it did not greet as a QMP monitor does" },
+	{ "{\"event\": {}}" GREETING GREETING, "it answered what was not asked" },
 	{ RETURN(1), "it did not greet as a QMP monitor does" },
 	{ "SSH-2.0-OpenSSH_9.2\r\n", "a line of it is no JSON object" },
 	{ GREETING GREETING, "it answered what was not asked" },
@@ -271,7 +274,7 @@ static void test_never_reads(void)
 static void test_destroyed_in_a_call(void)
 {
 	static const char *const rows[] = {
-		GREETING RETURN(1), "x\n", "{\"event\": \"EVENT\"}", GREETING RETURN(1) RETURN(2),
+		GREETING RETURN(1), "x\n", EVENT, GREETING RETURN(1) RETURN(2),
 		GREETING "{\"error\": {}, \"id\": 1}", "",
 	};
 
@@ -309,13 +312,27 @@ static void test_in_order(void)
 	qmp_client_execute(w.client, "b", json_pack("{s:i}", "x", 1), -1, 0, on_done, &w);
 	g_assert_cmpstr(hears(w.peer), ==,
 			"{\"execute\": \"b\", \"arguments\": {\"x\": 1}, \"id\": 3}\r\n");
-	tell(&w, "{\"return\": [1], \"id\": 2}{\"event\": \"EVENT\"}");
+	tell(&w, "{\"return\": [1], \"id\": 2}" EVENT);
 	g_assert_cmpstr(w.last, ==, "[1]");
 	g_assert_cmpuint(w.events, ==, 1);
 	tell(&w, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 3}");
 	g_assert_cmpstr(w.last, ==, "no");
 	g_assert_cmpuint(w.refused, ==, 1);
 	g_assert_cmpuint(w.failed, ==, 0);
+	world_down(&w);
+}
+
+/* QEMU 7.2 does that to who connects while another one has just gone. */
+static void test_event_before_greeting(void)
+{
+	struct world w;
+
+	world_up(&w, 0);
+	tell(&w, EVENT EVENT);
+	g_assert_cmpuint(w.failed + w.events, ==, 0);
+	tell(&w, GREETING RETURN(1) EVENT);
+	g_assert_cmpuint(w.ready, ==, 1);
+	g_assert_cmpuint(w.events, ==, 1);
 	world_down(&w);
 }
 
@@ -453,6 +470,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/qmp-client/hostile/never-reads", test_never_reads);
 	g_test_add_func("/qmp-client/destroyed-in-a-call", test_destroyed_in_a_call);
 	g_test_add_func("/qmp-client/in-order", test_in_order);
+	g_test_add_func("/qmp-client/event-before-greeting", test_event_before_greeting);
 	g_test_add_func("/qmp-client/many", test_many);
 	g_test_add_func("/qmp-client/server", test_server);
 	g_test_add_func("/qmp-client/sleeps", test_sleeps);
