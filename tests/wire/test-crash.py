@@ -6,9 +6,11 @@ A kill campaign: a model of the device knows what each answer may be, and notice
 lost, carried out twice, answered twice or out of order, a memory map that is not the last one, and
 a configuration register that has forgotten what was written.
 """
+import contextlib
 import os
 import random
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -29,6 +31,16 @@ SCRATCH = (Edu.DMA_SRC, Edu.DMA_DST, Edu.DMA_COUNT)
 
 def crashes(extra=(), **kwargs):
     return Remote.edu(["--on-crash=reset", *extra], **kwargs)
+
+
+@contextlib.contextmanager
+def in_flight(count):
+    """So many fds on their way from us to ourselves."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for _ in range(0, count, 200):
+            socket.send_fds(ours, [b"x"], [0] * 200)
+        yield
 
 
 class Killer(threading.Thread):
@@ -290,6 +302,26 @@ class Crash(wire.unittest.TestCase):
             self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
             self.assertIn(f"device process {pid}: killed by signal 9 (Killed); a successor goes on",
                           remote.log())
+
+    def test_fds_in_flight(self):
+        """More of this user's than the keeper may have: its own wait, and the successor lives."""
+        control = Supervisor()
+        self.addCleanup(control.close)
+        with crashes([control.option], pass_fds=[control.theirs]) as remote, Ram(1 << 16) as ram:
+            remote.peer.sync_sysmem([ram.region()])
+            pid = control.started()
+            edu = Edu(remote.peer)
+            edu.write(Edu.LIVENESS, 1)
+            with in_flight(600):
+                os.kill(pid, signal.SIGKILL)
+                self.assertEqual(control.recv(), (Type.CRASHED, 0, Cause.SIGNAL, signal.SIGKILL))
+                with self.assertRaises(TimeoutError):
+                    control.sock.settimeout(0.3)
+                    control.recv()
+            control.sock.settimeout(mpq.TIMEOUT)
+            self.assertEqual(control.recv().type, Type.RESTARTED)
+            self.assertEqual(edu.read(Edu.LIVENESS), 0)
+            self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
 
     def test_interrupts(self):
         """The same eventfds, in a successor's successor."""
