@@ -690,6 +690,8 @@ static struct move move_create(struct qcmd *cmd, const struct rewrite_choice *ch
 static bool move_run(struct move *move, GError **error)
 {
 	collect_devices(move);
+	if (!qcmd_check_ids(move->cmd, error))
+		return false;
 	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
 	    !move_check_graph(move, error) || !move_drop_bootindexes(move, error))
 		return false;

@@ -324,8 +324,9 @@ static bool check_twice(const struct vmfile *file, unsigned index, GError **erro
 			continue;
 		name = heading(other);
 		if (*id)
-			return vmfile_fail(file, group->line, error, "[%s]: '%s' is %s of line %u",
-					   group->kind, id, name, other->line);
+			return vmfile_fail(file, group->line, error, "[%s]: Duplicate ID '%s' for "
+					   "%s; line %u has it already: %s", group->kind, id,
+					   group->kind, other->line, name);
 		return vmfile_fail(file, group->line, error, "[%s]: line %u has this group already",
 				   group->kind, other->line);
 	}

@@ -291,6 +291,7 @@ static bool take_vm(struct reading *reading, const struct vmfile_group *group, G
 	if (vm->name) {
 		add_word(vm, "-name");
 		add_word(vm, vm->name);
+		add_source(vm, "-name", NULL, vmfile_find(group, "name")->line);
 	}
 	return take_words(reading, group, error);
 }
@@ -312,6 +313,22 @@ static bool take_group(struct reading *reading, const struct vmfile_group *group
 	return true;
 }
 
+/* Ids among words and groups: each option of the command line has its source. */
+static bool check_ids(const struct vm *vm, GError **error)
+{
+	auto_qcmd cmd = qcmd_parse((char *const *)vm->qemu->pdata, error);
+	const struct vm_source *sources = (const struct vm_source *)vm->sources->data;
+	unsigned first, again;
+	g_autofree char *text = cmd ? qcmd_find_twice(cmd, &first, &again) : NULL;
+
+	/* Not so where a newer QEMU's option took a word of the next group: the plan refuses. */
+	if (!text || cmd->opts->len != vm->sources->len)
+		return cmd;
+	return vmfile_fail(vm->file, sources[again].line, error, "%s: %s; line %u has it already: "
+			   "%s", sources[again].where, text, sources[first].line,
+			   sources[first].where);
+}
+
 /* Takes over @file, which may be NULL with @error set. */
 static struct vm *convert(struct vmfile *file, GError **error)
 {
@@ -323,7 +340,7 @@ static struct vm *convert(struct vmfile *file, GError **error)
 	for (unsigned i = 0; i < file->groups->len; i++)
 		if (!take_group(&reading, file->groups->pdata[i], error))
 			return NULL;
-	return g_steal_pointer(&vm);
+	return check_ids(vm, error) ? g_steal_pointer(&vm) : NULL;
 }
 
 struct vm *vm_read(const char *path, GError **error)

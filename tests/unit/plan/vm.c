@@ -80,15 +80,27 @@ static const struct {
 	{ "[remote] twice", VM "[remote]\n[remote]\n",
 	  "f:4: [remote]: line 3 has this group already" },
 	{ "a remote twice", VM "[remote a]\n[remote a]\n",
-	  "f:4: [remote]: 'a' is [remote a] of line 3" },
+	  "f:4: [remote]: Duplicate ID 'a' for remote; line 3 has it already: [remote a]" },
 	{ "a device twice", VM "[device a]\ndriver=edu\n[device a]\ndriver=edu\n",
-	  "f:5: [device]: 'a' is [device a] of line 3" },
+	  "f:5: [device]: Duplicate ID 'a' for device; line 3 has it already: [device a]" },
 	{ "... once by its id", VM "[device a]\ndriver=edu\n[device]\ndriver=edu\nid=a\n",
-	  "f:5: [device]: 'a' is [device a] of line 3" },
+	  "f:5: [device]: Duplicate ID 'a' for device; line 3 has it already: [device a]" },
 	{ "a disk of a drive's name", VM "[drive a]\nfile=x\n[disk a]\nfile=y\n",
-	  "f:5: [disk]: 'a' is [drive a] of line 3" },
+	  "f:5: [disk]: Duplicate ID 'a' for disk; line 3 has it already: [drive a]" },
 	{ "a device of a disk's name", VM "[disk a]\nfile=y\n[device a]\ndriver=edu\n",
-	  "f:5: [device]: 'a' is [disk a] of line 3" },
+	  "f:5: [device]: Duplicate ID 'a' for device; line 3 has it already: [disk a]" },
+	{ "a drive of words in a group too",
+	  VM "name=v\narguments=-S -drive id=a,file=x\n\n[drive a]\nfile=x\n", "f:6: -drive id=a,file=x: Duplicate ID 'a' for drive; line 4 has it already: "
+	  "-drive id=a,file=x" },
+	{ "a device of words twice", VM "arguments=-device edu,id=a -device edu,id=a\n",
+	  "f:3: -device edu,id=a: Duplicate ID 'a' for device; line 3 has it already: -device "
+	  "edu,id=a" },
+	{ "a node of a drive's name", VM "[drive a]\nfile=x\n[blockdev a]\ndriver=file\n"
+	  "filename=x\n", "f:5: -blockdev file,node-name=a,filename=x: Duplicate nodes with "
+	  "node-name='a'; line 3 has it already: -drive id=a,file=x" },
+	{ "a back end of words in a group too", VM "[netdev n]\ntype=user\n[qemu]\narguments="
+	  "-netdev user,id=n\n", "f:6: -netdev: Duplicate ID 'n' for netdev; line 3 has it "
+	  "already: -netdev user,id=n" },
 	{ "RAM twice", VM "[memory]\nsize=1G\n[memory]\nsize=2G\n",
 	  "f:5: [memory]: line 3 has this group already" },
 	{ "RAM in words too", VM "arguments=-S -m 1G\n[memory]\nsize=2G\n",
@@ -315,8 +327,7 @@ static const struct {
 	{ "RAM in two places", "q -m 1G -m slots=2,maxmem=2G",
 	  "[vm]\nqemu = q\narguments = -m 1G -m slots=2,maxmem=2G\n" },
 	{ "two dashes", "q --device edu", "[vm]\nqemu = q\narguments = --device edu\n" },
-	{ "an id twice", "q -device edu,id=a -device edu,id=a",
-	  "[vm]\nqemu = q\n\n[device a]\ndriver = edu\n\n[qemu]\narguments = -device edu,id=a\n" },
+	{ "an id twice", "q -device edu,id=a -device edu,id=a", NULL },
 	{ "a key twice", "q -device edu,addr=3,addr=4",
 	  "[vm]\nqemu = q\narguments = -device edu,addr=3,addr=4\n" },
 	{ "a key alone", "q -device edu,multifunction",
