@@ -109,6 +109,71 @@ class Refused(File):
         self.assertEqual(run.wait(), 0, run.text())
         self.nothing_left(run)
 
+    def disks(self, first, second, more="", between=""):
+        """A VM with two disks of these lines."""
+        return self.write("[vm]\nqemu = {fake}\n" + more + "[device lsi0]\n"
+                          "driver = lsi53c895a\n[disk a]\nbus = lsi0.0\n" + first +
+                          between + "[disk b]\nbus = lsi0.0\n" + second, "disks.conf")
+
+    def test_image_twice(self):
+        image, link = self.image, self.dir / "link"
+        hard = self.dir / "hard"
+        link.symlink_to(image)
+        os.link(image, hard)
+        first = "file = " + str(image) + "\nformat = raw\n"
+        lsi1 = "[device lsi1]\ndriver = lsi53c895a\n"
+        for second, between in ((image, ""), (link, ""), (hard, ""), (f"file:{link}", ""),
+                                (f"{self.dir}/../{self.dir.name}/hard", lsi1)):
+            bus = "lsi1.0" if between else "lsi0.0"
+            path = self.disks(first, f"file = {second}\nformat = raw\n", between=between)
+            text = pathlib.Path(path).read_text()
+            pathlib.Path(path).write_text(text.replace("[disk b]\nbus = lsi0.0",
+                                                       f"[disk b]\nbus = {bus}"))
+            for verb in ("check", "start"):
+                self.refused(self.call(verb, path, env=self.fake("fds")),
+                             f"{path}:{11 if between else 9}: -drive if=none,id=b,file={second},"
+                             f"format=raw: it is the same image as that of -drive if=none,id=a,"
+                             f"file={image},format=raw, and they are not both read-only")
+        self.assertFalse(os.path.exists(self.out))
+
+    def test_image_twice_of_one_who_writes(self):
+        text = "file = " + str(self.image) + "\nformat = raw\n"
+        reads, shares = "readonly = on\n", "share-rw = on\n"
+        for first, second, ok in (("", reads, False), (reads, "", False), (reads, reads, True),
+                                  (shares, "", False), (shares, shares, True),
+                                  ("", "file.locking = off\n", True)):
+            path = self.disks(text + first, text + second)
+            result = self.call("check", path)
+            if ok:
+                self.assertEqual(result.returncode, 0, result.stderr)
+            else:
+                self.refused(result, "it is the same image as that of")
+
+    def test_image_twice_where_one_stays(self):
+        """QEMU's own disk is another's too."""
+        lines = "file = " + str(self.image) + "\nformat = raw\n"
+        drive = f"-drive file={self.image},format=raw"
+        node = f"-blockdev file,node-name=n,filename={self.image}"
+        raw = "-blockdev raw,file=n,node-name=m -device ide-hd,drive=m"
+        cd = f"-drive if=none,id=c,file={self.image},format=raw -device ide-cd,drive=c"
+        # What it says, and whether it may be beside a disk that writes, and one that reads.
+        for words, writer, reader in (
+                ("-hda {image}", False, False), ("{image}", False, False), (drive, False, False),
+                (f"{node} -device ide-hd,drive=n", False, False), (f"{node} {raw}", False, False),
+                ("-cdrom {image}", False, True), (drive + ",readonly=on", False, True),
+                (drive + ",snapshot=on", False, True), (cd, False, True),
+                (f"{node},read-only=on {raw}", False, True),
+                # QEMU takes no locks without a device
+                (drive + ",if=none,id=u", True, True), (node, True, True)):
+            for more, ok in (("", writer), ("readonly = on\n", reader)):
+                path = self.vm(f"arguments = {words}\n")
+                with open(path, "a") as file:
+                    file.write(more)
+                result = self.call("check", path)
+                self.assertEqual(result.returncode, 0 if ok else 125, (words, result.stderr))
+                if not ok:
+                    self.refused(result, ": it is the same image as that of ")
+
     def test_no_qemu(self):
         path = self.write("[vm]\nqemu=/no/qemu\n[device]\ndriver=edu\n")
         self.refused(self.call("start", path), f"{path}: /no/qemu: cannot run it", 127)

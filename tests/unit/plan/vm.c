@@ -90,8 +90,9 @@ static const struct {
 	{ "a device of a disk's name", VM "[disk a]\nfile=y\n[device a]\ndriver=edu\n",
 	  "f:5: [device]: Duplicate ID 'a' for device; line 3 has it already: [disk a]" },
 	{ "a drive of words in a group too",
-	  VM "name=v\narguments=-S -drive id=a,file=x\n\n[drive a]\nfile=x\n", "f:6: -drive id=a,file=x: Duplicate ID 'a' for drive; line 4 has it already: "
-	  "-drive id=a,file=x" },
+	  VM "name=v\narguments=-S -drive id=a,file=x\n\n[drive a]\nfile=x\n",
+	  "f:6: -drive id=a,file=x: Duplicate ID 'a' for drive; line 4 has it already: -drive "
+	  "id=a,file=x" },
 	{ "a device of words twice", VM "arguments=-device edu,id=a -device edu,id=a\n",
 	  "f:3: -device edu,id=a: Duplicate ID 'a' for device; line 3 has it already: -device "
 	  "edu,id=a" },
