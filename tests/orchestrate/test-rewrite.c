@@ -49,8 +49,8 @@ static const struct row refused[] = {
 	{ "unknown --local", LSI, "--local lsi9: no -device has this id", .local = "lsi9" },
 	{ "--remote of something else", LSI " -device e1000,id=net0",
 	  "--remote net0: mpqemu-remote does not emulate e1000", .remote = "net0" },
-	{ "chosen both ways", LSI, "--remote lsi0: --local names it too", .remote = "lsi0",
-	  .local = "lsi0" },
+	{ "chosen both ways", LSI, "--remote lsi0: it is also among those that stay (local)",
+	  .remote = "lsi0", .local = "lsi0" },
 	{ "a drive's id twice", LSI " " DISK " -drive if=none,file=y,id=d",
 	  "-drive if=none,file=y,id=d: Duplicate ID 'd' for drive; -drive "
 	  "if=none,id=d,file=x.raw,format=raw has it already" },
@@ -74,11 +74,13 @@ static const struct row refused[] = {
 	  "-device x-pci-proxy-dev,id=p,fd=3: a command line that has its proxies already needs "
 	  "the remotes' command lines too: REMOTE ... --- QEMU ..." },
 	{ "argument missing", LSI " -m", "-m: requires an argument" },
-	{ "--on-error with QEMU's own remote", LSI, "--on-error, --on-crash, --events and "
-	  "--sandbox are mpqemu-remote's; QEMU's own x-remote has none of them", .on_error = "stop",
+	{ "--on-error with QEMU's own remote", LSI, "--on-error=stop: --on-error, "
+	  "--on-crash, --events and --sandbox are mpqemu-remote's; QEMU's own x-remote has none of "
+	  "them", .on_error = "stop",
 	  .qemu_remote = true },
-	{ "--sandbox with QEMU's own remote", LSI, "--on-error, --on-crash, --events and "
-	  "--sandbox are mpqemu-remote's; QEMU's own x-remote has none of them",
+	{ "--sandbox with QEMU's own remote", LSI, "--sandbox=strict: --on-error, "
+	  "--on-crash, --events and --sandbox are mpqemu-remote's; QEMU's own x-remote has none of "
+	  "them",
 	  .sandbox = "strict", .qemu_remote = true },
 	{ "--events of an fd that is not open", LSI, "--events=fd=9: no such fd is open",
 	  .events = "fd=9" },

@@ -83,6 +83,10 @@ class Refused(File):
                 ("driver", "drvier", 4, "[device]: driver= is missing"),
                 ("format", "fromat", 9, "fromat: [disk d] has no such key; did you mean 'format'?"),
                 (self.image, "/no/disk", 6, "Could not open '/no/disk': No such file"),
+                ("[remote]", "remote=lsi0,lsi9\n[remote]", 3, "remote=lsi9: no -device has this id"),
+                ("[remote]", "local=lsi0\nremote=lsi0\n[remote]", 4, "remote=lsi0: it is also "
+                 "among those that stay (local)"),
+                ("[remote]", "[remote]\nevents=fd=77", 4, "events=fd=77: no such fd is open"),
                 ("[remote]", "[remote lsi1]", 3, "[remote lsi1]: no device of this id moves"),
                 ("[remote]", "[remtoe]", 3, "there is no such group; did you mean 'remote'?")):
             bad = self.write(text.replace(old, new), "bad.conf")
@@ -176,13 +180,14 @@ class Refused(File):
 
     def test_no_qemu(self):
         path = self.write("[vm]\nqemu=/no/qemu\n[device]\ndriver=edu\n")
-        self.refused(self.call("start", path), f"{path}: /no/qemu: cannot run it", 127)
+        self.refused(self.call("start", path), f"{path}:2: qemu=/no/qemu: cannot run it", 127)
 
     def test_cpus(self):
         missing = next(n for n in range(1024) if n not in FREE_CPUS)
         for path in (self.vm(f"cpus = {missing}\n"), self.vm(remote=f"cpus = {missing}\n")):
             result = self.call("check", path)
             self.refused(result, f"cpus={missing}: we may not run on all of these CPUs")
+            self.assertRegex(result.stderr, f"{path}:[34]: ")
         path = self.vm(f"cpus = {FREE_CPUS[0]},{missing}\n")
         self.refused(self.call("start", path, env=self.fake("fds")), "QEMU: cpus=")
         self.assertFalse(os.path.exists(self.out))
@@ -240,7 +245,8 @@ class Fake(File):
 
     def test_protocol(self):
         path = self.vm("protocol = vfio-user\n")
-        self.refused(self.call("check", path), "--protocol=vfio-user: this is QEMU 7.2")
+        self.refused(self.call("check", path), f"{path}:3: protocol=vfio-user: this is QEMU "
+                     "7.2")
         result = self.call("check", path, env={"FAKE_VFIO": "1", "FAKE_VERSION": "11.1.0"})
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("vfio-user-pci", result.stdout)
@@ -464,7 +470,9 @@ class Engine(File):
             self.assertRegex(result.stderr, f"^mpqemu-orchestrate: {path}:[0-9]+: ")
         for key in ("sandbox = off", "on-error = stop", "events = /dev/null"):
             path = self.vm_of("e1000", remote=f"engine = qemu\n{key}\n")
-            self.refused(self.call("check", path), "QEMU's own x-remote has none of them")
+            self.refused(self.call("check", path), f"[remote x]: {key.replace(' ', '')}: "
+                         "on-error=, on-crash=, events= and sandbox= are mpqemu-remote's "
+                         "(engine=builtin); engine=qemu has none of them")
         path = self.vm_of("e1000", vm="protocol = vfio-user\n")
         self.refused(self.call("check", path), "QEMU's own x-remote gets mpqemu from here")
         path = self.vm_of("e1000", vm="local = x\n")

@@ -116,8 +116,8 @@ static bool check_choice(struct move *move, GError **error)
 		return false;
 	for (char **id = move->choice->remote; id && *id; id++)
 		if (is_named(move->choice->local, *id))
-			return mpq_fail(error, MPQ_ERROR_USAGE, "--remote %s: --local names it too",
-					*id);
+			return mpq_fail(error, MPQ_ERROR_USAGE, "--remote %s: it is also among "
+					"those that stay (local)", *id);
 	return true;
 }
 

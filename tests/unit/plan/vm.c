@@ -232,24 +232,39 @@ static void test_locate(void)
 	static const struct {
 		const char *message, *expect;
 	} rows[] = {
-		{ "-device edu,id=a: no", "f:5: -device edu,id=a: no" },
-		{ "-device edu,id=ab: no", "f:7: -device edu,id=ab: no" },
-		{ "-device edu,dma_mask=0,id=a: no", "f:5: -device edu,dma_mask=0,id=a: no" },
-		{ "-drive id=d: no", "f:9: -drive id=d: no" },
+		{ "-device edu,id=a: no", "f:6: -device edu,id=a: no" },
+		{ "-device edu,id=ab: no", "f:8: -device edu,id=ab: no" },
+		{ "-device edu,dma_mask=0,id=a: no", "f:6: -device edu,dma_mask=0,id=a: no" },
+		{ "-drive id=d: no", "f:10: -drive id=d: no" },
 		{ "-blockdev node-name=d: no", "f: -blockdev node-name=d: no" },
 		{ "-incoming defer: no", "f:3: -incoming defer: no" },
-		{ "[remote a]: no device", "f:11: [remote a]: no device" },
+		{ "[remote a]: no device", "f:12: [remote a]: no device" },
 		{ "[remote b]: no device", "f: [remote b]: no device" },
-		{ "q: cannot run it: no", "f: q: cannot run it: no" },
+		{ "[remote a]: sandbox=off: no", "f:13: [remote a]: sandbox=off: no" },
+		{ "[remote a", "f: [remote a" },
+		{ "q: cannot run it: no", "f:2: qemu=q: cannot run it: no" },
+		{ "qq: cannot run it: no", "f: qq: cannot run it: no" },
+		{ "--remote z: no", "f:4: remote=z: no" },
+		{ "--remote: no", "f: --remote: no" },
+		{ "--local z: no", "f: --local z: no" },
+		{ "--sandbox=off: no", "f:13: sandbox=off: no" },
+		{ "--sandbox=strict: no", "f:16: sandbox=strict: no" },
+		{ "--sandbox", "f: --sandbox" },
+		{ "QEMU: cpus=1: no", "f:5: QEMU: cpus=1: no" },
+		{ "QEMU: cpus=2: no", "f: QEMU: cpus=2: no" },
+		{ "QEMU: oom-score: no", "f: QEMU: oom-score: no" },
+		{ "a (edu): oom-score: no", "f:14: a (edu): oom-score: no" },
+		{ "ab (edu): cpus=2: no", "f:17: ab (edu): cpus=2: no" },
 		{ "-device", "f: -device" },
 		{ "f:5: it has one", "f:5: it has one" },
 		{ "", "f: " },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-		auto_vm vm = vm_parse("f", VM "arguments=-S -incoming defer\n\n[device a]\n"
-				      "driver=edu\n[device ab]\ndriver=edu\n[drive d]\nfile=x\n"
-				      "[remote a]\n", NULL);
+		auto_vm vm = vm_parse("f", VM "arguments=-S -incoming defer\nremote=a,z\ncpus=1\n"
+				      "[device a]\ndriver=edu\n[device ab]\ndriver=edu\n[drive d]\n"
+				      "file=x\n[remote a]\nsandbox=off\noom-score=3\n[remote]\n"
+				      "sandbox=strict\ncpus=2\n", NULL);
 		g_autoptr(GError) error = g_error_new_literal(MPQ_ERROR, 0, rows[i].message);
 
 		vm_locate_error(vm, &error);
