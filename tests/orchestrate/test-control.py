@@ -180,6 +180,8 @@ class Verbs(ControlCase):
                             (["list", "a"], "list: a: it takes no words"),
                             (["stop", "-t", "-1", "a"], "stop: --timeout: it takes seconds"),
                             (["top", "-d", "0", "a"], "top: --interval: it takes"),
+                            (["top", "-n", "0", "a"], "top: -n: it takes a number, 1 or more"),
+                            (["top", "-n", "-1", "a"], "top: -n: it takes a number, 1 or more"),
                             (["top", "--nosuch", "a"], "top: Unknown option --nosuch"),
                             (["status", ".."], "a VM's name has letters"),
                             (["status", "nobody"], "no VM of this name runs"),
