@@ -278,7 +278,16 @@ class Ends(Case):
                 (["--", "---", FAKE], "a command is missing at a"),
                 (["--", FAKE, "---"], "a command is missing at a"),
                 (["--nope", "--", FAKE], "Unknown option --nope"),
-                (["stray", "--", FAKE], "stray: QEMU's command line stands after"),
+                (["--dry-run", "stray", "--", FAKE], "stray: QEMU's command line stands after"),
+                (["frobnicate", "--", FAKE], "unknown verb 'frobnicate': --help lists them, and "
+                 "QEMU's command line stands after a"),
+                (["statsu", "vm"], "unknown verb 'statsu'; did you mean 'status'?"),
+                (["atach", "vm"], "unknown verb 'atach'; did you mean 'attach'?"),
+                (["inspekt", "1"], "unknown verb 'inspekt'; did you mean 'inspect'?"),
+                (["help"], "unknown verb 'help'; did you mean '--help'?"),
+                (["qemu-system-x86_64", "-m", "1G"], "qemu-system-x86_64: QEMU's command line "
+                 "stands after"),
+                (["/usr/bin/q"], "/usr/bin/q: QEMU's command line stands after"),
                 (["--on-remote-exit=panic", "--", FAKE], "it is one of report|pause|stop"),
                 (["--start-timeout=0", "--", FAKE], "1 or more"),
                 (["--remote", "x", "--", "a", "---", FAKE], "with explicit remote commands"),
