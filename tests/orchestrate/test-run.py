@@ -496,13 +496,13 @@ class BadRemotes(Case):
         self.nothing_left(run)
 
     def test_silent(self):
-        self.refused("silent", "has not answered for 1 s", "--start-timeout=1")
+        self.refused("silent", "has not answered for 'lsi0' within 1 s", "--start-timeout=1")
 
     def test_closes(self):
-        self.refused("closes", "does not answer: it closed the socket")
+        self.refused("closes", "does not answer for 'lsi0': it closed the socket")
 
     def test_babbles(self):
-        self.refused("babbles", "does not answer: ")
+        self.refused("babbles", "does not answer for 'lsi0': ")
 
     def test_no_device(self):
         self.refused("absent", "there is no device behind the socket")
