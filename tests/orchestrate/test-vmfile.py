@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[0] / "lib"))
@@ -193,6 +194,18 @@ class Refused(File):
         self.refused(self.call("start", path, env=self.fake("fds")), "QEMU: cpus=")
         self.assertFalse(os.path.exists(self.out))
 
+    def test_numa(self):
+        for value in ("1023", "0,1023", "interleave:1023"):
+            path = self.vm(remote=f"numa = {value}\n")
+            self.refused(self.call("check", path), f"{path}:4: lsi0 (lsi53c895a; scsi-hd d): "
+                         f"numa={value}: not all of these nodes are there")
+            self.refused(self.call("start", path, env=self.fake("fds")), f"numa={value}: ")
+        self.assertFalse(os.path.exists(self.out))
+        self.refused(self.call("--numa=1-0", "--", FAKE), "--numa=1-0: it takes [bind:|")
+        self.refused(self.call("--numa=0", "--", "a", "---", FAKE), "--numa is for remotes that "
+                     "are made here")
+        self.refused(self.call("import", "--numa=x", "--", "q", "-S"), "--numa=x: it takes")
+
     def test_oom_score(self):
         if os.getuid() == 0:
             self.skipTest("nothing is refused to root")
@@ -273,6 +286,35 @@ class Fake(File):
         self.assertEqual(run.wait(), 0, run.text())
         self.nothing_left(run)
 
+    def policies(self, pid):
+        """Of the memory that has no policy of its own, which is that of the process."""
+        lines = pathlib.Path(f"/proc/{pid}/numa_maps").read_text().splitlines()
+        return {line.split()[1] for line in lines}
+
+    @unittest.skipUnless(os.path.exists("/proc/self/numa_maps"), "this kernel has no NUMA")
+    @unittest.skipUnless(os.getuid() == 0, "a device process shows its memory to root alone")
+    def test_numa(self):
+        """Of a remote and its device process, which runs on; not of QEMU, and none of ours."""
+        for value, shown in (("0", "bind:0"), ("preferred:0", "prefer:0"),
+                             ("interleave:0", "interleave:0"), ("default", "default")):
+            run = self.start(["start", self.vm(remote=f"numa = {value}\n")], self.fake("wait"))
+            run.until(lambda: run.process.stdout.readline() == "ready\n")
+            remote, = run.remote_pids()
+            children = pathlib.Path(f"/proc/{remote}/task/{remote}/children").read_text().split()
+            self.assertTrue(children)
+            for pid in (remote, *children):
+                self.assertEqual(self.policies(pid), {shown})
+            vmm, = (pid for pid in run.pids() if FAKE in self.cmdline(pid))
+            self.assertEqual(self.policies(vmm), {"default"})
+            self.assertEqual(self.policies(run.process.pid), {"default"})
+            self.assertEqual(run.wait(), 0, run.text())
+            self.nothing_left(run)
+        line = self.call("--numa=interleave:0", "--dry-run", "--", FAKE, "-accel", "tcg",
+                         "-device", "edu,id=e")
+        self.assertIn("#   remote 0: its memory is on the NUMA nodes interleave:0\n", line.stdout)
+        text = self.call("import", "--numa=0", "--", FAKE, "-device", "edu,id=e").stdout
+        self.assertIn("[remote]\nnuma = 0\n", text)
+
     def cmdline(self, pid):
         return pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
@@ -291,7 +333,7 @@ class Fake(File):
         self.assertNotIn("--sandbox=off", second)
         for n in (0, 1):
             self.assertIn(f"#   remote {n}: oom_score_adj is 100\n", result.stdout)
-        self.assertIn("# (CPUs and oom_score_adj are not in it)\n", result.stdout)
+        self.assertIn("# (CPUs, NUMA nodes and oom_score_adj are not in it)\n", result.stdout)
 
     def test_on_remote_exit(self):
         """The policy of the file: QEMU gets SIGTERM when its remote dies."""

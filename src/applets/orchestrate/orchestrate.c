@@ -93,6 +93,8 @@ static bool check_form(const struct orchestrate *self, GError **error)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --on-crash, --events and "
 				"--sandbox are for remotes that are made here; write them into the "
 				"remote commands");
+	if (self->numa)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--numa is for remotes that are made here");
 	return true;
 }
 
@@ -180,6 +182,7 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 		.remote = self->remote, .local = self->local, .on_error = self->on_error,
 		.on_crash = self->on_crash,
 		.events = self->events, .sandbox = self->sandbox,
+		.limits.numa = self->numa,
 	};
 
 	if (self->vm) {
@@ -465,6 +468,7 @@ void orchestrate_finish(struct orchestrate *self)
 	g_free(self->on_crash);
 	g_free(self->sandbox);
 	g_free(self->events);
+	g_free(self->numa);
 	g_free(self->help);
 	g_free(self->protocol_word);
 	g_free(self->name);

@@ -119,6 +119,11 @@ static bool check_limits(const struct plan_process *process, GError **error)
 	const char *who = process->serves ?: "QEMU", *which = NULL;
 	int ret = child_try_limits(limits, &which);
 
+	if (ret && !strcmp(which, "numa"))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: numa=%s: %s", who, limits->numa,
+				ret == -ENXIO ? "not all of these nodes are there, or they are not "
+				"for us" : ret == -ENOSYS ? "the kernel has no NUMA (CONFIG_NUMA)" :
+				log_errname(ret));
 	if (ret == -ENXIO)
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: cpus=%s: we may not run on all of "
 				"these CPUs, or they are not there", who, limits->cpus);

@@ -264,6 +264,8 @@ static void choose(struct move_remote *remote, const struct rewrite_remote *own)
 	remote->own.events = own->events ?: remote->own.events;
 	if (own->limits.cpus)
 		remote->own.limits.cpus = own->limits.cpus;
+	if (own->limits.numa)
+		remote->own.limits.numa = own->limits.numa;
 	if (own->limits.has_oom_score) {
 		remote->own.limits.has_oom_score = true;
 		remote->own.limits.oom_score = own->limits.oom_score;

@@ -64,6 +64,9 @@ const struct vm_key vm_keys[] = {
 	  "where it writes events" },
 	{ "remote", "cpus", VM_CPUS, IN_REMOTE(limits), "LIST", NULL,
 	  "the CPUs on which it, its device process and its storage daemon may run" },
+	{ "remote", "numa", VM_NUMA, IN_REMOTE(limits), PLAN_NUMA_FORM, "numa",
+	  "the host's NUMA nodes that their memory is on (_0-3,6_), and the policy, *bind* if none "
+	  "is said; guest RAM has that of QEMU's memory backend" },
 	{ "remote", "oom-score", VM_OOM_SCORE, IN_REMOTE(limits), "-1000...1000", NULL,
 	  "*oom_score_adj* of these processes" },
 	{ NULL },
@@ -357,6 +360,7 @@ static bool check_value(const struct vmfile *file, const struct vm_key *row,
 			const struct vmfile_entry *entry, GError **error)
 {
 	const char *value = entry->value;
+	struct plan_numa numa;
 	cpu_set_t cpus;
 
 	switch (row->type) {
@@ -370,6 +374,10 @@ static bool check_value(const struct vmfile *file, const struct vm_key *row,
 		return plan_cpus_parse(value, &cpus) ||
 		       vmfile_fail(file, entry->line, error, "%s=%s: it takes a list of CPUs, "
 				   "0-3,6", entry->key, value);
+	case VM_NUMA:
+		return plan_numa_parse(value, &numa) ||
+		       vmfile_fail(file, entry->line, error, "%s=%s: it takes " PLAN_NUMA_FORM
+				   ", nodes as 0-3,6 and one for preferred", entry->key, value);
 	case VM_OOM_SCORE:
 		return is_number(value, PLAN_OOM_SCORE_MIN, PLAN_OOM_SCORE_MAX) ||
 		       vmfile_fail(file, entry->line, error, "%s=%s: it takes a number from %d to "

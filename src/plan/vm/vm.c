@@ -35,7 +35,7 @@ static void remote_clear(void *p)
 	g_free(remote->on_error);
 	g_free(remote->on_crash);
 	g_free(remote->events);
-	g_free(remote->limits.cpus);
+	plan_limits_clear(&remote->limits);
 }
 
 /* Takes over @file. */
@@ -68,7 +68,7 @@ void vm_destroy(struct vm *vm)
 	g_free(vm->group.io_max);
 	g_free(vm->remote);
 	g_free(vm->local);
-	g_free(vm->limits.cpus);
+	plan_limits_clear(&vm->limits);
 	remote_clear(&vm->all);
 	g_ptr_array_unref(vm->qemu);
 	g_array_unref(vm->remotes);
@@ -100,6 +100,9 @@ static void take_values(const struct vmfile_group *group, void *object)
 			break;
 		case VM_CPUS:
 			((struct plan_limits *)at)->cpus = g_strdup(entry->value);
+			break;
+		case VM_NUMA:
+			((struct plan_limits *)at)->numa = g_strdup(entry->value);
 			break;
 		case VM_OOM_SCORE:
 			((struct plan_limits *)at)->has_oom_score = true;

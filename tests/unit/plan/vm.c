@@ -10,6 +10,7 @@
 #include "plan/vm/keys.h"
 
 #define VM "[vm]\nqemu=q\n"
+#define NUMA_WANTS ": it takes " PLAN_NUMA_FORM ", nodes as 0-3,6 and one for preferred"
 
 /* ---- Refused ---- */
 
@@ -56,6 +57,14 @@ static const struct {
 	{ "a time with a unit", VM "start-timeout=5s\n",
 	  "f:3: start-timeout=5s: it takes a number of seconds, 1 or more" },
 	{ "no CPUs", VM "cpus=all\n", "f:3: cpus=all: it takes a list of CPUs, 0-3,6" },
+	{ "no nodes", VM "[remote]\nnuma=bind:\n", "f:4: numa=bind:" NUMA_WANTS },
+	{ "nodes of no policy", VM "[remote]\nnuma=local:0\n", "f:4: numa=local:0" NUMA_WANTS },
+	{ "nodes of the default policy", VM "[remote]\nnuma=default:0\n",
+	  "f:4: numa=default:0" NUMA_WANTS },
+	{ "several nodes that are preferred", VM "[remote]\nnuma=preferred:0-1\n",
+	  "f:4: numa=preferred:0-1" NUMA_WANTS },
+	{ "more nodes than there can be", VM "[remote]\nnuma=1024\n", "f:4: numa=1024" NUMA_WANTS },
+	{ "QEMU's memory", VM "numa=0\n", "f:3: numa: [vm] has no such key; did you mean 'name'?" },
 	{ "a score too large", VM "[remote]\noom-score=1001\n",
 	  "f:4: oom-score=1001: it takes a number from -1000 to 1000" },
 	{ "a score with a blank", VM "[remote]\noom-score=5 \n",
@@ -202,7 +211,8 @@ static void test_settings(void)
 	auto_vm vm = vm_parse("f", "[vm]\nqemu=q\nprotocol=mpqemu\nremote=a,b\nlocal=c\n"
 			      "on-remote-exit=stop\nstart-timeout=7\ncpus=0-1\noom-score=-5\n"
 			      "[remote]\nprogram=p\nsandbox=off\non-error=hold\nevents=/e\n"
-			      "oom-score=0\n[remote a]\nsandbox=strict\ncpus=3\n", NULL);
+			      "oom-score=0\n[remote a]\nsandbox=strict\ncpus=3\n"
+			      "numa=interleave:0-1\n", NULL);
 	const struct vm_remote *own = &g_array_index(vm->remotes, struct vm_remote, 0);
 
 	g_assert_cmpstr(vm->protocol, ==, "mpqemu");
@@ -222,6 +232,7 @@ static void test_settings(void)
 	g_assert_cmpstr(own->sandbox, ==, "strict");
 	g_assert_null(own->events);
 	g_assert_cmpstr(own->limits.cpus, ==, "3");
+	g_assert_cmpstr(own->limits.numa, ==, "interleave:0-1");
 	g_assert_false(own->limits.has_oom_score);
 }
 
