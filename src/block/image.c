@@ -276,14 +276,16 @@ static bool open_checked(const struct image_options *options, const char *path,
 	return check_size(path, image, error) && lock_raw(options, path, image, error);
 }
 
+const char *image_path(const char *filename)
+{
+	return filename + (g_str_has_prefix(filename, "file:") ? strlen("file:") : 0);
+}
+
 bool image_open(const struct image_options *options, struct image *ret, GError **error)
 {
-	const char *path = options->path;
 	struct image image = { .fd = -1 };
 
-	if (g_str_has_prefix(path, "file:"))
-		path += strlen("file:");
-	if (!open_checked(options, path, &image, error)) {
+	if (!open_checked(options, image_path(options->path), &image, error)) {
 		fd_close(&image.fd);
 		return false;
 	}

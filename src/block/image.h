@@ -39,6 +39,9 @@ struct image {
 	bool is_device;		/* a block device */
 };
 
+/* The path in an image's name, from which "file:" is taken off; points into it. */
+const char *image_path(const char *filename);
+
 /*
  * Opens options->path.  Of a raw image it checks the size (not 0, a multiple of IMAGE_SECTOR) and
  * takes the locks.  Another format's file is only looked at: who serves it locks it; ret->fd is

@@ -94,6 +94,41 @@ double hist_mean(const struct hist *h)
 	return h->count ? (double)h->sum / h->count : 0;
 }
 
+/* A bound or a sum: seconds with nine digits, or a plain number. */
+static void text_value(uint64_t value, bool seconds, struct text *out)
+{
+	if (seconds)
+		text_add(out, "%llu.%09llu", (unsigned long long)(value / 1000000000),
+			 (unsigned long long)(value % 1000000000));
+	else
+		text_add(out, "%llu", (unsigned long long)value);
+}
+
+void hist_text(const struct hist *h, const char *name, const char *op, bool seconds,
+	       struct text *out)
+{
+	const char *start = op ? "op=\"" : "", *end = op ? "\"," : "";
+	const char *open = op ? "{op=\"" : "", *close = op ? "\"}" : "";
+	unsigned step = seconds ? 1u << h->shape.bits : 1;
+	uint64_t up_to = 0;
+
+	op = op ?: "";
+	for (unsigned i = 0; i + 1u < h->shape.count; i++) {
+		up_to += h->bucket[i];
+		if ((i + 1) % step || (!seconds && !h->bucket[i]))
+			continue;
+		text_add(out, "%s_bucket{%s%s%sle=\"", name, start, op, end);
+		text_value(hist_high(&h->shape, i), seconds, out);
+		text_add(out, "\"} %llu\n", (unsigned long long)up_to);
+	}
+	text_add(out, "%s_bucket{%s%s%sle=\"+Inf\"} %llu\n", name, start, op, end,
+		 (unsigned long long)h->count);
+	text_add(out, "%s_sum%s%s%s ", name, open, op, close);
+	text_value(h->sum, seconds, out);
+	text_add(out, "\n%s_count%s%s%s %llu\n", name, open, op, close,
+		 (unsigned long long)h->count);
+}
+
 void hist_json(const struct hist *h, struct text *out)
 {
 	static const char *const percents[] = { "50", "90", "95", "99", "99.9" };

@@ -8,6 +8,7 @@
  * is small.  Nothing here allocates, and adding is a few instructions.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* 2^5 buckets an octave up to 2^64: a value is known to 3.2 %. */
@@ -66,5 +67,11 @@ struct text;
  * [smallest value, largest value, count] of those that have any.
  */
 void hist_json(const struct hist *h, struct text *out);
+/*
+ * The lines of Prometheus's text for the histogram @name, with the label op="@op" unless that is
+ * NULL.  @seconds: the values are ns, and each octave has a bound; else each value that there is.
+ */
+void hist_text(const struct hist *h, const char *name, const char *op, bool seconds,
+	       struct text *out);
 
 #endif

@@ -70,40 +70,6 @@ static void text_family(const struct metrics_page *page, const struct family *f,
 	}
 }
 
-/* A bound or a sum: seconds with nine digits, or a plain number. */
-static void text_value(uint64_t value, bool seconds, struct text *out)
-{
-	if (seconds)
-		text_add(out, "%llu.%09llu", (ull)(value / 1000000000),
-			 (ull)(value % 1000000000));
-	else
-		text_add(out, "%llu", (ull)value);
-}
-
-/* The bounds of its octaves (of each value, where those are small) and the values up to them. */
-static void text_hist(const struct hist *h, const char *name, const char *op, struct text *out)
-{
-	unsigned step = op ? 1u << h->shape.bits : 1;
-	uint64_t up_to = 0;
-
-	for (unsigned i = 0; i + 1u < h->shape.count; i++) {
-		up_to += h->bucket[i];
-		if ((i + 1) % step || (!op && !h->bucket[i]))
-			continue;
-		text_add(out, PREFIX "%s_bucket{%s%s%sle=\"", name, op ? "op=\"" : "", op ? op : "",
-			 op ? "\"," : "");
-		text_value(hist_high(&h->shape, i), op, out);
-		text_add(out, "\"} %llu\n", (ull)up_to);
-	}
-	text_add(out, PREFIX "%s_bucket{%s%s%sle=\"+Inf\"} %llu\n", name, op ? "op=\"" : "",
-		 op ? op : "", op ? "\"," : "", (ull)h->count);
-	text_add(out, PREFIX "%s_sum%s%s%s ", name, op ? "{op=\"" : "", op ? op : "",
-		 op ? "\"}" : "");
-	text_value(h->sum, op, out);
-	text_add(out, "\n" PREFIX "%s_count%s%s%s %llu\n", name, op ? "{op=\"" : "", op ? op : "",
-		 op ? "\"}" : "", (ull)h->count);
-}
-
 void metrics_print_text(const struct metrics_page *page, struct text *out)
 {
 	struct hist h;
@@ -112,12 +78,12 @@ void metrics_print_text(const struct metrics_page *page, struct text *out)
 		text_family(page, &families[i], out);
 	text_head(out, "io_depth", "", "histogram", "Requests under way on a disk as one comes.");
 	metrics_hist(page, METRICS_DEPTH, &h);
-	text_hist(&h, "io_depth", NULL, out);
+	hist_text(&h, PREFIX "io_depth", NULL, false, out);
 	text_head(out, "io_seconds", "", "histogram", "From a request's start to its end.");
 	for (unsigned op = 0; op < METRICS_IO_OPS; op++) {
 		metrics_hist(page, METRICS_LATENCY + op, &h);
 		if (h.count)
-			text_hist(&h, "io_seconds", ops[op], out);
+			hist_text(&h, PREFIX "io_seconds", ops[op], true, out);
 	}
 }
 

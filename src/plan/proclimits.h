@@ -13,6 +13,7 @@
 
 struct plan_limits {
 	char *cpus;		/* "0-3,6": on which it may run; NULL: as we may */
+	char *numa;		/* "[POLICY:]NODES", "default": its memory; NULL: as ours */
 	bool has_oom_score;
 	int oom_score;		/* oom_score_adj */
 };
@@ -30,5 +31,22 @@ struct plan_group_limits {
  * more.
  */
 bool plan_cpus_parse(const char *text, cpu_set_t *ret);
+
+/* "bind:0-3,6": a memory policy, as set_mempolicy(2) takes it. */
+#define PLAN_NUMA_FORM "[bind:|preferred:|interleave:]NODES|default"
+struct plan_numa {
+	int mode;		/* MPOL_* */
+	cpu_set_t nodes;	/* bit N: node N; empty with MPOL_DEFAULT */
+};
+
+/* False: it is none, or "preferred" of several nodes. */
+bool plan_numa_parse(const char *text, struct plan_numa *ret);
+
+/* Of another process: texts are copied; what @limits had is freed. */
+void plan_limits_copy(struct plan_limits *limits, const struct plan_limits *from);
+/* Frees the texts. */
+void plan_limits_clear(struct plan_limits *limits);
+/* Is it held to anything? */
+bool plan_limits_any(const struct plan_limits *limits);
 
 #endif

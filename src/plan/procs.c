@@ -33,7 +33,7 @@ void plan_process_destroy(struct plan_process *process)
 	g_array_unref(process->keep);
 	g_array_unref(process->drop);
 	g_free(process->serves);
-	g_free(process->limits.cpus);
+	plan_limits_clear(&process->limits);
 	g_free(process);
 }
 
@@ -127,9 +127,7 @@ void plan_process_listen(struct plan_process *process, int fd, unsigned pair, co
 
 void plan_process_limit(struct plan_process *process, const struct plan_limits *limits)
 {
-	g_free(process->limits.cpus);
-	process->limits = *limits;
-	process->limits.cpus = g_strdup(limits->cpus);
+	plan_limits_copy(&process->limits, limits);
 }
 
 void plan_note(struct plan *plan, const char *fmt, ...)
@@ -249,12 +247,12 @@ static void add_listener(GString *out, const struct plan_slot *slot, const char 
 
 static bool has_limits(const struct plan *plan)
 {
-	bool has = plan->qemu->limits.cpus || plan->qemu->limits.has_oom_score;
+	bool has = plan_limits_any(&plan->qemu->limits);
 
 	for (unsigned i = 0; i < plan->remotes->len; i++) {
 		const struct plan_process *process = plan->remotes->pdata[i];
 
-		has = has || process->limits.cpus || process->limits.has_oom_score;
+		has = has || plan_limits_any(&process->limits);
 	}
 	return has;
 }
@@ -263,6 +261,9 @@ static void add_limits(GString *out, const struct plan_limits *limits, const cha
 {
 	if (limits->cpus)
 		g_string_append_printf(out, "#   %s: runs on the CPUs %s\n", name, limits->cpus);
+	if (limits->numa)
+		g_string_append_printf(out, "#   %s: its memory is on the NUMA nodes %s\n", name,
+				       limits->numa);
 	if (limits->has_oom_score)
 		g_string_append_printf(out, "#   %s: oom_score_adj is %d\n", name,
 				       limits->oom_score);
@@ -317,7 +318,7 @@ char *plan_to_shell(const struct plan *plan, const char *self)
 	g_string_append(out, "# the commands, as one that runs (--- stands between the "
 			"processes):\n");
 	if (has_limits(plan))
-		g_string_append(out, "# (CPUs and oom_score_adj are not in it)\n");
+		g_string_append(out, "# (CPUs, NUMA nodes and oom_score_adj are not in it)\n");
 	g_string_append(out, "# (what each run adds is not in it: a QMP monitor of QEMU's, and "
 			"--control\n# and --metrics of mpqemu-remote)\n");
 	add_word(out, self);

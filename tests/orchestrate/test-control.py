@@ -180,6 +180,8 @@ class Verbs(ControlCase):
                             (["list", "a"], "list: a: it takes no words"),
                             (["stop", "-t", "-1", "a"], "stop: --timeout: it takes seconds"),
                             (["top", "-d", "0", "a"], "top: --interval: it takes"),
+                            (["top", "-n", "0", "a"], "top: -n: it takes a number, 1 or more"),
+                            (["top", "-n", "-1", "a"], "top: -n: it takes a number, 1 or more"),
                             (["top", "--nosuch", "a"], "top: Unknown option --nosuch"),
                             (["status", ".."], "a VM's name has letters"),
                             (["status", "nobody"], "no VM of this name runs"),
@@ -254,6 +256,7 @@ class Verbs(ControlCase):
         self.assertIn("sandbox: ", self.ask("logs", "--source", "lsi0", "vm"))
         self.assertNotIn("is served by", self.ask("logs", "--source", "lsi0", "vm"))
         self.assertIn("is served by process", self.ask("logs", "vm"))
+        self.assertIn(" mpqemu-orchestrate: warning: under TCG", self.ask("logs", "vm"))
         self.assertEqual(len(self.ask("logs", "-n", "1", "vm").splitlines()), 1)
         self.assertEqual(self.ask("stop", "--now", "vm"), "")
         self.assertEqual(run.wait(), 0, run.text())
@@ -282,6 +285,12 @@ class Verbs(ControlCase):
         text = self.ask("graph", "vm")
         for pid in (status["pid"], status["qemu"]["pid"], status["remotes"][0]["pid"]):
             self.assertIn(f"p{pid} [label=", text)
+        self.assertNotIn('label="\\\\n', text)
+        (device,) = re.findall(r'p(\d+) \[label="device process\\n', text)
+        if os.getuid() == 0:
+            ram = re.search(r'(m\d+) \[shape=box, label="memfd:memory-backend-memfd', text)
+            for pid in (status["qemu"]["pid"], device):
+                self.assertIn(f"p{pid} -> {ram[1]} ", text)
         if shutil.which("dot"):
             subprocess.run(["dot", "-Tsvg"], input=text, text=True, check=True,
                            stdout=subprocess.DEVNULL, timeout=PATIENCE)

@@ -363,7 +363,7 @@ class Refused(HotplugCase):
         self.qemu(*PC)
         twice = ["-drive", f"if=none,id=e,format=raw,file={self.image}", "-device",
                  "scsi-hd,drive=e,scsi-id=3"]
-        self.refused(self.attach(words=self.words() + twice), 'Failed to get "write" lock')
+        self.refused(self.attach(words=self.words() + twice), "it is the same image as that of")
 
     def test_image_of_another(self):
         process = self.qemu(*PC)

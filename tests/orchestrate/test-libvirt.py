@@ -198,6 +198,11 @@ class Names(Emulator):
         self.refused(self.call("-version", env={"MPQEMU_QEMU": PROGRAM}),
                      "this is mpqemu itself, not QEMU")
 
+    def test_given_is_empty(self):
+        result = self.call("-version", env={"MPQEMU_QEMU": "", "MPQEMU_EMULATOR_CONF": ""})
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("QEMU emulator version", result.stdout)
+
     def test_given_is_missing(self):
         self.refused(self.call("-version", env={"MPQEMU_QEMU": "/nosuch"}),
                      "/nosuch: cannot run it: No such file or directory")

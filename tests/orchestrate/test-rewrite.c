@@ -49,17 +49,38 @@ static const struct row refused[] = {
 	{ "unknown --local", LSI, "--local lsi9: no -device has this id", .local = "lsi9" },
 	{ "--remote of something else", LSI " -device e1000,id=net0",
 	  "--remote net0: mpqemu-remote does not emulate e1000", .remote = "net0" },
-	{ "chosen both ways", LSI, "--remote lsi0: --local names it too", .remote = "lsi0",
-	  .local = "lsi0" },
+	{ "chosen both ways", LSI, "--remote lsi0: it is also among those that stay (local)",
+	  .remote = "lsi0", .local = "lsi0" },
+	{ "a drive's id twice", LSI " " DISK " -drive if=none,file=y,id=d",
+	  "-drive if=none,file=y,id=d: Duplicate ID 'd' for drive; -drive "
+	  "if=none,id=d,file=x.raw,format=raw has it already" },
+	{ "... of two remotes", LSI " -device lsi53c895a,id=lsi1 -drive if=none,id=d,file=a "
+	  "-device scsi-hd,drive=d,bus=lsi0.0 -drive if=none,id=d,file=b -device "
+	  "scsi-hd,drive=d,bus=lsi1.0", "-drive if=none,id=d,file=b: Duplicate ID 'd' for drive; "
+	  "-drive if=none,id=d,file=a has it already" },
+	{ "a device's id twice, once in JSON",
+	  LSI " -device '{\"driver\":\"edu\",\"id\":\"lsi0\"}'",
+	  "-device {\"driver\":\"edu\",\"id\":\"lsi0\"}: Duplicate ID 'lsi0' for device; -device "
+	  "lsi53c895a,id=lsi0 has it already" },
+	{ "a node of a drive's name", LSI " " DISK " -blockdev file,node-name=d,filename=y",
+	  "-blockdev file,node-name=d,filename=y: Duplicate nodes with node-name='d'; -drive "
+	  "if=none,id=d,file=x.raw,format=raw has it already" },
+	{ "an object's id twice", LSI " -object secret,id=s,data=a -object secret,id=s,data=b",
+	  "-object secret,id=s,data=b: Duplicate ID 's' for object; -object secret,id=s,data=a "
+	  "has it already" },
+	{ "a network's id twice", LSI " -netdev user,id=n -netdev user,id=n", "-netdev user,id=n: "
+	  "Duplicate ID 'n' for netdev; -netdev user,id=n has it already" },
 	{ "proxy without its remote", LSI " -device x-pci-proxy-dev,id=p,fd=3",
 	  "-device x-pci-proxy-dev,id=p,fd=3: a command line that has its proxies already needs "
 	  "the remotes' command lines too: REMOTE ... --- QEMU ..." },
 	{ "argument missing", LSI " -m", "-m: requires an argument" },
-	{ "--on-error with QEMU's own remote", LSI, "--on-error, --on-crash, --events and "
-	  "--sandbox are mpqemu-remote's; QEMU's own x-remote has none of them", .on_error = "stop",
+	{ "--on-error with QEMU's own remote", LSI, "--on-error=stop: --on-error, "
+	  "--on-crash, --events and --sandbox are mpqemu-remote's; QEMU's own x-remote has none of "
+	  "them", .on_error = "stop",
 	  .qemu_remote = true },
-	{ "--sandbox with QEMU's own remote", LSI, "--on-error, --on-crash, --events and "
-	  "--sandbox are mpqemu-remote's; QEMU's own x-remote has none of them",
+	{ "--sandbox with QEMU's own remote", LSI, "--sandbox=strict: --on-error, "
+	  "--on-crash, --events and --sandbox are mpqemu-remote's; QEMU's own x-remote has none of "
+	  "them",
 	  .sandbox = "strict", .qemu_remote = true },
 	{ "--events of an fd that is not open", LSI, "--events=fd=9: no such fd is open",
 	  .events = "fd=9" },
@@ -891,7 +912,8 @@ static const struct {
 	  "-device x-pci-proxy-dev,id=lsi1,fd=3: no remote command has an x-remote-object with "
 	  "devid=lsi1" },
 	{ "proxy twice", REMOTE PEER, MEM PROXY " -device x-pci-proxy-dev,id=lsi0,fd=5",
-	  "-device x-pci-proxy-dev,id=lsi0,fd=5: there is another x-pci-proxy-dev with id=lsi0" },
+	  "-device x-pci-proxy-dev,id=lsi0,fd=5: Duplicate ID 'lsi0' for device; -device "
+	  "x-pci-proxy-dev,id=lsi0,socket=3 has it already" },
 	{ "fd and socket", REMOTE PEER, MEM PROXY ",fd=3",
 	  "-device x-pci-proxy-dev,id=lsi0,socket=3,fd=3: has both fd= and socket=, which mean the "
 	  "same" },

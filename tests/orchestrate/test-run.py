@@ -278,7 +278,16 @@ class Ends(Case):
                 (["--", "---", FAKE], "a command is missing at a"),
                 (["--", FAKE, "---"], "a command is missing at a"),
                 (["--nope", "--", FAKE], "Unknown option --nope"),
-                (["stray", "--", FAKE], "stray: QEMU's command line stands after"),
+                (["--dry-run", "stray", "--", FAKE], "stray: QEMU's command line stands after"),
+                (["frobnicate", "--", FAKE], "unknown verb 'frobnicate': --help lists them, and "
+                 "QEMU's command line stands after a"),
+                (["statsu", "vm"], "unknown verb 'statsu'; did you mean 'status'?"),
+                (["atach", "vm"], "unknown verb 'atach'; did you mean 'attach'?"),
+                (["inspekt", "1"], "unknown verb 'inspekt'; did you mean 'inspect'?"),
+                (["help"], "unknown verb 'help'; did you mean '--help'?"),
+                (["qemu-system-x86_64", "-m", "1G"], "qemu-system-x86_64: QEMU's command line "
+                 "stands after"),
+                (["/usr/bin/q"], "/usr/bin/q: QEMU's command line stands after"),
                 (["--on-remote-exit=panic", "--", FAKE], "it is one of report|pause|stop"),
                 (["--start-timeout=0", "--", FAKE], "1 or more"),
                 (["--remote", "x", "--", "a", "---", FAKE], "with explicit remote commands"),
@@ -350,7 +359,7 @@ class Ends(Case):
                           f"if=none,id=e,format=raw,file={self.image}", "-device",
                           "scsi-hd,drive=e"], self.fake("exit7"))
         self.assertEqual(run.wait(), 125)
-        self.assertIn('Failed to get "write" lock', run.text())
+        self.assertIn("it is the same image as that of", run.text())
 
     def test_signals_in_order(self):
         """QEMU gets the signal while its remote still serves."""
@@ -487,13 +496,13 @@ class BadRemotes(Case):
         self.nothing_left(run)
 
     def test_silent(self):
-        self.refused("silent", "has not answered for 1 s", "--start-timeout=1")
+        self.refused("silent", "has not answered for 'lsi0' within 1 s", "--start-timeout=1")
 
     def test_closes(self):
-        self.refused("closes", "does not answer: it closed the socket")
+        self.refused("closes", "does not answer for 'lsi0': it closed the socket")
 
     def test_babbles(self):
-        self.refused("babbles", "does not answer: ")
+        self.refused("babbles", "does not answer for 'lsi0': ")
 
     def test_no_device(self):
         self.refused("absent", "there is no device behind the socket")

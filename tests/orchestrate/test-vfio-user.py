@@ -68,10 +68,10 @@ class BadServers(VfioCase):
 
     def test_answers(self):
         for how, text in (
-                ("closes", "does not answer: it closed the socket"),
-                ("babbles", "does not answer: a message of 4294967295 bytes"),
-                ("error", "does not answer: it answers VERSION with error 22"),
-                ("empty", "does not answer: its reply to VERSION has 0 bytes"),
+                ("closes", "does not answer for 'lsi0': it closed the socket"),
+                ("babbles", "does not answer for 'lsi0': a message of 4294967295 bytes"),
+                ("error", "does not answer for 'lsi0': it answers VERSION with error 22"),
+                ("empty", "does not answer for 'lsi0': its reply to VERSION has 0 bytes"),
                 ("other", "it sent command 9, expected the reply to VERSION"),
                 ("commands", "it sent command 1, expected the reply to VERSION"),
                 ("short", "its reply to REGION_READ has 16 bytes"),
@@ -80,7 +80,7 @@ class BadServers(VfioCase):
                 self.refused(how, text)
 
     def test_silent(self):
-        self.refused("silent", "has not answered for 1 s", "--start-timeout=1")
+        self.refused("silent", "has not answered for 'lsi0' within 1 s", "--start-timeout=1")
 
     def test_ends_at_once(self):
         line = self.bad_remote("x")
@@ -97,7 +97,7 @@ class BadServers(VfioCase):
                           f"x-vfio-user-server,id=v,type=unix,path={path},device=e", "---", FAKE,
                           *MEMORY, *self.client("e", path)], self.fake("exit7"))
         self.assertEqual(run.wait(), 123, run.text())
-        self.assertIn("has not answered for 1 s", run.text())
+        self.assertIn("' within 1 s", run.text())
         self.nothing_left(run)
 
     def test_does_not_end(self):

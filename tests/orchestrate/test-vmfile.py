@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[0] / "lib"))
@@ -44,7 +45,7 @@ class Refused(File):
     def test_usage(self):
         for argv in (["start"], ["check"], ["start", "a", "b"], ["check", "a", "b"]):
             self.refused(self.call(*argv), f"{argv[0]}: it takes one FILE")
-        self.refused(self.call("strat", "a"), "strat: QEMU's command line stands after a")
+        self.refused(self.call("strat", "a"), "unknown verb 'strat'; did you mean 'start'?")
 
     def test_options_are_the_file_s(self):
         path = self.vm()
@@ -83,6 +84,11 @@ class Refused(File):
                 ("driver", "drvier", 4, "[device]: driver= is missing"),
                 ("format", "fromat", 9, "fromat: [disk d] has no such key; did you mean 'format'?"),
                 (self.image, "/no/disk", 6, "Could not open '/no/disk': No such file"),
+                ("[remote]", "remote=lsi0,lsi9\n[remote]", 3,
+                 "remote=lsi9: no -device has this id"),
+                ("[remote]", "local=lsi0\nremote=lsi0\n[remote]", 4, "remote=lsi0: it is also "
+                 "among those that stay (local)"),
+                ("[remote]", "[remote]\nevents=fd=77", 4, "events=fd=77: no such fd is open"),
                 ("[remote]", "[remote lsi1]", 3, "[remote lsi1]: no device of this id moves"),
                 ("[remote]", "[remtoe]", 3, "there is no such group; did you mean 'remote'?")):
             bad = self.write(text.replace(old, new), "bad.conf")
@@ -109,18 +115,96 @@ class Refused(File):
         self.assertEqual(run.wait(), 0, run.text())
         self.nothing_left(run)
 
+    def disks(self, first, second, more="", between=""):
+        """A VM with two disks of these lines."""
+        return self.write("[vm]\nqemu = {fake}\n" + more + "[device lsi0]\n"
+                          "driver = lsi53c895a\n[disk a]\nbus = lsi0.0\n" + first +
+                          between + "[disk b]\nbus = lsi0.0\n" + second, "disks.conf")
+
+    def test_image_twice(self):
+        image, link = self.image, self.dir / "link"
+        hard = self.dir / "hard"
+        link.symlink_to(image)
+        os.link(image, hard)
+        first = "file = " + str(image) + "\nformat = raw\n"
+        lsi1 = "[device lsi1]\ndriver = lsi53c895a\n"
+        for second, between in ((image, ""), (link, ""), (hard, ""), (f"file:{link}", ""),
+                                (f"{self.dir}/../{self.dir.name}/hard", lsi1)):
+            bus = "lsi1.0" if between else "lsi0.0"
+            path = self.disks(first, f"file = {second}\nformat = raw\n", between=between)
+            text = pathlib.Path(path).read_text()
+            pathlib.Path(path).write_text(text.replace("[disk b]\nbus = lsi0.0",
+                                                       f"[disk b]\nbus = {bus}"))
+            for verb in ("check", "start"):
+                self.refused(self.call(verb, path, env=self.fake("fds")),
+                             f"{path}:{11 if between else 9}: -drive if=none,id=b,file={second},"
+                             f"format=raw: it is the same image as that of -drive if=none,id=a,"
+                             f"file={image},format=raw, and they are not both read-only")
+        self.assertFalse(os.path.exists(self.out))
+
+    def test_image_twice_of_one_who_writes(self):
+        text = "file = " + str(self.image) + "\nformat = raw\n"
+        reads, shares = "readonly = on\n", "share-rw = on\n"
+        for first, second, ok in (("", reads, False), (reads, "", False), (reads, reads, True),
+                                  (shares, "", False), (shares, shares, True),
+                                  ("", "file.locking = off\n", True)):
+            path = self.disks(text + first, text + second)
+            result = self.call("check", path)
+            if ok:
+                self.assertEqual(result.returncode, 0, result.stderr)
+            else:
+                self.refused(result, "it is the same image as that of")
+
+    def test_image_twice_where_one_stays(self):
+        """QEMU's own disk is another's too."""
+        lines = "file = " + str(self.image) + "\nformat = raw\n"
+        drive = f"-drive file={self.image},format=raw"
+        node = f"-blockdev file,node-name=n,filename={self.image}"
+        raw = "-blockdev raw,file=n,node-name=m -device ide-hd,drive=m"
+        cd = f"-drive if=none,id=c,file={self.image},format=raw -device ide-cd,drive=c"
+        # What it says, and whether it may be beside a disk that writes, and one that reads.
+        for words, writer, reader in (
+                ("-hda {image}", False, False), ("{image}", False, False), (drive, False, False),
+                (f"{node} -device ide-hd,drive=n", False, False), (f"{node} {raw}", False, False),
+                ("-cdrom {image}", False, True), (drive + ",readonly=on", False, True),
+                (drive + ",snapshot=on", False, True), (cd, False, True),
+                (f"{node},read-only=on {raw}", False, True),
+                # QEMU takes no locks without a device
+                (drive + ",if=none,id=u", True, True), (node, True, True)):
+            for more, ok in (("", writer), ("readonly = on\n", reader)):
+                path = self.vm(f"arguments = {words}\n")
+                with open(path, "a") as file:
+                    file.write(more)
+                result = self.call("check", path)
+                self.assertEqual(result.returncode, 0 if ok else 125, (words, result.stderr))
+                if not ok:
+                    self.refused(result, ": it is the same image as that of ")
+
     def test_no_qemu(self):
         path = self.write("[vm]\nqemu=/no/qemu\n[device]\ndriver=edu\n")
-        self.refused(self.call("start", path), f"{path}: /no/qemu: cannot run it", 127)
+        self.refused(self.call("start", path), f"{path}:2: qemu=/no/qemu: cannot run it", 127)
 
     def test_cpus(self):
         missing = next(n for n in range(1024) if n not in FREE_CPUS)
         for path in (self.vm(f"cpus = {missing}\n"), self.vm(remote=f"cpus = {missing}\n")):
             result = self.call("check", path)
             self.refused(result, f"cpus={missing}: we may not run on all of these CPUs")
+            self.assertRegex(result.stderr, f"{path}:[34]: ")
         path = self.vm(f"cpus = {FREE_CPUS[0]},{missing}\n")
         self.refused(self.call("start", path, env=self.fake("fds")), "QEMU: cpus=")
         self.assertFalse(os.path.exists(self.out))
+
+    def test_numa(self):
+        for value in ("1023", "0,1023", "interleave:1023"):
+            path = self.vm(remote=f"numa = {value}\n")
+            self.refused(self.call("check", path), f"{path}:4: lsi0 (lsi53c895a; scsi-hd d): "
+                         f"numa={value}: not all of these nodes are there")
+            self.refused(self.call("start", path, env=self.fake("fds")), f"numa={value}: ")
+        self.assertFalse(os.path.exists(self.out))
+        self.refused(self.call("--numa=1-0", "--", FAKE), "--numa=1-0: it takes [bind:|")
+        self.refused(self.call("--numa=0", "--", "a", "---", FAKE), "--numa is for remotes that "
+                     "are made here")
+        self.refused(self.call("import", "--numa=x", "--", "q", "-S"), "--numa=x: it takes")
 
     def test_oom_score(self):
         if os.getuid() == 0:
@@ -175,7 +259,8 @@ class Fake(File):
 
     def test_protocol(self):
         path = self.vm("protocol = vfio-user\n")
-        self.refused(self.call("check", path), "--protocol=vfio-user: this is QEMU 7.2")
+        self.refused(self.call("check", path), f"{path}:3: protocol=vfio-user: this is QEMU "
+                     "7.2")
         result = self.call("check", path, env={"FAKE_VFIO": "1", "FAKE_VERSION": "11.1.0"})
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("vfio-user-pci", result.stdout)
@@ -201,6 +286,35 @@ class Fake(File):
         self.assertEqual(run.wait(), 0, run.text())
         self.nothing_left(run)
 
+    def policies(self, pid):
+        """Of the memory that has no policy of its own, which is that of the process."""
+        lines = pathlib.Path(f"/proc/{pid}/numa_maps").read_text().splitlines()
+        return {line.split()[1] for line in lines}
+
+    @unittest.skipUnless(os.path.exists("/proc/self/numa_maps"), "this kernel has no NUMA")
+    @unittest.skipUnless(os.getuid() == 0, "a device process shows its memory to root alone")
+    def test_numa(self):
+        """Of a remote and its device process, which runs on; not of QEMU, and none of ours."""
+        for value, shown in (("0", "bind:0"), ("preferred:0", "prefer:0"),
+                             ("interleave:0", "interleave:0"), ("default", "default")):
+            run = self.start(["start", self.vm(remote=f"numa = {value}\n")], self.fake("wait"))
+            run.until(lambda: run.process.stdout.readline() == "ready\n")
+            remote, = run.remote_pids()
+            children = pathlib.Path(f"/proc/{remote}/task/{remote}/children").read_text().split()
+            self.assertTrue(children)
+            for pid in (remote, *children):
+                self.assertEqual(self.policies(pid), {shown})
+            vmm, = (pid for pid in run.pids() if FAKE in self.cmdline(pid))
+            self.assertEqual(self.policies(vmm), {"default"})
+            self.assertEqual(self.policies(run.process.pid), {"default"})
+            self.assertEqual(run.wait(), 0, run.text())
+            self.nothing_left(run)
+        line = self.call("--numa=interleave:0", "--dry-run", "--", FAKE, "-accel", "tcg",
+                         "-device", "edu,id=e")
+        self.assertIn("#   remote 0: its memory is on the NUMA nodes interleave:0\n", line.stdout)
+        text = self.call("import", "--numa=0", "--", FAKE, "-device", "edu,id=e").stdout
+        self.assertIn("[remote]\nnuma = 0\n", text)
+
     def cmdline(self, pid):
         return pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
@@ -219,7 +333,7 @@ class Fake(File):
         self.assertNotIn("--sandbox=off", second)
         for n in (0, 1):
             self.assertIn(f"#   remote {n}: oom_score_adj is 100\n", result.stdout)
-        self.assertIn("# (CPUs and oom_score_adj are not in it)\n", result.stdout)
+        self.assertIn("# (CPUs, NUMA nodes and oom_score_adj are not in it)\n", result.stdout)
 
     def test_on_remote_exit(self):
         """The policy of the file: QEMU gets SIGTERM when its remote dies."""
@@ -399,7 +513,9 @@ class Engine(File):
             self.assertRegex(result.stderr, f"^mpqemu-orchestrate: {path}:[0-9]+: ")
         for key in ("sandbox = off", "on-error = stop", "events = /dev/null"):
             path = self.vm_of("e1000", remote=f"engine = qemu\n{key}\n")
-            self.refused(self.call("check", path), "QEMU's own x-remote has none of them")
+            self.refused(self.call("check", path), f"[remote x]: {key.replace(' ', '')}: "
+                         "on-error=, on-crash=, events= and sandbox= are mpqemu-remote's "
+                         "(engine=builtin); engine=qemu has none of them")
         path = self.vm_of("e1000", vm="protocol = vfio-user\n")
         self.refused(self.call("check", path), "QEMU's own x-remote gets mpqemu from here")
         path = self.vm_of("e1000", vm="local = x\n")

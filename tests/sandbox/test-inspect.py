@@ -164,6 +164,10 @@ class ShutIn(Checks):
                     storage = by_role["storage"]
                     self.check_shape(storage)
                     self.assertEqual(storage["keeper"], it.proc.pid)
+                    for limit, why in (("nproc", "; its threads would count with all"),
+                                       ("as", "; its caches are as large as"),
+                                       ("fsize", "; its images grow")):
+                        self.assertIn(why, rows(storage)[f"limit {limit}"]["found"])
                     details = rows(storage)["fds"]["details"]
                     self.assertTrue([d for d in details if f"image: {image}, read-write" in d])
                     (alone,), status = look(storage["pid"])

@@ -56,13 +56,21 @@ static bool read_key(struct orchestrate *self, const struct vmfile *file,
 			   "sandbox, on-error, on-remote-exit and remote-program", entry->key);
 }
 
+/* An environment variable; NULL: it is not set, or empty. */
+static const char *env_get(const char *name)
+{
+	const char *value = g_getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
 /* [emulator] is for every name, [emulator NAME] for one; they stand in that order. */
 static bool read_conf(struct orchestrate *self, const char *name, char **qemu, GError **error)
 {
-	const char *path = g_getenv("MPQEMU_EMULATOR_CONF") ?: CONF;
+	const char *given = env_get("MPQEMU_EMULATOR_CONF"), *path = given ?: CONF;
 	auto_vmfile file = NULL;
 
-	if (access(path, F_OK) < 0 && !g_getenv("MPQEMU_EMULATOR_CONF"))
+	if (!given && access(path, F_OK) < 0)
 		return true;
 	file = vmfile_read(path, error);
 	for (unsigned i = 0; file && i < file->groups->len; i++) {
@@ -108,7 +116,7 @@ static char *search(const char *name)
 /* The real QEMU for @name, or NULL with @error. */
 static char *find_qemu(const char *name, const char *wanted, GError **error)
 {
-	const char *given = g_getenv("MPQEMU_QEMU") ?: wanted;
+	const char *given = env_get("MPQEMU_QEMU") ?: wanted;
 	g_autofree char *pid = g_strdup_printf("%d", getpid());
 	char *found;
 

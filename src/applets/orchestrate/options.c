@@ -131,6 +131,8 @@ GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 		  "how far the remotes are shut in (see mpqemu-remote)", PLAN_SANDBOX_WORDS },
 		{ "events", 0, 0, G_OPTION_ARG_STRING, &self->events,
 		  "where the remotes write events (see mpqemu-remote)", "PATH|fd=N" },
+		{ "numa", 0, 0, G_OPTION_ARG_STRING, &self->numa,
+		  "the NUMA nodes of the remotes' memory (bind:0-1)", "[POLICY:]NODES" },
 		{ "start-timeout", 0, 0, G_OPTION_ARG_INT, &self->start_timeout,
 		  "how long a remote has to answer (default 30)", "SECONDS" },
 		{ "dry-run", 0, 0, G_OPTION_ARG_NONE, &self->dry_run,
@@ -231,6 +233,8 @@ bool options_check_word(const char *option, const char *word, const char *list, 
 
 bool orchestrate_check(struct orchestrate *self, GError **error)
 {
+	struct plan_numa numa;
+
 	flatten(&self->remote);
 	flatten(&self->local);
 	if (self->start_timeout < 1)
@@ -248,6 +252,9 @@ bool orchestrate_check(struct orchestrate *self, GError **error)
 	    !options_check_word("sandbox", self->sandbox, PLAN_SANDBOX_WORDS, error) ||
 	    !options_check_word("protocol", self->protocol_word, REWRITE_PROTOCOL_WORDS, error))
 		return false;
+	if (self->numa && !plan_numa_parse(self->numa, &numa))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--numa=%s: it takes " PLAN_NUMA_FORM
+				", nodes as 0-3,6 and one for preferred", self->numa);
 	if (self->protocol_word)
 		self->protocol = options_word(self->protocol_word, REWRITE_PROTOCOL_WORDS);
 	if (self->on_remote_exit)

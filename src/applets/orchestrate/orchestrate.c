@@ -28,6 +28,7 @@
 #include "applets/orchestrate/verbs/verb.h"
 #include "base/log.h"
 #include "plan/remote.h"
+#include "plan/vm/nearest.h"
 
 /* Between the commands of the explicit form. */
 #define SEPARATOR "---"
@@ -92,6 +93,8 @@ static bool check_form(const struct orchestrate *self, GError **error)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --on-crash, --events and "
 				"--sandbox are for remotes that are made here; write them into the "
 				"remote commands");
+	if (self->numa)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--numa is for remotes that are made here");
 	return true;
 }
 
@@ -179,6 +182,7 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 		.remote = self->remote, .local = self->local, .on_error = self->on_error,
 		.on_crash = self->on_crash,
 		.events = self->events, .sandbox = self->sandbox,
+		.limits.numa = self->numa,
 	};
 
 	if (self->vm) {
@@ -381,12 +385,40 @@ static bool check_own(const struct verb *verb, char *const *own, GError **error)
 	return true;
 }
 
+static void add_verb(void *opaque, const struct completion_row *row)
+{
+	if (row->kind == COMPLETION_VERB)
+		g_ptr_array_add(opaque, g_strdup(row->word));
+}
+
+/* The first word is no option: it is a verb, or stands where QEMU's would. */
+static bool check_verb(const char *word, GError **error)
+{
+	g_autoptr(GPtrArray) words = g_ptr_array_new_null_terminated(32, g_free, true);
+	const char *hint;
+
+	if (!word || word[0] == '-')
+		return true;
+	if (strchr(word, '/') || rewrite_is_qemu(word) || rewrite_is_cloud(word))
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: QEMU's command line stands after a "
+				"\"--\"", word);
+	orchestrate_complete(add_verb, words);
+	g_ptr_array_add(words, g_strdup("--help"));
+	g_ptr_array_add(words, g_strdup("--version"));
+	hint = nearest_word(word, (const char *const *)words->pdata);
+	if (hint)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "unknown verb '%s'; did you mean '%s'?",
+				word, hint);
+	return mpq_fail(error, MPQ_ERROR_USAGE, "unknown verb '%s': --help lists them, and QEMU's "
+			"command line stands after a \"--\"", word);
+}
+
 /* @own: our name and options; @words: what stands behind "--", or the verb without options. */
 static bool orchestrate(struct orchestrate *self, const struct verb *verb, char ***own,
 			char **words, GError **error)
 {
-	if (!check_own(verb, *own, error) || !options_parse(self, own, error) ||
-	    !orchestrate_check(self, error))
+	if ((!verb->name && !check_verb((*own)[1], error)) || !check_own(verb, *own, error) ||
+	    !options_parse(self, own, error) || !orchestrate_check(self, error))
 		return false;
 	if (self->help) {
 		if (!help_print(verb->name))
@@ -436,6 +468,7 @@ void orchestrate_finish(struct orchestrate *self)
 	g_free(self->on_crash);
 	g_free(self->sandbox);
 	g_free(self->events);
+	g_free(self->numa);
 	g_free(self->help);
 	g_free(self->protocol_word);
 	g_free(self->name);

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include "applets/orchestrate/run/child.h"
+#include "applets/orchestrate/twins.h"
 #include "applets/remote/storage.h"
 #include "base/log.h"
 #include "block/image.h"
 #include "plan/remote.h"
+#include "plan/rewrite/rewrite.h"
 
 /* Opens one image as the remote's keeper does; the fd goes to @fds, which keeps its lock. */
 static bool check_image(struct plan_image *in, GArray *fds, GError **error)
@@ -65,7 +67,13 @@ static bool note_daemon(struct plan *notes, const struct remote_plan *remote,
 	return true;
 }
 
-static bool check_remote(char **argv, GArray *fds, struct plan *notes, GError **error)
+/* What the remotes' images have to do with each other. */
+struct images {
+	GArray *fds;		/* int: open, so that the locks of one are there for the next */
+	struct twins twins;
+};
+
+static bool check_remote(char **argv, struct images *images, struct plan *notes, GError **error)
 {
 	struct remote_plan plan;
 	bool ok = remote_plan_parse(g_strv_length(argv), argv, &plan, error);
@@ -77,7 +85,8 @@ static bool check_remote(char **argv, GArray *fds, struct plan *notes, GError **
 		ok = mpq_fail(error, MPQ_ERROR_REFUSED, "-daemonize: %s would leave the process "
 			      "that mpqemu-orchestrate waits for", argv[0]);
 	for (unsigned i = 0; ok && i < plan.spec->disk_count; i++)
-		ok = check_image(&plan.image[i], fds, error) &&
+		ok = twins_add(&images->twins, &plan, &plan.image[i], error) &&
+		     check_image(&plan.image[i], images->fds, error) &&
 		     (!notes || note_daemon(notes, &plan, &plan.image[i], error));
 	remote_plan_finish(&plan);
 	return ok;
@@ -86,13 +95,19 @@ static bool check_remote(char **argv, GArray *fds, struct plan *notes, GError **
 bool precheck_remotes(struct plan *plan, bool note_daemons, GError **error)
 {
 	g_autoptr(GArray) fds = g_array_new(false, false, sizeof(int));
+	struct images images = { .fds = fds };
 	bool ok = true;
 
+	twins_init(&images.twins);
+	/* attach has no QEMU to start; Cloud Hypervisor's disks are no business of ours. */
+	if (plan->qemu->argv->len && !rewrite_is_cloud(plan->qemu->argv->pdata[0]))
+		ok = twins_add_qemu(&images.twins, plan_process_argv(plan->qemu), error);
 	for (unsigned i = 0; ok && i < plan->remotes->len; i++) {
 		char **argv = plan_process_remote(plan->remotes->pdata[i]);
 
-		ok = !argv || check_remote(argv, fds, note_daemons ? plan : NULL, error);
+		ok = !argv || check_remote(argv, &images, note_daemons ? plan : NULL, error);
 	}
+	twins_finish(&images.twins);
 	for (unsigned i = 0; i < fds->len; i++)
 		close(g_array_index(fds, int, i));
 	return ok;
@@ -104,6 +119,11 @@ static bool check_limits(const struct plan_process *process, GError **error)
 	const char *who = process->serves ?: "QEMU", *which = NULL;
 	int ret = child_try_limits(limits, &which);
 
+	if (ret && !strcmp(which, "numa"))
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: numa=%s: %s", who, limits->numa,
+				ret == -ENXIO ? "not all of these nodes are there, or they are not "
+				"for us" : ret == -ENOSYS ? "the kernel has no NUMA (CONFIG_NUMA)" :
+				log_errname(ret));
 	if (ret == -ENXIO)
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: cpus=%s: we may not run on all of "
 				"these CPUs, or they are not there", who, limits->cpus);

@@ -58,6 +58,7 @@ bool orchestrate_import(struct orchestrate *self, GError **error)
 		.remote = remote, .local = local, .program = self->remote_program,
 		.sandbox = self->sandbox, .on_error = self->on_error,
 		.on_crash = self->on_crash, .events = self->events,
+		.numa = self->numa,
 		.control = self->control, .shutdown_timeout = self->shutdown_timeout,
 		.start_timeout = self->start_timeout == RUN_START_TIMEOUT ? 0 :
 				 self->start_timeout,

@@ -26,25 +26,6 @@ static void head(struct text *out, const char *name, const char *type, const cha
 	text_add(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, type);
 }
 
-static void text_trips(const struct hist *h, struct text *out)
-{
-	unsigned octave = 1u << h->shape.bits;
-	uint64_t up_to = 0;
-
-	for (unsigned i = 0; i + 1u < h->shape.count; i++) {
-		uint64_t high = hist_high(&h->shape, i);
-
-		up_to += h->bucket[i];
-		if ((i + 1) % octave == 0)
-			text_add(out, PREFIX "round_trip_seconds_bucket{le=\"%llu.%09llu\"} %llu\n",
-				 (ull)(high / 1000000000), (ull)(high % 1000000000), (ull)up_to);
-	}
-	text_add(out, PREFIX "round_trip_seconds_bucket{le=\"+Inf\"} %llu\n", (ull)h->count);
-	text_add(out, PREFIX "round_trip_seconds_sum %llu.%09llu\n", (ull)(h->sum / 1000000000),
-		 (ull)(h->sum % 1000000000));
-	text_add(out, PREFIX "round_trip_seconds_count %llu\n", (ull)h->count);
-}
-
 static void print_text(const struct client_metrics *m, struct text *out)
 {
 	head(out, "messages_total", "counter", "Messages to the remote.");
@@ -54,7 +35,7 @@ static void print_text(const struct client_metrics *m, struct text *out)
 	head(out, "interrupts_total", "counter", "Interrupts that were dealt with.");
 	text_add(out, PREFIX "interrupts_total %llu\n", (ull)m->interrupts);
 	head(out, "round_trip_seconds", "histogram", "From a message to its answer.");
-	text_trips(&m->trip, out);
+	hist_text(&m->trip, PREFIX "round_trip_seconds", NULL, true, out);
 }
 
 static void print_json(const struct client_metrics *m, struct text *out)

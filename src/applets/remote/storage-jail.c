@@ -266,7 +266,8 @@ int storage_jail_filter(const struct storage_jail *jail, pid_t pid,
 /*
  * No core file, which would have the guest's data; fds for a long chain of images, but as
  * many as there may be where a protocol has a socket for each server of a cluster.  No limit for
- * processes: it counts those of the user, in and out of the jail, and threads are some.
+ * processes: it counts those of the user, in and out of the jail, and threads are some; none for
+ * memory: how large the caches become is in the image and its options (l2-cache-size).
  */
 static int lower_limits(const struct storage_jail *jail)
 {

@@ -12,6 +12,7 @@
 
 #include <glib.h>
 
+#include "base/error.h"
 #include "plan/opts.h"
 
 /* Which process an option goes to: QEMU, nobody, or (>= 0) the remote of that index. */
@@ -59,6 +60,14 @@ const char *qcmd_get(const struct qcmd *cmd, const char *name, const char *key,
 
 /* The option of that name and id= (or, for -blockdev, node-name=) whoever owns it, or NULL. */
 struct qopt *qcmd_find_id(const struct qcmd *cmd, const char *name, const char *id);
+
+/*
+ * Looks for an option that names what an earlier one has named.  NULL: none; else QEMU's words for
+ * it ("Duplicate ID 'x' for drive"), g_free(), and the positions of both.
+ */
+char *qcmd_find_twice(const struct qcmd *cmd, unsigned *ret_first, unsigned *ret_again);
+/* Refuses that; the error names both options. */
+bool qcmd_check_ids(const struct qcmd *cmd, GError **error);
 
 /* Adds an option at position @at of the list (options from there on move back). */
 struct qopt *qcmd_insert(struct qcmd *cmd, unsigned at, const char *name, struct opt_set *set);

@@ -406,8 +406,7 @@ static bool join_proxy(struct join *join, struct qopt *opt, GError **error)
 	if (!pair)
 		return qopt_refuse(opt, error, "no remote command has an x-remote-object with "
 				   "devid=%s", id);
-	if (!g_hash_table_add(join->proxies, g_strdup(id)))
-		return qopt_refuse(opt, error, "there is another x-pci-proxy-dev with id=%s", id);
+	g_hash_table_add(join->proxies, g_strdup(id));
 	return check_other_uses(join, opt, fd, error) &&
 	       take_slot(join->plan->qemu, opt->set, fd, pair - 1, id, error);
 }
@@ -454,9 +453,6 @@ static bool join_vfio_user_pci(struct join *join, struct qopt *opt, GError **err
 
 	if (!server)
 		return true;
-	if (server->joined)
-		return qopt_refuse(opt, error, "there is another vfio-user-pci with id=%s",
-				   server->id);
 	if (!path)
 		return qopt_refuse(opt, error, "it has no socket; it is written in JSON: "
 				   "\"socket\":{\"type\":\"unix\",\"path\":\"PATH\"}");
@@ -637,7 +633,7 @@ static bool join_run(struct join *join, const GPtrArray *remotes, char *const *q
 	if (cloud)
 		return read_cloud(join, qemu, error);
 	join->qemu = qcmd_parse(qemu, error);
-	return join->qemu && read_qemu(join, error);
+	return join->qemu && qcmd_check_ids(join->qemu, error) && read_qemu(join, error);
 }
 
 static void server_clear(void *p)

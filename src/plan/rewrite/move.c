@@ -116,8 +116,8 @@ static bool check_choice(struct move *move, GError **error)
 		return false;
 	for (char **id = move->choice->remote; id && *id; id++)
 		if (is_named(move->choice->local, *id))
-			return mpq_fail(error, MPQ_ERROR_USAGE, "--remote %s: --local names it too",
-					*id);
+			return mpq_fail(error, MPQ_ERROR_USAGE, "--remote %s: it is also among "
+					"those that stay (local)", *id);
 	return true;
 }
 
@@ -690,6 +690,8 @@ static struct move move_create(struct qcmd *cmd, const struct rewrite_choice *ch
 static bool move_run(struct move *move, GError **error)
 {
 	collect_devices(move);
+	if (!qcmd_check_ids(move->cmd, error))
+		return false;
 	if (!apply_sets(move, error) || !check_choice(move, error) || !place_devices(move, error) ||
 	    !move_check_graph(move, error) || !move_drop_bootindexes(move, error))
 		return false;

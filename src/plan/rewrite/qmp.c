@@ -264,6 +264,8 @@ static void choose(struct move_remote *remote, const struct rewrite_remote *own)
 	remote->own.events = own->events ?: remote->own.events;
 	if (own->limits.cpus)
 		remote->own.limits.cpus = own->limits.cpus;
+	if (own->limits.numa)
+		remote->own.limits.numa = own->limits.numa;
 	if (own->limits.has_oom_score) {
 		remote->own.limits.has_oom_score = true;
 		remote->own.limits.oom_score = own->limits.oom_score;
@@ -297,17 +299,39 @@ bool move_choose_each(struct move *move, GError **error)
 	return true;
 }
 
+/* What only mpqemu-remote has was said of QEMU's own. */
+static bool check_no_policy(const struct move *move, const struct move_remote *remote,
+			    GError **error)
+{
+	const struct {
+		const char *name, *value;
+	} rows[] = {
+		{ "on-error", remote->own.on_error }, { "on-crash", remote->own.on_crash },
+		{ "events", remote->own.events }, { "sandbox", remote->own.sandbox },
+	};
+	const char *why = "--on-error, --on-crash, --events and --sandbox are mpqemu-remote's; "
+			  "QEMU's own x-remote has none of them";
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		if (rows[i].value && move_by_qemu(move, remote->id))
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "[remote %s]: %s=%s: "
+					"on-error=, on-crash=, events= and sandbox= are "
+					"mpqemu-remote's (engine=builtin); engine=qemu has none of "
+					"them", remote->id, rows[i].name, rows[i].value);
+		if (rows[i].value)
+			return mpq_fail(error, MPQ_ERROR_REFUSED, "--%s=%s: %s", rows[i].name,
+					rows[i].value, why);
+	}
+	return true;
+}
+
 bool move_check_policy(struct move *move, GError **error)
 {
 	for (unsigned i = 0; i < move->remotes->len; i++) {
-		struct move_remote *remote = move_remote(move, i);
-		const struct rewrite_remote *own = &remote->own;
+		const struct move_remote *remote = move_remote(move, i);
 
-		if ((own->on_error || own->on_crash || own->events || own->sandbox) &&
-		    remote->qemu)
-			return mpq_fail(error, MPQ_ERROR_REFUSED, "--on-error, --on-crash, "
-					"--events and --sandbox are mpqemu-remote's; QEMU's own "
-					"x-remote has none of them");
+		if (remote->qemu && !check_no_policy(move, remote, error))
+			return false;
 	}
 	if (!check_stops(move, error))
 		return false;

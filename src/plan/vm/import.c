@@ -17,7 +17,6 @@ struct writing {
 	const struct qcmd *cmd;
 	GString *text;
 	GPtrArray *words;	/* char *: QEMU's, since the last group */
-	GHashTable *seen;	/* "device lsi0": the groups that are written */
 	GString *remote;	/* [remote], which stands behind [vm] */
 	bool in_vm;		/* no group but [vm] stands there yet */
 };
@@ -114,8 +113,8 @@ static bool is_alone(const struct qcmd *cmd, const struct vm_option *row)
 	return count == 1;
 }
 
-/* The group that gives the option back; NULL: none does.  *ret_id: its name, or NULL. */
-static char *find_group(const struct writing *writing, const struct qopt *opt, char **ret_id)
+/* The group that gives the option back; NULL: none does. */
+static char *find_group(const struct writing *writing, const struct qopt *opt)
 {
 	const struct vm_option *row = opt->name && opt->arg ? vm_option_by_name(opt->name) : NULL;
 	const struct opt_syntax syntax = { row ? row->implied : NULL, OPT_DIALECT_QEMUOPTS, false };
@@ -129,22 +128,17 @@ static char *find_group(const struct writing *writing, const struct qopt *opt, c
 	for (int own_line = 0; set && own_line < 2; own_line++) {
 		g_autofree char *text = group_text(row, set, id, own_line);
 
-		if (text && gives_back(text, opt)) {
-			*ret_id = g_strdup_printf("%s %s", row->kind, id ?: "");
-			if (!id)
-				g_clear_pointer(ret_id, g_free);
+		if (text && gives_back(text, opt))
 			return g_steal_pointer(&text);
-		}
 	}
 	return NULL;
 }
 
 static bool write_option(struct writing *writing, const struct qopt *opt, GError **error)
 {
-	g_autofree char *id = NULL;
-	g_autofree char *group = find_group(writing, opt, &id);
+	g_autofree char *group = find_group(writing, opt);
 
-	if (!group || (id && g_hash_table_contains(writing->seen, id))) {
+	if (!group) {
 		keep_words(writing, opt);
 		return true;
 	}
@@ -152,8 +146,6 @@ static bool write_option(struct writing *writing, const struct qopt *opt, GError
 		return false;
 	end_vm(writing);
 	g_string_append_printf(writing->text, "\n%s", group);
-	if (id)
-		g_hash_table_add(writing->seen, g_steal_pointer(&id));
 	return true;
 }
 
@@ -175,6 +167,7 @@ static bool write_settings(GString *text, const char *kind, const struct vm_sett
 		{ "remote", "on-error", settings->on_error },
 		{ "remote", "on-crash", settings->on_crash },
 		{ "remote", "events", settings->events },
+		{ "remote", "numa", settings->numa },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
@@ -224,10 +217,10 @@ char *vm_import(char *const *qemu, const struct vm_settings *settings, GError **
 	auto_qcmd cmd = qcmd_parse(qemu, error);
 	g_autoptr(GString) text = g_string_new(NULL), remote = g_string_new(NULL);
 	g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
-	g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	struct writing writing = { cmd, text, words, seen, remote, true };
+	struct writing writing = { cmd, text, words, remote, true };
 
-	if (!cmd || !write_file(&writing, settings, error) || !check_file(text->str, qemu, error))
+	if (!cmd || !qcmd_check_ids(cmd, error) || !write_file(&writing, settings, error) ||
+	    !check_file(text->str, qemu, error))
 		return NULL;
 	return g_strdup(text->str);
 }

@@ -64,6 +64,9 @@ const struct vm_key vm_keys[] = {
 	  "where it writes events" },
 	{ "remote", "cpus", VM_CPUS, IN_REMOTE(limits), "LIST", NULL,
 	  "the CPUs on which it, its device process and its storage daemon may run" },
+	{ "remote", "numa", VM_NUMA, IN_REMOTE(limits), PLAN_NUMA_FORM, "numa",
+	  "the host's NUMA nodes that their memory is on (_0-3,6_), and the policy, *bind* if none "
+	  "is said; guest RAM has that of QEMU's memory backend" },
 	{ "remote", "oom-score", VM_OOM_SCORE, IN_REMOTE(limits), "-1000...1000", NULL,
 	  "*oom_score_adj* of these processes" },
 	{ NULL },
@@ -324,8 +327,9 @@ static bool check_twice(const struct vmfile *file, unsigned index, GError **erro
 			continue;
 		name = heading(other);
 		if (*id)
-			return vmfile_fail(file, group->line, error, "[%s]: '%s' is %s of line %u",
-					   group->kind, id, name, other->line);
+			return vmfile_fail(file, group->line, error, "[%s]: Duplicate ID '%s' for "
+					   "%s; line %u has it already: %s", group->kind, id,
+					   group->kind, other->line, name);
 		return vmfile_fail(file, group->line, error, "[%s]: line %u has this group already",
 				   group->kind, other->line);
 	}
@@ -356,6 +360,7 @@ static bool check_value(const struct vmfile *file, const struct vm_key *row,
 			const struct vmfile_entry *entry, GError **error)
 {
 	const char *value = entry->value;
+	struct plan_numa numa;
 	cpu_set_t cpus;
 
 	switch (row->type) {
@@ -369,6 +374,10 @@ static bool check_value(const struct vmfile *file, const struct vm_key *row,
 		return plan_cpus_parse(value, &cpus) ||
 		       vmfile_fail(file, entry->line, error, "%s=%s: it takes a list of CPUs, "
 				   "0-3,6", entry->key, value);
+	case VM_NUMA:
+		return plan_numa_parse(value, &numa) ||
+		       vmfile_fail(file, entry->line, error, "%s=%s: it takes " PLAN_NUMA_FORM
+				   ", nodes as 0-3,6 and one for preferred", entry->key, value);
 	case VM_OOM_SCORE:
 		return is_number(value, PLAN_OOM_SCORE_MIN, PLAN_OOM_SCORE_MAX) ||
 		       vmfile_fail(file, entry->line, error, "%s=%s: it takes a number from %d to "

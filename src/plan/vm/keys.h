@@ -18,6 +18,7 @@ enum vm_type {
 	VM_CHOICE,	/* char *, one of "A|B|C" in vm_key.values */
 	VM_SECONDS,	/* int, 1 or more */
 	VM_CPUS,	/* struct plan_limits: its cpus */
+	VM_NUMA,	/* struct plan_limits: its numa */
 	VM_OOM_SCORE,	/* struct plan_limits: its oom_score */
 };
 

@@ -35,7 +35,7 @@ static void remote_clear(void *p)
 	g_free(remote->on_error);
 	g_free(remote->on_crash);
 	g_free(remote->events);
-	g_free(remote->limits.cpus);
+	plan_limits_clear(&remote->limits);
 }
 
 /* Takes over @file. */
@@ -68,7 +68,7 @@ void vm_destroy(struct vm *vm)
 	g_free(vm->group.io_max);
 	g_free(vm->remote);
 	g_free(vm->local);
-	g_free(vm->limits.cpus);
+	plan_limits_clear(&vm->limits);
 	remote_clear(&vm->all);
 	g_ptr_array_unref(vm->qemu);
 	g_array_unref(vm->remotes);
@@ -100,6 +100,9 @@ static void take_values(const struct vmfile_group *group, void *object)
 			break;
 		case VM_CPUS:
 			((struct plan_limits *)at)->cpus = g_strdup(entry->value);
+			break;
+		case VM_NUMA:
+			((struct plan_limits *)at)->numa = g_strdup(entry->value);
 			break;
 		case VM_OOM_SCORE:
 			((struct plan_limits *)at)->has_oom_score = true;
@@ -291,6 +294,7 @@ static bool take_vm(struct reading *reading, const struct vmfile_group *group, G
 	if (vm->name) {
 		add_word(vm, "-name");
 		add_word(vm, vm->name);
+		add_source(vm, "-name", NULL, vmfile_find(group, "name")->line);
 	}
 	return take_words(reading, group, error);
 }
@@ -312,6 +316,22 @@ static bool take_group(struct reading *reading, const struct vmfile_group *group
 	return true;
 }
 
+/* Ids among words and groups: each option of the command line has its source. */
+static bool check_ids(const struct vm *vm, GError **error)
+{
+	auto_qcmd cmd = qcmd_parse((char *const *)vm->qemu->pdata, error);
+	const struct vm_source *sources = (const struct vm_source *)vm->sources->data;
+	unsigned first, again;
+	g_autofree char *text = cmd ? qcmd_find_twice(cmd, &first, &again) : NULL;
+
+	/* Not so where a newer QEMU's option took a word of the next group: the plan refuses. */
+	if (!text || cmd->opts->len != vm->sources->len)
+		return cmd;
+	return vmfile_fail(vm->file, sources[again].line, error, "%s: %s; line %u has it already: "
+			   "%s", sources[again].where, text, sources[first].line,
+			   sources[first].where);
+}
+
 /* Takes over @file, which may be NULL with @error set. */
 static struct vm *convert(struct vmfile *file, GError **error)
 {
@@ -323,7 +343,7 @@ static struct vm *convert(struct vmfile *file, GError **error)
 	for (unsigned i = 0; i < file->groups->len; i++)
 		if (!take_group(&reading, file->groups->pdata[i], error))
 			return NULL;
-	return g_steal_pointer(&vm);
+	return check_ids(vm, error) ? g_steal_pointer(&vm) : NULL;
 }
 
 struct vm *vm_read(const char *path, GError **error)
@@ -334,66 +354,4 @@ struct vm *vm_read(const char *path, GError **error)
 struct vm *vm_parse(const char *path, const char *text, GError **error)
 {
 	return convert(vmfile_parse(path, text, strlen(text), error), error);
-}
-
-/* ---- Errors of what comes later ---- */
-
-/* Is it the whole option that stands before the error's text? */
-static bool starts_with(const char *message, const struct vm_source *source)
-{
-	size_t len = strlen(source->where);
-
-	return !strncmp(message, source->where, len) && strchr(": ", message[len]);
-}
-
-/* Or one of that kind and id, as the remote got it? */
-static bool names_id(const char *message, const struct vm_source *source)
-{
-	size_t word = strcspn(source->where, " ");
-	g_autofree char *option = g_strndup(message, (strstr(message, ": ") ?: message) - message);
-	bool node = g_str_has_prefix(source->where, "-blockdev ");
-	g_autofree char *id = source->id ? g_strdup_printf("%s=%s", node ? "node-name" : "id",
-							   source->id) : NULL;
-	const char *at = id ? strstr(option, id) : NULL;
-
-	/* strchr() finds the end, too. */
-	return at && !strncmp(option, source->where, word + 1) && strchr(", ", at[-1]) &&
-	       strchr(",", at[strlen(id)]);
-}
-
-static const struct vm_source *find_source(const struct vm *vm, const char *message,
-					   bool (*is_about)(const char *message,
-							    const struct vm_source *source))
-{
-	for (unsigned i = 0; i < vm->sources->len; i++) {
-		const struct vm_source *source = &g_array_index(vm->sources, struct vm_source, i);
-
-		if (is_about(message, source))
-			return source;
-	}
-	return NULL;
-}
-
-void vm_locate_error(const struct vm *vm, GError **error)
-{
-	const char *message = error && *error ? (*error)->message : NULL;
-	const struct vm_source *source = NULL;
-
-	if (!message || (g_str_has_prefix(message, vm->file->path) &&
-			 message[strlen(vm->file->path)] == ':'))
-		return;
-	source = find_source(vm, message, starts_with) ?: find_source(vm, message, names_id);
-	for (unsigned i = 0; !source && i < vm->remotes->len; i++) {
-		const struct vm_remote *remote = &g_array_index(vm->remotes, struct vm_remote, i);
-		g_autofree char *start = g_strdup_printf("[remote %s]: ", remote->device);
-
-		if (g_str_has_prefix(message, start)) {
-			g_prefix_error(error, "%s:%u: ", vm->file->path, remote->line);
-			return;
-		}
-	}
-	if (source)
-		g_prefix_error(error, "%s:%u: ", vm->file->path, source->line);
-	else
-		g_prefix_error(error, "%s: ", vm->file->path);
 }

@@ -80,7 +80,7 @@ void vm_locate_error(const struct vm *vm, GError **error);
 struct vm_settings {
 	const char *protocol, *on_remote_exit;
 	const char *remote, *local;	/* "ID,ID" */
-	const char *program, *sandbox, *on_error, *on_crash, *events;
+	const char *program, *sandbox, *on_error, *on_crash, *events, *numa;
 	const char *control;
 	int start_timeout;		/* seconds; 0: not said */
 	int shutdown_timeout;		/* the same */

@@ -10,6 +10,7 @@
 #include "plan/vm/keys.h"
 
 #define VM "[vm]\nqemu=q\n"
+#define NUMA_WANTS ": it takes " PLAN_NUMA_FORM ", nodes as 0-3,6 and one for preferred"
 
 /* ---- Refused ---- */
 
@@ -56,6 +57,14 @@ static const struct {
 	{ "a time with a unit", VM "start-timeout=5s\n",
 	  "f:3: start-timeout=5s: it takes a number of seconds, 1 or more" },
 	{ "no CPUs", VM "cpus=all\n", "f:3: cpus=all: it takes a list of CPUs, 0-3,6" },
+	{ "no nodes", VM "[remote]\nnuma=bind:\n", "f:4: numa=bind:" NUMA_WANTS },
+	{ "nodes of no policy", VM "[remote]\nnuma=local:0\n", "f:4: numa=local:0" NUMA_WANTS },
+	{ "nodes of the default policy", VM "[remote]\nnuma=default:0\n",
+	  "f:4: numa=default:0" NUMA_WANTS },
+	{ "several nodes that are preferred", VM "[remote]\nnuma=preferred:0-1\n",
+	  "f:4: numa=preferred:0-1" NUMA_WANTS },
+	{ "more nodes than there can be", VM "[remote]\nnuma=1024\n", "f:4: numa=1024" NUMA_WANTS },
+	{ "QEMU's memory", VM "numa=0\n", "f:3: numa: [vm] has no such key; did you mean 'name'?" },
 	{ "a score too large", VM "[remote]\noom-score=1001\n",
 	  "f:4: oom-score=1001: it takes a number from -1000 to 1000" },
 	{ "a score with a blank", VM "[remote]\noom-score=5 \n",
@@ -80,15 +89,28 @@ static const struct {
 	{ "[remote] twice", VM "[remote]\n[remote]\n",
 	  "f:4: [remote]: line 3 has this group already" },
 	{ "a remote twice", VM "[remote a]\n[remote a]\n",
-	  "f:4: [remote]: 'a' is [remote a] of line 3" },
+	  "f:4: [remote]: Duplicate ID 'a' for remote; line 3 has it already: [remote a]" },
 	{ "a device twice", VM "[device a]\ndriver=edu\n[device a]\ndriver=edu\n",
-	  "f:5: [device]: 'a' is [device a] of line 3" },
+	  "f:5: [device]: Duplicate ID 'a' for device; line 3 has it already: [device a]" },
 	{ "... once by its id", VM "[device a]\ndriver=edu\n[device]\ndriver=edu\nid=a\n",
-	  "f:5: [device]: 'a' is [device a] of line 3" },
+	  "f:5: [device]: Duplicate ID 'a' for device; line 3 has it already: [device a]" },
 	{ "a disk of a drive's name", VM "[drive a]\nfile=x\n[disk a]\nfile=y\n",
-	  "f:5: [disk]: 'a' is [drive a] of line 3" },
+	  "f:5: [disk]: Duplicate ID 'a' for disk; line 3 has it already: [drive a]" },
 	{ "a device of a disk's name", VM "[disk a]\nfile=y\n[device a]\ndriver=edu\n",
-	  "f:5: [device]: 'a' is [disk a] of line 3" },
+	  "f:5: [device]: Duplicate ID 'a' for device; line 3 has it already: [disk a]" },
+	{ "a drive of words in a group too",
+	  VM "name=v\narguments=-S -drive id=a,file=x\n\n[drive a]\nfile=x\n",
+	  "f:6: -drive id=a,file=x: Duplicate ID 'a' for drive; line 4 has it already: -drive "
+	  "id=a,file=x" },
+	{ "a device of words twice", VM "arguments=-device edu,id=a -device edu,id=a\n",
+	  "f:3: -device edu,id=a: Duplicate ID 'a' for device; line 3 has it already: -device "
+	  "edu,id=a" },
+	{ "a node of a drive's name", VM "[drive a]\nfile=x\n[blockdev a]\ndriver=file\n"
+	  "filename=x\n", "f:5: -blockdev file,node-name=a,filename=x: Duplicate nodes with "
+	  "node-name='a'; line 3 has it already: -drive id=a,file=x" },
+	{ "a back end of words in a group too", VM "[netdev n]\ntype=user\n[qemu]\narguments="
+	  "-netdev user,id=n\n", "f:6: -netdev: Duplicate ID 'n' for netdev; line 3 has it "
+	  "already: -netdev user,id=n" },
 	{ "RAM twice", VM "[memory]\nsize=1G\n[memory]\nsize=2G\n",
 	  "f:5: [memory]: line 3 has this group already" },
 	{ "RAM in words too", VM "arguments=-S -m 1G\n[memory]\nsize=2G\n",
@@ -189,7 +211,8 @@ static void test_settings(void)
 	auto_vm vm = vm_parse("f", "[vm]\nqemu=q\nprotocol=mpqemu\nremote=a,b\nlocal=c\n"
 			      "on-remote-exit=stop\nstart-timeout=7\ncpus=0-1\noom-score=-5\n"
 			      "[remote]\nprogram=p\nsandbox=off\non-error=hold\nevents=/e\n"
-			      "oom-score=0\n[remote a]\nsandbox=strict\ncpus=3\n", NULL);
+			      "oom-score=0\n[remote a]\nsandbox=strict\ncpus=3\n"
+			      "numa=interleave:0-1\n", NULL);
 	const struct vm_remote *own = &g_array_index(vm->remotes, struct vm_remote, 0);
 
 	g_assert_cmpstr(vm->protocol, ==, "mpqemu");
@@ -209,6 +232,7 @@ static void test_settings(void)
 	g_assert_cmpstr(own->sandbox, ==, "strict");
 	g_assert_null(own->events);
 	g_assert_cmpstr(own->limits.cpus, ==, "3");
+	g_assert_cmpstr(own->limits.numa, ==, "interleave:0-1");
 	g_assert_false(own->limits.has_oom_score);
 }
 
@@ -219,24 +243,39 @@ static void test_locate(void)
 	static const struct {
 		const char *message, *expect;
 	} rows[] = {
-		{ "-device edu,id=a: no", "f:5: -device edu,id=a: no" },
-		{ "-device edu,id=ab: no", "f:7: -device edu,id=ab: no" },
-		{ "-device edu,dma_mask=0,id=a: no", "f:5: -device edu,dma_mask=0,id=a: no" },
-		{ "-drive id=d: no", "f:9: -drive id=d: no" },
+		{ "-device edu,id=a: no", "f:6: -device edu,id=a: no" },
+		{ "-device edu,id=ab: no", "f:8: -device edu,id=ab: no" },
+		{ "-device edu,dma_mask=0,id=a: no", "f:6: -device edu,dma_mask=0,id=a: no" },
+		{ "-drive id=d: no", "f:10: -drive id=d: no" },
 		{ "-blockdev node-name=d: no", "f: -blockdev node-name=d: no" },
 		{ "-incoming defer: no", "f:3: -incoming defer: no" },
-		{ "[remote a]: no device", "f:11: [remote a]: no device" },
+		{ "[remote a]: no device", "f:12: [remote a]: no device" },
 		{ "[remote b]: no device", "f: [remote b]: no device" },
-		{ "q: cannot run it: no", "f: q: cannot run it: no" },
+		{ "[remote a]: sandbox=off: no", "f:13: [remote a]: sandbox=off: no" },
+		{ "[remote a", "f: [remote a" },
+		{ "q: cannot run it: no", "f:2: qemu=q: cannot run it: no" },
+		{ "qq: cannot run it: no", "f: qq: cannot run it: no" },
+		{ "--remote z: no", "f:4: remote=z: no" },
+		{ "--remote: no", "f: --remote: no" },
+		{ "--local z: no", "f: --local z: no" },
+		{ "--sandbox=off: no", "f:13: sandbox=off: no" },
+		{ "--sandbox=strict: no", "f:16: sandbox=strict: no" },
+		{ "--sandbox", "f: --sandbox" },
+		{ "QEMU: cpus=1: no", "f:5: QEMU: cpus=1: no" },
+		{ "QEMU: cpus=2: no", "f: QEMU: cpus=2: no" },
+		{ "QEMU: oom-score: no", "f: QEMU: oom-score: no" },
+		{ "a (edu): oom-score: no", "f:14: a (edu): oom-score: no" },
+		{ "ab (edu): cpus=2: no", "f:17: ab (edu): cpus=2: no" },
 		{ "-device", "f: -device" },
 		{ "f:5: it has one", "f:5: it has one" },
 		{ "", "f: " },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-		auto_vm vm = vm_parse("f", VM "arguments=-S -incoming defer\n\n[device a]\n"
-				      "driver=edu\n[device ab]\ndriver=edu\n[drive d]\nfile=x\n"
-				      "[remote a]\n", NULL);
+		auto_vm vm = vm_parse("f", VM "arguments=-S -incoming defer\nremote=a,z\ncpus=1\n"
+				      "[device a]\ndriver=edu\n[device ab]\ndriver=edu\n[drive d]\n"
+				      "file=x\n[remote a]\nsandbox=off\noom-score=3\n[remote]\n"
+				      "sandbox=strict\ncpus=2\n", NULL);
 		g_autoptr(GError) error = g_error_new_literal(MPQ_ERROR, 0, rows[i].message);
 
 		vm_locate_error(vm, &error);
@@ -315,8 +354,7 @@ static const struct {
 	{ "RAM in two places", "q -m 1G -m slots=2,maxmem=2G",
 	  "[vm]\nqemu = q\narguments = -m 1G -m slots=2,maxmem=2G\n" },
 	{ "two dashes", "q --device edu", "[vm]\nqemu = q\narguments = --device edu\n" },
-	{ "an id twice", "q -device edu,id=a -device edu,id=a",
-	  "[vm]\nqemu = q\n\n[device a]\ndriver = edu\n\n[qemu]\narguments = -device edu,id=a\n" },
+	{ "an id twice", "q -device edu,id=a -device edu,id=a", NULL },
 	{ "a key twice", "q -device edu,addr=3,addr=4",
 	  "[vm]\nqemu = q\narguments = -device edu,addr=3,addr=4\n" },
 	{ "a key alone", "q -device edu,multifunction",

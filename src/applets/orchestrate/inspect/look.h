@@ -111,6 +111,9 @@ struct inspected {
 	bool missing, unseen;	/* a required row of that kind */
 };
 
+/* "device process"; static. */
+const char *subject_role_name(const struct subject *s);
+
 /* On stdout; all of them, worst rows first. */
 void print_text(const struct inspected *all, unsigned count);
 void print_json(const struct inspected *all, unsigned count);

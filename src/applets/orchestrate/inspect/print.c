@@ -15,6 +15,11 @@ static const char *const roles[] = {
 	[SUBJECT_OTHER] = "process",
 };
 
+const char *subject_role_name(const struct subject *s)
+{
+	return roles[s->role];
+}
+
 static const char *verdict_of(const struct finding *f)
 {
 	if (f->badness == FINDING_UNSEEN)
@@ -58,7 +63,7 @@ static char *head(const struct inspected *it)
 	const struct subject *s = it->subject;
 	GString *text = g_string_new(NULL);
 
-	g_string_append_printf(text, "%s %d", roles[s->role], (int)s->pid);
+	g_string_append_printf(text, "%s %d", subject_role_name(s), (int)s->pid);
 	if (s->keeper)
 		g_string_append_printf(text, " of keeper %d", (int)s->keeper);
 	return g_string_free(text, false);

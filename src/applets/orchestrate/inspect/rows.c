@@ -214,6 +214,19 @@ static char *limit_of(const char *text, const char *name)
 	return words[0] ? g_strdup(words[0]) : NULL;
 }
 
+/* Why a storage daemon has no such limit (storage-jail.c), to stand behind it; or "". */
+static const char *why_unlimited(const struct subject *s, const char *limit)
+{
+	if (s->role != SUBJECT_STORAGE)
+		return "";
+	if (!strcmp(limit, "Max file size"))
+		return "; its images grow";
+	if (!strcmp(limit, "Max processes"))
+		return "; its threads would count with all processes of its user";
+	return !strcmp(limit, "Max address space") ? "; its caches are as large as its images ask" :
+						     "";
+}
+
 static void look_limit(const struct subject *s, const struct inspect_row *row, struct finding *f)
 {
 	const bool zero = !strcmp(row->expected, "0");
@@ -226,7 +239,8 @@ static void look_limit(const struct subject *s, const struct inspect_row *row, s
 		return;
 	}
 	good = zero ? !strcmp(soft, "0") : strcmp(soft, "unlimited") != 0;
-	finding_set(f, good ? 0 : FINDING_WORST, "%s", soft);
+	finding_set(f, good ? 0 : FINDING_WORST, "%s%s", soft,
+		    good ? "" : why_unlimited(s, row->arg));
 }
 
 static void look_nofile(const struct subject *s, const struct inspect_row *row, struct finding *f)

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/mempolicy.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,7 +25,10 @@ struct failure {
 	int err;
 };
 
-enum step { STEP_CGROUP, STEP_FDS, STEP_STDIO, STEP_PARENT, STEP_CPUS, STEP_OOM_SCORE, STEP_EXEC };
+enum step {
+	STEP_CGROUP, STEP_FDS, STEP_STDIO, STEP_PARENT, STEP_CPUS, STEP_NUMA, STEP_OOM_SCORE,
+	STEP_EXEC,
+};
 
 static const char *const step_name[] = {
 	[STEP_CGROUP] = "control group",
@@ -31,6 +36,7 @@ static const char *const step_name[] = {
 	[STEP_STDIO] = "stdin and stdout",
 	[STEP_PARENT] = "parent-death signal",
 	[STEP_CPUS] = "cpus",
+	[STEP_NUMA] = "numa",
 	[STEP_OOM_SCORE] = "oom-score",
 	[STEP_EXEC] = "exec",
 };
@@ -144,6 +150,29 @@ static int limit_cpus(const char *text)
 	return CPU_EQUAL(&wanted, &got) ? 0 : -ENXIO;
 }
 
+/* As with CPUs, the kernel leaves nodes out that are not there. */
+static int limit_numa(const char *text)
+{
+	struct plan_numa numa;
+	cpu_set_t allowed, both;
+
+	if (!text)
+		return 0;
+	if (!plan_numa_parse(text, &numa))
+		return -EINVAL;
+	CPU_ZERO(&allowed);
+	if (syscall(SYS_get_mempolicy, NULL, &allowed, CPU_SETSIZE, NULL, MPOL_F_MEMS_ALLOWED) < 0)
+		return -errno;
+	CPU_AND(&both, &numa.nodes, &allowed);
+	if (!CPU_EQUAL(&both, &numa.nodes))
+		return -ENXIO;
+	/* Of the number of bits the kernel takes one off: set_mempolicy(2), BUGS. */
+	if (syscall(SYS_set_mempolicy, numa.mode, numa.mode == MPOL_DEFAULT ? NULL : &numa.nodes,
+		    CPU_SETSIZE + 1) < 0)
+		return -errno;
+	return 0;
+}
+
 static int limit_oom_score(int score)
 {
 	autofd fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -159,6 +188,10 @@ static int place_limits(const struct plan_limits *limits, int *ret_step)
 
 	*ret_step = STEP_CPUS;
 	ret = limit_cpus(limits->cpus);
+	if (ret)
+		return ret;
+	*ret_step = STEP_NUMA;
+	ret = limit_numa(limits->numa);
 	if (ret)
 		return ret;
 	*ret_step = STEP_OOM_SCORE;
@@ -287,7 +320,7 @@ int child_try_limits(const struct plan_limits *limits, const char **ret_which)
 	int ends[2], ret;
 	pid_t pid;
 
-	if (!limits->cpus && !limits->has_oom_score)
+	if (!plan_limits_any(limits))
 		return 0;
 	*ret_which = "pipe";
 	if (pipe2(ends, O_CLOEXEC) < 0)

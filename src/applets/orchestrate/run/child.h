@@ -76,7 +76,7 @@ bool child_wait(struct child *child, int timeout_ms);
 
 /*
  * Would a child be held to these limits?  0, or -errno and in *ret_which (static text) the limit;
- * -ENXIO: a CPU is not there, or not for us.
+ * -ENXIO: a CPU or node is not there, or not for us; -ENOSYS: the kernel has no NUMA.
  */
 int child_try_limits(const struct plan_limits *limits, const char **ret_which);
 

@@ -197,7 +197,8 @@ static void peer_failed(struct run_pair *pair, int ret)
 		why = "there is no device behind the socket";
 	else if (is_closed(ret))
 		why = "it closed the socket";
-	log_error("%s: %s does not answer: %s", pair->device, pair->remote->process->serves, why);
+	log_error("%s does not answer for '%s': %s", pair->remote->process->serves, pair->device,
+		  why);
 	run_abort(pair->remote->run, RUN_STATUS_REMOTE);
 }
 
@@ -239,9 +240,10 @@ static gboolean start_timed_out(void *opaque)
 	run->timer = 0;
 	for (unsigned i = 0; i < run->plan->pair_count; i++)
 		if (run->pairs[i].watch)
-			log_error("%s: %s (process %d) has not answered for %u s",
-				  run->pairs[i].device, run->pairs[i].remote->process->serves,
-				  run->pairs[i].remote->child.pid, run->options->start_timeout);
+			log_error("%s, process %d, has not answered for '%s' within %u s",
+				  run->pairs[i].remote->process->serves,
+				  run->pairs[i].remote->child.pid, run->pairs[i].device,
+				  run->options->start_timeout);
 	run_abort(run, RUN_STATUS_REMOTE);
 	return G_SOURCE_REMOVE;
 }

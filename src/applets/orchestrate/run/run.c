@@ -332,7 +332,7 @@ int run_plan(struct plan *plan, struct run_options *options)
 	sigfd = set_up(&run, socket_dir, &error);
 	if (sigfd < 0 || (run.inplace && !inplace_split(&run))) {
 		if (error)
-			log_error("cannot set up the processes: %s", error->message);
+			log_error("%s", error->message);
 		give_signals_back(&run);
 		run_finish(&run);
 		return RUN_STATUS_FAILED;

@@ -24,6 +24,7 @@ struct graph {
 	GHashTable *shared;	/* "memfd:NAME (INODE)" -> GArray of int: who has it open */
 };
 
+/* @label: the line above its name, or NULL. */
 static void add_node(struct graph *graph, int pid, const char *label)
 {
 	g_autofree char *comm = proc_line(pid, "comm");
@@ -32,7 +33,8 @@ static void add_node(struct graph *graph, int pid, const char *label)
 		if (g_array_index(graph->pids, int, i) == pid)
 			return;
 	g_array_append_val(graph->pids, pid);
-	printf("  p%d [label=\"%s\\n%s %d\"];\n", pid, label, show_clean(comm), pid);
+	printf("  p%d [label=\"%s%s%s %d\"];\n", pid, label ?: "", label ? "\\n" : "",
+	       show_clean(comm), pid);
 }
 
 /* Its children, and theirs: a remote's device process and storage daemon. */
@@ -43,7 +45,7 @@ static void add_children(struct graph *graph, int pid, unsigned depth)
 	for (unsigned i = 0; depth && i < children->len; i++) {
 		int child = g_array_index(children, pid_t, i);
 
-		add_node(graph, child, "");
+		add_node(graph, child, proc_role(child));
 		printf("  p%d -> p%d [style=dotted];\n", pid, child);
 		add_children(graph, child, depth - 1);
 	}
@@ -71,27 +73,52 @@ static char *shared_name(int pid, const char *fd)
 			       inode ? atoi(inode + 5) : 0);
 }
 
+/* Takes over @name; NULL: nothing. */
+static void add_user(struct graph *graph, int pid, char *name)
+{
+	GArray *users = name ? g_hash_table_lookup(graph->shared, name) : NULL;
+
+	if (!name)
+		return;
+	if (!users) {
+		users = g_array_new(false, false, sizeof(int));
+		g_hash_table_insert(graph->shared, name, users);
+	} else {
+		g_free(name);
+	}
+	if (!users->len || g_array_index(users, int, users->len - 1) != pid)
+		g_array_append_val(users, pid);
+}
+
+/*
+ * The memfds that it has mapped: a device process closes that of guest RAM.  proc(5), maps:
+ * address, rights, offset, device, inode, path.
+ */
+static void add_mapped(struct graph *graph, int pid)
+{
+	g_autofree char *text = proc_text(pid, "maps");
+	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+	for (char **line = lines; *line; line++) {
+		const char *name = strstr(*line, "/memfd:");
+		int inode;
+
+		if (name && sscanf(*line, "%*s %*s %*s %*s %d", &inode) == 1)
+			add_user(graph, pid, g_strdup_printf("%.*s %d",
+							     (int)strcspn(name + 1, " "), name + 1,
+							     inode));
+	}
+}
+
 static void add_shared(struct graph *graph, int pid)
 {
 	g_autofree char *path = g_strdup_printf("/proc/%d/fd", pid);
 	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
 	const char *fd;
 
-	while (dir && (fd = g_dir_read_name(dir))) {
-		char *name = shared_name(pid, fd);
-		GArray *users = name ? g_hash_table_lookup(graph->shared, name) : NULL;
-
-		if (!name)
-			continue;
-		if (!users) {
-			users = g_array_new(false, false, sizeof(int));
-			g_hash_table_insert(graph->shared, name, users);
-		} else {
-			g_free(name);
-		}
-		if (!users->len || g_array_index(users, int, users->len - 1) != pid)
-			g_array_append_val(users, pid);
-	}
+	while (dir && (fd = g_dir_read_name(dir)))
+		add_user(graph, pid, shared_name(pid, fd));
+	add_mapped(graph, pid);
 }
 
 static void print_shared(const struct graph *graph)

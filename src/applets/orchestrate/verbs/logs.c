@@ -12,9 +12,20 @@
 #include "applets/orchestrate/verbs/show.h"
 #include "applets/orchestrate/verbs/verb.h"
 
+/* "warning: "; what a process has written itself has it in its text. */
+static char *level_of(const json_t *line)
+{
+	const char *level = show_text(line, "level");
+	g_autofree char *mark = g_strconcat(level, ": ", NULL);
+
+	return g_strdup(!strcmp(level, "info") || strstr(show_text(line, "message"), mark) ? "" :
+											     mark);
+}
+
 static void print_line(const struct verb_args *args, const json_t *line)
 {
 	g_autofree char *message = g_strdup(show_text(line, "message"));
+	g_autofree char *level = level_of(line);
 	double when = show_number(line, "time");
 	time_t seconds = when;
 	struct tm tm;
@@ -29,8 +40,8 @@ static void print_line(const struct verb_args *args, const json_t *line)
 	}
 	localtime_r(&seconds, &tm);
 	strftime(date, sizeof(date), "%F %T", &tm);
-	printf("%s.%03d %s: %s\n", date, (int)((when - seconds) * 1000), show_text(line, "source"),
-	       show_clean(message));
+	printf("%s.%03d %s: %s%s\n", date, (int)((when - seconds) * 1000),
+	       show_text(line, "source"), level, show_clean(message));
 }
 
 static void on_event(void *opaque, const char *name, const json_t *data)

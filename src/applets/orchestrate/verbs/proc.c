@@ -18,7 +18,7 @@ static char *read_file(const struct subject *s, const char *name)
 	return subject_read(s, name) ?: g_strdup("");
 }
 
-char *proc_line(int pid, const char *name)
+char *proc_text(int pid, const char *name)
 {
 	struct subject s;
 	char *text;
@@ -27,8 +27,28 @@ char *proc_line(int pid, const char *name)
 		return g_strdup("");
 	text = read_file(&s, name);
 	subject_finish(&s);
+	return text;
+}
+
+char *proc_line(int pid, const char *name)
+{
+	char *text = proc_text(pid, name);
+
 	text[strcspn(text, "\n")] = '\0';
 	return text;
+}
+
+const char *proc_role(int pid)
+{
+	const char *name = NULL;
+	struct subject s;
+
+	if (subject_init(&s, pid))
+		return NULL;
+	if (s.role != SUBJECT_OTHER)
+		name = subject_role_name(&s);
+	subject_finish(&s);
+	return name;
 }
 
 GArray *proc_children(int pid)

@@ -20,7 +20,12 @@ struct proc_use proc_use(int pid);
 /* The pids of its children, as pid_t; g_array_unref() it. */
 GArray *proc_children(int pid);
 
+/* What it is to a remote, as inspect says it ("device process"), static; NULL: nothing special. */
+const char *proc_role(int pid);
+
 /* The first line of /proc/PID/NAME; "" if it cannot be read.  The caller frees. */
 char *proc_line(int pid, const char *name);
+/* All of it. */
+char *proc_text(int pid, const char *name);
 
 #endif

@@ -224,9 +224,8 @@ static bool run_top(struct top *top, GError **error)
 		look_clear(&top->before);
 		top->before = top->now;
 		top->now = (struct look){ 0 };
-		if (args->count && ++shown >= args->count)
+		if (++shown >= args->count)
 			return true;
-		shown += !args->count;
 	}
 	printf("the VM has ended\n");
 	return true;

@@ -95,8 +95,11 @@ static bool check_words(const struct ask_verb *verb, const struct verb_args *arg
 	if (args->timeout < 0)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: --timeout: it takes seconds, 0 or "
 				"more", verb->name);
-	if (args->lines < 0 || args->count < 0)
+	if (args->lines < 0)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: -n: it takes a number, 0 or more",
+				verb->name);
+	if (args->count < 1)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: -n: it takes a number, 1 or more",
 				verb->name);
 	if (!(args->interval >= 0.1 && args->interval <= 3600))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "%s: --interval: it takes 0.1 to 3600 "
@@ -106,7 +109,8 @@ static bool check_words(const struct ask_verb *verb, const struct verb_args *arg
 
 bool ask_run(const struct ask_verb *verb, char **words, int *ret_status, GError **error)
 {
-	struct verb_args args = { .lines = 100, .timeout = 60, .interval = 1 };
+	struct verb_args args = { .lines = 100, .timeout = 60, .interval = 1,
+				  .count = G_MAXINT };
 	g_auto(GStrv) left = g_new0(char *, g_strv_length(words) + 2);
 	bool ok;
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdlib.h>
 #include <string.h>
 
 #include "applets/proxy/info/access.h"
 #include "applets/proxy/bench/bench.h"
 #include "initiator/initiator.h"
+#include "plan/proclimits.h"
 
 /* The options of bench; their names are those that fio's users know. */
 
@@ -222,42 +224,17 @@ static bool set_register(void *opaque, const struct option_use *use, GError **er
 	return true;
 }
 
-/* "0", "0,1", "0,2-3" */
-static bool add_cpus(cpu_set_t *set, const char *range, int *ret_first)
-{
-	g_auto(GStrv) end = g_strsplit(range, "-", 2);
-	guint64 from, to;
-
-	if (!end[0] || !g_ascii_string_to_unsigned(end[0], 10, 0, CPU_SETSIZE - 1, &from, NULL))
-		return false;
-	to = from;
-	if (end[1] && !g_ascii_string_to_unsigned(end[1], 10, from, CPU_SETSIZE - 1, &to, NULL))
-		return false;
-	for (guint64 i = from; i <= to; i++)
-		CPU_SET(i, set);
-	*ret_first = from;
-	return true;
-}
-
 static bool set_cpus(void *opaque, const struct option_use *use, GError **error)
 {
 	struct bench_opts *o = opts_of(opaque);
-	g_auto(GStrv) part = g_strsplit(use->arg, ",", -1);
 	cpu_set_t all;
-	int first = -1;
+	int first;
 
-	CPU_ZERO(&all);
-	for (unsigned i = 0; part[i]; i++) {
-		int at;
-
-		if (!add_cpus(&all, part[i], &at))
-			first = -2;
-		else if (first == -1)
-			first = at;
-	}
-	if (first < 0)
+	if (!plan_cpus_parse(use->arg, &all))
 		return option_fail(use, error, MPQ_ERROR_USAGE,
 				   "expected CPUs, such as 0 or 0,1 or 0,2-3");
+	/* The one that is named first is ours. */
+	first = atoi(use->arg);
 	CPU_ZERO(&o->cpu_own);
 	CPU_SET(first, &o->cpu_own);
 	if (CPU_COUNT(&all) > 1)
