@@ -288,6 +288,16 @@ class Refused(DaemonCase):
         self.assertLessEqual({"d0", "q1", "f1", "q2", "f2"}, set(names))
         self.assertIn("one daemon has to have all", client.refused(
             "blockdev-backup", device="q1", target="q2", sync="full", job_id="j")[1])
+        for other in "no", "a":
+            self.assertEqual(client.refused("blockdev-add", driver="raw", node_name="a",
+                                            file=other)[1],
+                             f"Cannot find device='' nor node-name='{other}'")
+        # Nobody has opened it before it is used.
+        client.ask("blockdev-add", driver="qcow2", node_name="a", backing=None,
+                   file={"driver": "file", "filename": "/nonexistent"})
+        self.assertIn("Could not open '/nonexistent'", client.refused(
+            "blockdev-backup", device="q2", target="a", sync="full", job_id="j")[1])
+        client.ask("blockdev-del", node_name="a")
         path = self.make("backups/t")
         client.ask("blockdev-add", driver="file", node_name="tf", filename=str(path))
         client.ask("blockdev-add", driver="qcow2", node_name="t", file="tf", backing=None)

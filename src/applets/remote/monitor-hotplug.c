@@ -231,11 +231,11 @@ void monitor_blockdev_del(void *opaque, struct qmp_call *call, const json_t *arg
 	struct monitor *m = opaque;
 	unsigned daemon;
 	guint index;
+	const struct monitor_node *node = find_node(m, name, &index);
 
-	if (monitor_daemons_live(m, &daemon) &&
-	    (!find_node(m, name, &index) || monitor_relay_wants(m, args))) {
+	if (monitor_daemons_live(m, &daemon) && (!node || node->daemon >= 0)) {
 		monitor_relay(m, call, args);
-	} else if (!find_node(m, name, &index)) {
+	} else if (!node) {
 		qmp_refuse(call, GENERIC, "Failed to find node with node-name='%s'", name);
 	} else if (node_in_use(m, name)) {
 		qmp_refuse(call, GENERIC, "Node %s is in use", name);

@@ -46,6 +46,7 @@ struct rule {
 	char *(*obstacle)(const json_t *args);
 	const char *job;		/* the argument that names a job, or NULL */
 	void (*done)(struct relay *r);	/* it was carried out; or NULL */
+	bool adds;			/* perhaps to no daemon yet: what it names has to be there */
 };
 
 /* A question to a daemon, or (@what FACTS) a command. */
@@ -67,6 +68,7 @@ struct relay {
 	json_t *fact[FACTS][SPEC_MAX_DISKS];	/* arrays, owned; NULL: there is none */
 	int disk;			/* whose daemon gets it; -1: not known yet */
 	GPtrArray *missing;		/* char *: nodes that it gets before */
+	GPtrArray *seen;		/* struct monitor_node: those looked at for that */
 	char *error;			/* why it gets nothing; owned */
 	/* that was sent; either @value or @failure */
 	void (*answered)(struct relay *r, const json_t *value, const struct qmp_failure *failure);
@@ -81,6 +83,7 @@ static void relay_free(struct relay *r)
 			json_decref(r->fact[f][i]);
 	json_decref(r->args);
 	g_ptr_array_unref(r->missing);
+	g_ptr_array_unref(r->seen);
 	g_free(r->error);
 	g_free(r);
 }
@@ -297,12 +300,13 @@ static void choose(struct relay *r, int disk, const char *name)
 }
 
 /* A node that no daemon has yet; and those that it stands on, before. */
-static void miss(struct relay *r, const struct monitor_node *node)
+static void miss(struct relay *r, struct monitor_node *node)
 {
 	json_t *options;
 
-	if (g_ptr_array_find_with_equal_func(r->missing, node->name, g_str_equal, NULL))
+	if (g_ptr_array_find(r->seen, node, NULL))
 		return;
+	g_ptr_array_add(r->seen, node);
 	options = json_loads(node->text, 0, NULL);
 	json_object_del(options, "node-name");
 	walk(r, options);
@@ -314,7 +318,7 @@ static void miss(struct relay *r, const struct monitor_node *node)
 static void see(struct relay *r, json_t *object, const char *key)
 {
 	g_autofree char *name = g_strdup(json_string_value(json_object_get(object, key)));
-	const struct monitor_node *node = monitor_find_node(r->m, name);
+	struct monitor_node *node = monitor_find_node(r->m, name);
 	bool device_first = !strcmp(key, "device");
 	int disk = device_first ? find_device(r->m, name) : -1, found = disk;
 
@@ -331,6 +335,8 @@ static void see(struct relay *r, json_t *object, const char *key)
 			  "need", name);
 	else if (node && node->daemon < 0)
 		miss(r, node);
+	else if (!node && r->rule->adds && strcmp(key, "node-name"))
+		set_error(r, "Cannot find device='' nor node-name='%s'", name);
 }
 
 static void walk(struct relay *r, json_t *value)
@@ -719,7 +725,7 @@ static const struct rule rules[] = {
 	{ "job-pause", JOBS, route, .job = "id" },
 	{ "job-resume", JOBS, route, .job = "id" },
 	{ "transaction", PLACES | JOBS, route, transaction_obstacle },
-	{ "blockdev-add", PLACES, add_node, add_obstacle, .done = node_added },
+	{ "blockdev-add", PLACES, add_node, add_obstacle, .done = node_added, .adds = true },
 	{ "blockdev-del", PLACES, route, .done = node_deleted },
 	{ "object-add", 0, tell_all, object_obstacle },
 	{ "object-del", 0, tell_all },
@@ -757,6 +763,7 @@ void monitor_relay(void *opaque, struct qmp_call *call, const json_t *args)
 	r->args = json_deep_copy(args);
 	r->disk = -1;
 	r->missing = g_ptr_array_new_with_free_func(g_free);
+	r->seen = g_ptr_array_new();
 	g_queue_push_tail(&m->relays, r);
 	advance(m);
 }
