@@ -46,7 +46,7 @@ struct rule {
 	char *(*obstacle)(const json_t *args);
 	const char *job;		/* the argument that names a job, or NULL */
 	void (*done)(struct relay *r);	/* it was carried out; or NULL */
-	bool adds;			/* perhaps to no daemon yet: what it names has to be there */
+	bool adds;			/* a node: what it stands on has to be there */
 };
 
 /* A question to a daemon, or (@what FACTS) a command. */
