@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "plan/remote.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "plan/props.h"
 #include "plan/remoteopts.h"
 #include "plan/topo/topo.h"
@@ -179,6 +181,18 @@ bool remote_option_add_fd(void *opaque, const struct option_use *use, GError **e
 	plan->fd[plan->fd_count++] = (struct plan_fd){
 		.fd = fd, .set = number, .opaque = g_strdup(opt_get(set, "opaque")),
 	};
+	return true;
+}
+
+bool remote_option_folder(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+
+	if (access(use->arg, F_OK) < 0)
+		return option_fail(use, error, MPQ_ERROR_USAGE, "%s", log_errname(errno));
+	if (!p->plan->storage_folder)
+		p->plan->storage_folder = g_ptr_array_new_with_free_func(g_free);
+	g_ptr_array_add(p->plan->storage_folder, g_strdup(use->arg));
 	return true;
 }
 
@@ -615,6 +629,8 @@ void remote_plan_finish(struct remote_plan *plan)
 	g_free(plan->print_metrics);
 	if (plan->object)
 		g_ptr_array_unref(plan->object);
+	if (plan->storage_folder)
+		g_ptr_array_unref(plan->storage_folder);
 	if (plan->warnings)
 		g_ptr_array_unref(plan->warnings);
 	*plan = (struct remote_plan){ 0 };

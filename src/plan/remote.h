@@ -162,6 +162,7 @@ struct remote_plan {
 	uint8_t on_crash;		/* --on-crash: enum spec_on_crash */
 	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
 	char *qmp, *events, *metrics;	/* of these options: "PATH" or "fd=N"; or NULL */
+	GPtrArray *storage_folder;	/* --storage-folder: char *; or NULL */
 	char *control;			/* --control: "fd=N"; or NULL */
 	char *print_metrics;		/* PLAN_PRINT_METRICS: the file */
 	bool json;			/* and how */

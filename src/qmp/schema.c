@@ -102,7 +102,8 @@ static void add_command(json_t *list, const struct qmp_command *command)
 void qmp_schema_add(json_t *list, const struct qmp_command *commands, const char *const *events)
 {
 	for (; commands->name; commands++)
-		add_command(list, commands);
+		if (!(commands->flags & QMP_UNLISTED))
+			add_command(list, commands);
 	for (; events && *events; events++)
 		set(entry(list, *events, "event"), "arg-type", ANY_OBJECT);
 }

@@ -48,6 +48,7 @@ struct qmp_server {
 struct qmp_call {
 	struct client *client;		/* NULL: gone */
 	json_t *id;			/* owned; NULL: none */
+	const char *name;		/* of the command, in its table */
 };
 
 static bool is_there(const struct client *client)
@@ -144,6 +145,11 @@ int qmp_call_fd(struct qmp_call *call)
 	return call->client ? qmp_stream_take_fd(&call->client->stream) : -1;
 }
 
+const char *qmp_call_name(const struct qmp_call *call)
+{
+	return call->name;
+}
+
 bool qmp_call_orphaned(const struct qmp_call *call)
 {
 	return !call->client;
@@ -231,8 +237,11 @@ static const struct qmp_command own[] = {
 static void add_names(json_t *list, const struct qmp_command *commands)
 {
 	for (; commands->name; commands++) {
-		json_t *info = json_object();
+		json_t *info;
 
+		if (commands->flags & QMP_UNLISTED)
+			continue;
+		info = json_object();
 		json_object_set_new(info, "name", json_string(commands->name));
 		json_array_append_new(list, info);
 	}
@@ -275,6 +284,7 @@ static void run(struct client *client, const struct qmp_command *command, void *
 	g_autofree char *wrong = qmp_check_args(command, args);
 	json_t *none = args ? NULL : json_object();
 
+	call->name = command->name;
 	if (wrong)
 		qmp_refuse(call, GENERIC, "%s", wrong);
 	else if (client->server->preconfig && !(command->flags & QMP_PRECONFIG))

@@ -43,6 +43,7 @@ struct qmp_arg {
 enum qmp_flag {
 	QMP_PRECONFIG = 1,	/* also while the server is in preconfig */
 	QMP_MORE_ARGS = 2,	/* arguments not in the table are the command's own matter */
+	QMP_UNLISTED = 4,	/* it is there to say why it cannot be had: no query tells of it */
 };
 
 struct qmp_command {
@@ -101,6 +102,8 @@ void qmp_refuse(struct qmp_call *call, const char *class, const char *fmt, ...)
 
 /* The fd that came with the command or last before it; the caller owns it.  -1: none. */
 int qmp_call_fd(struct qmp_call *call);
+/* The command's name, as its table has it. */
+const char *qmp_call_name(const struct qmp_call *call);
 /* Is the client gone?  What a call does then is done for nobody. */
 bool qmp_call_orphaned(const struct qmp_call *call);
 

@@ -193,6 +193,11 @@ int images_daemon(const struct images *images, unsigned disk)
 	return images->storage[disk] ? storage_pidfd(images->storage[disk]) : -1;
 }
 
+int images_take_qmp(struct images *images, unsigned disk)
+{
+	return images->storage[disk] ? storage_take_qmp(images->storage[disk]) : -1;
+}
+
 void images_close(struct images *images)
 {
 	if (!images)

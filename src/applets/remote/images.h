@@ -29,6 +29,9 @@ void images_put(struct images *images, unsigned disk, int fd);
 /* The pidfd of the storage daemon behind disk @disk, the images'; -1 for none. */
 int images_daemon(const struct images *images, unsigned disk);
 
+/* The socket of its QMP monitor, the caller's from now on; -1 for none. */
+int images_take_qmp(struct images *images, unsigned disk);
+
 /* Closes them, which drops the locks, and ends the storage daemons.  NULL-safe. */
 void images_close(struct images *images);
 

@@ -38,18 +38,36 @@ static struct monitor_node *find_node(const struct monitor *m, const char *name,
 	return NULL;
 }
 
-static void add_node(struct monitor *m, const char *name, char *text)
+struct monitor_node *monitor_find_node(const struct monitor *m, const char *name)
+{
+	return find_node(m, name, NULL);
+}
+
+struct monitor_node *monitor_add_node(struct monitor *m, const char *name, char *text)
 {
 	struct monitor_node *node = g_new0(struct monitor_node, 1);
 
 	node->name = g_strdup(name);
 	node->text = text;
+	node->daemon = -1;
 	g_ptr_array_add(m->nodes, node);
+	return node;
+}
+
+void monitor_remove_node(struct monitor *m, const char *name)
+{
+	guint index;
+
+	if (find_node(m, name, &index))
+		g_ptr_array_remove_index(m->nodes, index);
 }
 
 /* A graph stands in order: each node after those that it uses. */
-static bool add_graph(struct monitor *m, const struct plan_image *image, GError **error)
+static bool add_graph(struct monitor *m, unsigned disk, GError **error)
 {
+	const struct plan_image *image = &m->plan->image[disk];
+	int daemon = images_daemon(m->images, disk) >= 0 ? (int)disk : -1;
+
 	for (guint i = 0; image->is_node && image->graph && i < image->graph->len; i++) {
 		const struct opt_set *set = image->graph->pdata[i];
 		const char *name = opt_get(set, "node-name");
@@ -60,7 +78,7 @@ static bool add_graph(struct monitor *m, const struct plan_image *image, GError 
 		text = opt_set_to_json_text(set, error);
 		if (!text)
 			return false;
-		add_node(m, name, text);
+		monitor_add_node(m, name, text)->daemon = daemon;
 	}
 	return true;
 }
@@ -71,7 +89,7 @@ bool monitor_nodes_init(struct monitor *m, GError **error)
 
 	m->nodes = g_ptr_array_new_with_free_func(node_free);
 	for (unsigned i = 0; i < m->plan->spec->disk_count && ok; i++)
-		ok = add_graph(m, &m->plan->image[i], error);
+		ok = add_graph(m, i, error);
 	return ok;
 }
 
@@ -173,6 +191,8 @@ void monitor_blockdev_add(void *opaque, struct qmp_call *call, const json_t *arg
 	struct monitor *m = opaque;
 	struct remote_plan *plan;
 	char *text = NULL;
+	unsigned daemon;
+	bool daemons, parsed;
 
 	if (!name || find_node(m, name, NULL) || m->nodes->len == MONITOR_MAX_NODES) {
 		if (!name)
@@ -184,11 +204,19 @@ void monitor_blockdev_add(void *opaque, struct qmp_call *call, const json_t *arg
 			qmp_refuse(call, GENERIC, "there are %d nodes already", MONITOR_MAX_NODES);
 		return;
 	}
+	if (monitor_relay_wants(m, args)) {
+		monitor_relay(m, call, args);
+		return;
+	}
 	plan = g_new0(struct remote_plan, 1);
-	if (monitor_parse_node(m, name, args, plan, &text, &error) &&
-	    check_node(m, &plan->image[0], &error)) {
-		add_node(m, name, g_steal_pointer(&text));
+	parsed = monitor_parse_node(m, name, args, plan, &text, &error);
+	daemons = monitor_daemons_live(m, &daemon);
+	if (parsed && check_node(m, &plan->image[0], &error)) {
+		monitor_add_node(m, name, g_steal_pointer(&text));
 		qmp_reply(call, NULL);
+	} else if (daemons) {
+		/* what no disk can stand on a job may work with: other formats, an empty file */
+		monitor_relay(m, call, args);
 	} else {
 		qmp_refuse(call, GENERIC, "%s", error->message);
 	}
@@ -201,9 +229,13 @@ void monitor_blockdev_del(void *opaque, struct qmp_call *call, const json_t *arg
 {
 	const char *name = json_string_value(json_object_get(args, "node-name"));
 	struct monitor *m = opaque;
+	unsigned daemon;
 	guint index;
+	const struct monitor_node *node = find_node(m, name, &index);
 
-	if (!find_node(m, name, &index)) {
+	if (monitor_daemons_live(m, &daemon) && (!node || node->daemon >= 0)) {
+		monitor_relay(m, call, args);
+	} else if (!node) {
 		qmp_refuse(call, GENERIC, "Failed to find node with node-name='%s'", name);
 	} else if (node_in_use(m, name)) {
 		qmp_refuse(call, GENERIC, "Node %s is in use", name);
@@ -277,12 +309,13 @@ static void take_disk(struct monitor *m, struct remote_plan *from, unsigned disk
 static bool check_disk(const struct monitor *m, const struct remote_plan *plan, GError **error)
 {
 	const struct plan_image *image = &plan->image[plan->spec->disk_count - 1];
+	const struct monitor_node *node = image->is_node ? find_node(m, image->node, NULL) : NULL;
 
 	if (!image->driver)
 		return true;
 	if (!image->is_node)
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "its drive= is no node of blockdev-add");
-	if (used_by_disk(m, image->node))
+	if (used_by_disk(m, image->node) || (node && node->daemon >= 0))
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "Node '%s' is in use", image->node);
 	return check_node(m, image, error);
 }

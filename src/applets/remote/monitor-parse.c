@@ -69,7 +69,8 @@ static void add_nodes(const struct monitor *m, GPtrArray *argv)
 	for (guint i = 0; i < m->nodes->len; i++) {
 		const struct monitor_node *node = m->nodes->pdata[i];
 
-		add(argv, "-blockdev", g_strdup(node->text));
+		if (!node->foreign)
+			add(argv, "-blockdev", g_strdup(node->text));
 	}
 }
 

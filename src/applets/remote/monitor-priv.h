@@ -48,6 +48,20 @@ struct bucket {
 struct monitor_node {
 	char *name;
 	char *text;			/* JSON */
+	int daemon;			/* the disk whose storage daemon has it; -1: none */
+	bool foreign;			/* options of QEMU's that are no command line of ours */
+};
+
+struct qmp_client;
+struct relay;
+
+/* The storage daemon behind a disk, which has a monitor of its own. */
+struct monitor_daemon {
+	struct monitor *m;
+	unsigned disk;
+	struct qmp_client *client;	/* owned; NULL: there is none, or no more */
+	unsigned owed;			/* answers that nobody waits for any more */
+	struct bucket events;		/* of its, that may be told */
 };
 
 struct monitor {
@@ -65,6 +79,11 @@ struct monitor {
 	bool gone[SPEC_MAX_DISKS];	/* detached */
 	uint8_t tray[SPEC_MAX_DISKS];	/* MANAGE_TRAY_... */
 	uint64_t limit[SPEC_MAX_DISKS][BLOCK_LIMITS];	/* of block_set_io_throttle */
+	struct monitor_daemon daemon[SPEC_MAX_DISKS];
+	unsigned daemon_count;		/* at the start */
+	unsigned polled;		/* entries of theirs in the last poll() */
+	GQueue relays;			/* struct relay; the first is being carried out */
+	GQueue late;			/* those that have been answered before their daemons did */
 	bool ready;
 	bool paused;
 	bool quit;			/* a client wants it, and the keeper does not know yet */
@@ -83,6 +102,15 @@ static inline bool monitor_has_medium(const struct monitor *m, unsigned disk)
 {
 	return m->plan->spec->disk[disk].image.kind != SPEC_IMAGE_NONE;
 }
+
+/* Of two waits in ms, where -1 is for ever. */
+static inline int monitor_sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* @burst at once, and @rate a second after that. */
+bool monitor_may_tell(struct bucket *bucket, unsigned burst, unsigned rate);
 
 /* The name of its -drive; "": it has none. */
 const char *monitor_device_name(const struct monitor *m, unsigned disk);
@@ -140,9 +168,45 @@ void monitor_request_end(struct monitor_request *r);
 void monitor_manage_polled(struct monitor *m, short revents);
 int monitor_manage_wait(const struct monitor *m);
 
+/* A node of the list; NULL: there is none of that name. */
+struct monitor_node *monitor_find_node(const struct monitor *m, const char *name);
+/* Adds one; @text is taken over.  Removes it. */
+struct monitor_node *monitor_add_node(struct monitor *m, const char *name, char *text);
+void monitor_remove_node(struct monitor *m, const char *name);
+
+/*
+ * monitor-daemon.c: what the storage daemons' monitors say.  One that says what is wrong, or goes,
+ * is asked no more; its disk is served as before, or not.
+ */
+void monitor_daemons_init(struct monitor *m);
+void monitor_daemons_finish(struct monitor *m);
+/* Can it be asked? */
+bool monitor_daemon_live(const struct monitor *m, unsigned disk);
+/* How many can; *ret_one: one of them. */
+unsigned monitor_daemons_live(const struct monitor *m, unsigned *ret_one);
+/* SPEC_MAX_DISKS entries, if there are daemons; returns how long to wait at most, in ms, or -1. */
+int monitor_daemons_poll(struct monitor *m, struct pollfd *p, unsigned *ret_count);
+void monitor_daemons_polled(struct monitor *m, const struct pollfd *p, unsigned count);
+
+/*
+ * monitor-relay.c: commands that storage daemons carry out.  Which one is told by the names in
+ * them: what the daemons have is asked before.  One command at a time, each with a time limit.
+ */
+void monitor_relay(void *opaque, struct qmp_call *call, const json_t *args);
+/* Those that would break the isolation, or what is counted on here. */
+void monitor_relay_refused(void *opaque, struct qmp_call *call, const json_t *args);
+/* Does it name what a storage daemon has, or has to get? */
+bool monitor_relay_wants(const struct monitor *m, const json_t *args);
+/* The same time limits as of a poll() loop; and all that is open is over. */
+int monitor_relay_wait(const struct monitor *m);
+void monitor_relay_polled(struct monitor *m);
+void monitor_relay_finish(struct monitor *m);
+
+/* With what the daemons say of their nodes and exports (NULL where there is none). */
+void monitor_reply_block(struct monitor *m, struct qmp_call *call, json_t *const *nodes);
+void monitor_reply_nodes(struct monitor *m, struct qmp_call *call, json_t *const *nodes);
+
 /* monitor-query.c: what the disks are and do. */
-void monitor_query_block(void *opaque, struct qmp_call *call, const json_t *args);
-void monitor_query_nodes(void *opaque, struct qmp_call *call, const json_t *args);
 void monitor_query_stats(void *opaque, struct qmp_call *call, const json_t *args);
 void monitor_query_latency(void *opaque, struct qmp_call *call, const json_t *args);
 

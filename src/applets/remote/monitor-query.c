@@ -105,14 +105,36 @@ static json_t *list_of(const struct monitor *m,
 	return list;
 }
 
-void monitor_query_block(void *opaque, struct qmp_call *call, const json_t *args)
+/* What its daemon says of the node that the disk stands on; a copy, or NULL. */
+static json_t *node_of_daemon(const struct monitor *m, unsigned disk, json_t *const *nodes)
 {
-	qmp_reply(call, list_of(opaque, block_info));
+	const char *name = m->plan->image[disk].node;
+	json_t *node;
+	size_t i;
+
+	json_array_foreach(nodes[disk], i, node)
+		if (!g_strcmp0(json_string_value(json_object_get(node, "node-name")), name)) {
+			node = json_deep_copy(node);
+			put_limits(node, m->limit[disk]);
+			return node;
+		}
+	return NULL;
 }
 
-static json_t *named_node(const struct monitor *m, unsigned disk)
+void monitor_reply_block(struct monitor *m, struct qmp_call *call, json_t *const *nodes)
 {
-	return monitor_has_medium(m, disk) ? node_info(m, disk) : NULL;
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < m->plan->spec->disk_count; i++) {
+		json_t *node = monitor_has_disk(m, i) ? node_of_daemon(m, i, nodes) : NULL;
+		json_t *info = monitor_has_disk(m, i) ? block_info(m, i) : NULL;
+
+		if (node)
+			json_object_set_new(info, "inserted", node);
+		if (info)
+			json_array_append_new(list, info);
+	}
+	qmp_reply(call, list);
 }
 
 /* Bytes of the disk whose image is that file; 0: there is none, and nobody has measured it. */
@@ -159,13 +181,24 @@ static bool has_disk(const struct monitor *m, const struct monitor_node *node)
 	return false;
 }
 
-void monitor_query_nodes(void *opaque, struct qmp_call *call, const json_t *args)
+/* Have the daemons told of it? */
+static bool is_told(json_t *const *nodes, const struct monitor_node *node)
 {
-	const struct monitor *m = opaque;
-	json_t *list = list_of(m, named_node);
+	return node->daemon >= 0 && nodes[node->daemon];
+}
 
+void monitor_reply_nodes(struct monitor *m, struct qmp_call *call, json_t *const *nodes)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < m->plan->spec->disk_count; i++)
+		if (monitor_has_disk(m, i) && monitor_has_medium(m, i) && !nodes[i])
+			json_array_append_new(list, node_info(m, i));
+	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++)
+		if (nodes[i])
+			json_array_extend(list, nodes[i]);
 	for (guint i = 0; i < m->nodes->len; i++)
-		if (!has_disk(m, m->nodes->pdata[i]))
+		if (!has_disk(m, m->nodes->pdata[i]) && !is_told(nodes, m->nodes->pdata[i]))
 			json_array_append_new(list, spare_node(m, m->nodes->pdata[i]));
 	qmp_reply(call, list);
 }

@@ -103,9 +103,13 @@ static const struct qmp_arg device_del_args[] = { { "id", QMP_STRING }, { 0 } };
 static const struct qmp_arg nodes_args[] = { { "flat", QMP_BOOL, true }, { 0 } };
 static const struct qmp_arg stats_args[] = { { "query-nodes", QMP_BOOL, true }, { 0 } };
 
+#define RELAYED(name) { name, NULL, QMP_NOTHING, QMP_MORE_ARGS, monitor_relay }
+#define REFUSED(name) \
+	{ name, NULL, QMP_NOTHING, QMP_MORE_ARGS | QMP_UNLISTED, monitor_relay_refused }
+
 static const struct qmp_command commands[] = {
-	{ "query-block", NULL, QMP_ARRAY, 0, monitor_query_block },
-	{ "query-named-block-nodes", nodes_args, QMP_ARRAY, 0, monitor_query_nodes },
+	{ "query-block", NULL, QMP_ARRAY, 0, monitor_relay },
+	{ "query-named-block-nodes", nodes_args, QMP_ARRAY, 0, monitor_relay },
 	{ "query-blockstats", stats_args, QMP_ARRAY, 0, monitor_query_stats },
 	{ "query-latency", NULL, QMP_ARRAY, 0, monitor_query_latency },
 	{ "block_resize", resize_args, QMP_NOTHING, 0, monitor_block_resize },
@@ -116,6 +120,27 @@ static const struct qmp_command commands[] = {
 	{ "device_del", device_del_args, QMP_NOTHING, 0, monitor_device_del },
 	{ "eject", eject_args, QMP_NOTHING, 0, monitor_eject },
 	{ "blockdev-change-medium", medium_args, QMP_NOTHING, 0, monitor_change_medium },
+	RELAYED("block-commit"), RELAYED("block-stream"), RELAYED("blockdev-backup"),
+	RELAYED("blockdev-mirror"), RELAYED("blockdev-create"), RELAYED("blockdev-snapshot"),
+	RELAYED("blockdev-snapshot-internal-sync"),
+	RELAYED("blockdev-snapshot-delete-internal-sync"), RELAYED("blockdev-reopen"),
+	RELAYED("change-backing-file"), RELAYED("block-set-write-threshold"),
+	RELAYED("block-dirty-bitmap-add"), RELAYED("block-dirty-bitmap-clear"),
+	RELAYED("block-dirty-bitmap-disable"), RELAYED("block-dirty-bitmap-enable"),
+	RELAYED("block-dirty-bitmap-merge"), RELAYED("block-dirty-bitmap-remove"),
+	RELAYED("block-job-cancel"), RELAYED("block-job-complete"), RELAYED("block-job-dismiss"),
+	RELAYED("block-job-finalize"), RELAYED("block-job-pause"), RELAYED("block-job-resume"),
+	RELAYED("block-job-set-speed"), RELAYED("job-cancel"), RELAYED("job-complete"),
+	RELAYED("job-dismiss"), RELAYED("job-finalize"), RELAYED("job-pause"),
+	RELAYED("job-resume"), RELAYED("transaction"), RELAYED("object-add"), RELAYED("object-del"),
+	RELAYED("qom-set"),
+	{ "query-block-jobs", NULL, QMP_ARRAY, 0, monitor_relay },
+	{ "query-jobs", NULL, QMP_ARRAY, 0, monitor_relay },
+	REFUSED("block-export-add"), REFUSED("block-export-del"), REFUSED("nbd-server-add"),
+	REFUSED("nbd-server-remove"), REFUSED("nbd-server-start"), REFUSED("nbd-server-stop"),
+	REFUSED("chardev-add"), REFUSED("chardev-change"), REFUSED("chardev-remove"),
+	REFUSED("chardev-send-break"), REFUSED("drive-backup"), REFUSED("drive-mirror"),
+	REFUSED("blockdev-snapshot-sync"),
 	{ "query-status", NULL, QMP_OBJECT, 0, run_status },
 	{ "query-name", NULL, QMP_OBJECT, 0, run_name },
 	{ "quit", NULL, QMP_NOTHING, 0, run_quit },
@@ -123,11 +148,13 @@ static const struct qmp_command commands[] = {
 };
 
 static const char *const events[] = {
-	"BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "RESUME", "SHUTDOWN", "STOP", NULL
+	"BLOCK_IMAGE_CORRUPTED", "BLOCK_IO_ERROR", "BLOCK_JOB_CANCELLED", "BLOCK_JOB_COMPLETED",
+	"BLOCK_JOB_ERROR", "BLOCK_JOB_PENDING", "BLOCK_JOB_READY", "BLOCK_WRITE_THRESHOLD",
+	"DEVICE_DELETED", "DEVICE_TRAY_MOVED", "JOB_STATUS_CHANGE", "RESUME", "SHUTDOWN", "STOP",
+	NULL
 };
 
-/* @burst at once, and @rate a second after that. */
-static bool may_tell(struct bucket *bucket, unsigned burst, unsigned rate)
+bool monitor_may_tell(struct bucket *bucket, unsigned burst, unsigned rate)
 {
 	int64_t now = clock_ms(), due = (now - bucket->told) * rate / 1000;
 
@@ -142,7 +169,7 @@ static void on_dropped(void *opaque, const char *why)
 {
 	struct monitor *m = opaque;
 
-	if (may_tell(&m->lines, 16, 1))
+	if (monitor_may_tell(&m->lines, 16, 1))
 		log_warning("monitor: a client is dropped: %s", why);
 }
 
@@ -155,7 +182,7 @@ void monitor_io_error(struct monitor *m, unsigned disk, bool write, int err, con
 		.node = node ?: "", .action = action, .write = write, .err = err,
 	};
 
-	if (!monitor_has_disk(m, disk) || !err || !may_tell(&m->errors, 128, 8))
+	if (!monitor_has_disk(m, disk) || !err || !monitor_may_tell(&m->errors, 128, 8))
 		return;
 	what.device = monitor_device_name(m, disk);
 	qmp_server_event(m->server, "BLOCK_IO_ERROR", event_block_io_error_data(&what));
@@ -232,6 +259,7 @@ bool monitor_create(struct remote_plan *plan, struct images *images, struct moni
 		monitor_destroy(m);
 		return false;
 	}
+	monitor_daemons_init(m);
 	plan->spec->manage = 1;
 	*ret = m;
 	return true;
@@ -247,6 +275,8 @@ void monitor_destroy(struct monitor *m)
 		if (m->request[i].open)
 			monitor_request_end(&m->request[i]);
 	}
+	monitor_relay_finish(m);
+	monitor_daemons_finish(m);
 	monitor_nodes_finish(m);
 	qmp_server_destroy(m->server);
 	fd_close(&m->disks_fd);
@@ -292,12 +322,6 @@ void monitor_shutdown(struct monitor *m, const char *reason, bool guest)
 							  reason));
 }
 
-/* Of two waits in ms, where -1 is for ever. */
-static int sooner(int a, int b)
-{
-	return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
 int monitor_poll(struct monitor *m, int wait_ms, struct pollfd *p, unsigned *ret_count)
 {
 	unsigned count;
@@ -306,9 +330,11 @@ int monitor_poll(struct monitor *m, int wait_ms, struct pollfd *p, unsigned *ret
 	if (!m || !m->ready)
 		return wait_ms;
 	p[0] = (struct pollfd){ .fd = m->manage, .events = POLLIN };
-	wait_ms = sooner(wait_ms, qmp_server_poll(m->server, p + 1, &count));
-	*ret_count = 1 + count;
-	return sooner(wait_ms, monitor_manage_wait(m));
+	wait_ms = monitor_sooner(wait_ms, monitor_daemons_poll(m, p + 1, &m->polled));
+	wait_ms = monitor_sooner(wait_ms, qmp_server_poll(m->server, p + 1 + m->polled, &count));
+	*ret_count = 1 + m->polled + count;
+	wait_ms = monitor_sooner(wait_ms, monitor_relay_wait(m));
+	return monitor_sooner(wait_ms, monitor_manage_wait(m));
 }
 
 bool monitor_polled(struct monitor *m, const struct pollfd *p, unsigned count)
@@ -318,7 +344,9 @@ bool monitor_polled(struct monitor *m, const struct pollfd *p, unsigned count)
 	if (!m || !m->ready)
 		return false;
 	monitor_manage_polled(m, p[0].revents);
-	qmp_server_polled(m->server, p + 1, count - 1);
+	monitor_daemons_polled(m, p + 1, m->polled);
+	monitor_relay_polled(m);
+	qmp_server_polled(m->server, p + 1 + m->polled, count - 1 - m->polled);
 	quit = m->quit;
 	m->quit = false;
 	return quit;

@@ -17,7 +17,7 @@
 struct images;
 struct monitor;
 
-#define MONITOR_POLL (QMP_SERVER_POLL + 1)
+#define MONITOR_POLL (1 + SPEC_MAX_DISKS + QMP_SERVER_POLL)
 
 /*
  * Opens the sockets; clients may connect, and wait.  @plan and @images stay

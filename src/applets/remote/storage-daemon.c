@@ -23,6 +23,7 @@
 #include "sandbox/isolate.h"
 
 #define LISTEN_SLOT 3
+#define QMP_SLOT STORAGE_QMP_FD
 #define SAID_SIZE 65536		/* bytes of its stderr that are kept: a pipe's usual size */
 #define OUTPUT_MAX (1 << 20)	/* bytes of what a program that is run may print */
 #define START_TIMEOUT 60000	/* ms; a guard against hanging, not a part of the protocol */
@@ -37,6 +38,7 @@ struct storage {
 	 * not fit is lost.  A daemon that has its own end block stops nobody but itself.
 	 */
 	int said_fd;
+	int qmp_fd;		/* our end of its monitor; -1: none, or taken */
 };
 
 /* What a child gets; all fds owned. */
@@ -47,6 +49,7 @@ struct birth {
 	int parent_fd;				/* pidfd of the keeper */
 	int listen_fd, out_fd;			/* not owned; -1: /dev/null */
 	int said_fd;
+	int qmp_fd;				/* its end; -1: none */
 	int filter_fd[SANDBOX_PRELOAD_COUNT];
 };
 
@@ -176,7 +179,7 @@ static void end_with_parent(const struct birth *b)
 /* Out of the way of the slots, whatever number it has; in place of one that is not there, null. */
 static bool move_up(int *fd, int null_fd)
 {
-	*fd = fcntl(*fd < 0 ? null_fd : *fd, F_DUPFD, SANDBOX_PRELOAD_FD + SANDBOX_PRELOAD_COUNT);
+	*fd = fcntl(*fd < 0 ? null_fd : *fd, F_DUPFD, QMP_SLOT + 1);
 	return *fd >= 0;
 }
 
@@ -184,21 +187,23 @@ static bool move_up(int *fd, int null_fd)
 static void arrange_fds(struct birth *b)
 {
 	int null_fd = open("/dev/null", O_RDWR);
-	int first_free = SANDBOX_PRELOAD_FD + SANDBOX_PRELOAD_COUNT;
+	int first_free = b->qmp_fd >= 0 ? QMP_SLOT + 1 : QMP_SLOT;
 	bool ok;
 
 	ok = move_up(&null_fd, -1) && move_up(&b->said_fd, -1) && move_up(&b->out_fd, null_fd) &&
-	     move_up(&b->listen_fd, null_fd);
+	     move_up(&b->listen_fd, null_fd) && move_up(&b->qmp_fd, null_fd);
 	for (int i = 0; i < SANDBOX_PRELOAD_COUNT; i++)
 		ok = ok && move_up(&b->filter_fd[i], -1);
 	if (!ok || dup2(null_fd, 0) < 0 || dup2(b->out_fd, 1) < 0 || dup2(b->said_fd, 2) < 0 ||
-	    dup2(b->listen_fd, LISTEN_SLOT) < 0)
+	    dup2(b->listen_fd, LISTEN_SLOT) < 0 || dup2(b->qmp_fd, QMP_SLOT) < 0)
 		child_fail(b, "fds");
 	for (int i = 0; i < SANDBOX_PRELOAD_COUNT; i++)
 		if (dup2(b->filter_fd[i], SANDBOX_PRELOAD_FD + i) < 0)
 			child_fail(b, "fds");
 	b->said_fd = STDERR_FILENO;
-	if (fd_close_from(b->jail->module ? first_free : LISTEN_SLOT + 1) < 0)
+	for (int i = 0; i < SANDBOX_PRELOAD_COUNT && !b->jail->module; i++)
+		close(SANDBOX_PRELOAD_FD + i);
+	if (fd_close_from(first_free) < 0)
 		child_fail(b, "fds");
 }
 
@@ -260,6 +265,7 @@ static void storage_free(struct storage *s)
 {
 	fd_close(&s->pidfd);
 	fd_close(&s->said_fd);
+	fd_close(&s->qmp_fd);
 	g_free(s);
 }
 
@@ -306,7 +312,7 @@ static bool start_failed(struct storage *s, int err, char **argv, GError **error
 
 static void birth_finish(struct birth *b)
 {
-	int *all[] = { &b->go[0], &b->go[1], &b->parent_fd, &b->said_fd };
+	int *all[] = { &b->go[0], &b->go[1], &b->parent_fd, &b->said_fd, &b->qmp_fd };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
 		fd_close(all[i]);
@@ -373,7 +379,7 @@ static struct storage *clone_daemon(struct birth *b, GError **error)
 	struct storage *s = g_new0(struct storage, 1);
 	bool ok;
 
-	s->pid = s->pidfd = s->said_fd = -1;
+	s->pid = s->pidfd = s->said_fd = s->qmp_fd = -1;
 	ok = birth_init(s, b, error);
 	if (ok) {
 		s->pid = sandbox_clone(b->jail->level, b->jail->share);
@@ -408,17 +414,26 @@ static bool has_filter(const struct storage *s, const struct storage_jail *jail)
 }
 
 bool storage_spawn(char **argv, const struct storage_jail *jail, int listen_fd, int client_fd,
-		   struct storage **ret, GError **error)
+		   bool monitored, struct storage **ret, GError **error)
 {
 	struct birth b = {
 		.argv = argv, .jail = jail, .go = { -1, -1 }, .parent_fd = -1,
-		.listen_fd = listen_fd, .out_fd = -1, .said_fd = -1, .filter_fd = { -1, -1 },
+		.listen_fd = listen_fd, .out_fd = -1, .said_fd = -1, .qmp_fd = -1,
+		.filter_fd = { -1, -1 },
 	};
-	struct storage *s = clone_daemon(&b, error);
-	int err;
+	int qmp[2] = { -1, -1 }, err;
+	struct storage *s;
 
-	if (!s)
+	if (monitored && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp) < 0)
+		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot start the storage daemon: %s",
+				log_errname(errno));
+	b.qmp_fd = qmp[1];
+	s = clone_daemon(&b, error);
+	if (!s) {
+		fd_close(&qmp[0]);
 		return false;
+	}
+	s->qmp_fd = qmp[0];
 	err = wait_greeting(s, client_fd);
 	if (err)
 		return start_failed(s, err, argv, error);
@@ -481,7 +496,7 @@ bool storage_run(char **argv, const struct storage_jail *jail, char **ret_out, G
 	g_autoptr(GString) out = g_string_new(NULL);
 	struct birth b = {
 		.argv = argv, .jail = jail, .go = { -1, -1 }, .parent_fd = -1, .listen_fd = -1,
-		.said_fd = -1, .filter_fd = { -1, -1 },
+		.said_fd = -1, .qmp_fd = -1, .filter_fd = { -1, -1 },
 	};
 	struct storage *s;
 	int fd[2], err;
@@ -508,6 +523,11 @@ bool storage_run(char **argv, const struct storage_jail *jail, char **ret_out, G
 int storage_pidfd(const struct storage *storage)
 {
 	return storage->pidfd;
+}
+
+int storage_take_qmp(struct storage *storage)
+{
+	return fd_steal(&storage->qmp_fd);
 }
 
 void storage_stop(struct storage *storage)

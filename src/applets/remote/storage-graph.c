@@ -11,6 +11,7 @@
 #include "applets/remote/storage-priv.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "plan/image.h"
 
 #define MAX_CHAIN 200		/* images; QEMU itself gives up on much less */
 
@@ -288,6 +289,14 @@ static bool add_backing(struct work *w, const struct storage_source *above,
 			const struct storage_header *header, unsigned depth, char **ret_node,
 			GError **error);
 
+/* With the disk's own: clients of the monitor see the nodes of all daemons in one list. */
+static char *backing_name(struct work *w)
+{
+	g_autofree char *name = g_strdup_printf("backing-%u.%s", w->nodes++, w->image->node);
+
+	return g_strndup(name, NODE_NAME_MAX);
+}
+
 /* The image that @source is, and what is below it: the name of its node. */
 static bool add_image(struct work *w, struct storage_source *source, const char *format,
 		      unsigned depth, char **ret_node, GError **error)
@@ -314,7 +323,7 @@ static bool add_image(struct work *w, struct storage_source *source, const char 
 			add_extents(w, &header, false);
 		if (data)
 			storage_graph_add_file(w->graph, data, false);
-		node = g_strdup_printf("backing-%u", w->nodes++);
+		node = backing_name(w);
 		g_ptr_array_add(w->graph->args,
 				backing_node(w, source->path, format, data, node, below));
 		*ret_node = g_steal_pointer(&node);

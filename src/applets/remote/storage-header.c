@@ -188,7 +188,7 @@ static char *run_info(const struct storage_source *source, const char *format, G
 		mpq_fail(error, MPQ_ERROR_REFUSED, QEMU_IMG " is not installed");
 		return NULL;
 	}
-	if (!storage_jail_make(source->level, &source->graph, NULL, program, &jail, error))
+	if (!storage_jail_make(source->level, &source->graph, NULL, NULL, program, &jail, error))
 		return NULL;
 	if (!storage_run((char **)(uintptr_t)argv, &jail, &out, error) && error && *error &&
 	    g_str_has_prefix((*error)->message, QEMU_IMG ": ")) {

@@ -153,6 +153,15 @@ static bool add_files(struct storage_jail *jail, const GPtrArray *files, bool wr
 	return true;
 }
 
+/* Where jobs may write: what is there, and what comes while the daemon runs. */
+static bool add_folders(struct storage_jail *jail, const GPtrArray *folders, GError **error)
+{
+	for (guint i = 0; folders && i < folders->len; i++)
+		if (!add(jail, folders->pdata[i], WRITE_IMAGE, false, error))
+			return false;
+	return true;
+}
+
 /* ---- The jail ---- */
 
 static void keep_env(struct storage_jail *jail, const char *const *names)
@@ -205,7 +214,8 @@ static bool make_ruleset(struct storage_jail *jail, bool network, GError **error
 }
 
 static bool add_all(struct storage_jail *jail, const struct storage_graph *graph,
-		    const GPtrArray *objects, const char *program, GError **error)
+		    const GPtrArray *objects, const GPtrArray *folders, const char *program,
+		    GError **error)
 {
 	bool network = graph->features & (FILTER_INET | FILTER_VSOCK);
 
@@ -213,7 +223,7 @@ static bool add_all(struct storage_jail *jail, const struct storage_graph *graph
 	       (!network ||
 		add_places(jail, network_places, G_N_ELEMENTS(network_places), error)) &&
 	       add_program(jail, program, error) && add_objects(jail, objects, error) &&
-	       add_files(jail, graph->files, false, error) &&
+	       add_files(jail, graph->files, false, error) && add_folders(jail, folders, error) &&
 	       add_files(jail, graph->files, true, error);
 }
 
@@ -223,8 +233,8 @@ static void clear_bind(void *bind)
 }
 
 bool storage_jail_make(enum sandbox_level level, const struct storage_graph *graph,
-		       const GPtrArray *objects, const char *program, struct storage_jail *ret,
-		       GError **error)
+		       const GPtrArray *objects, const GPtrArray *folders, const char *program,
+		       struct storage_jail *ret, GError **error)
 {
 	bool network = graph->features & (FILTER_INET | FILTER_VSOCK);
 	struct storage_jail jail = {
@@ -239,7 +249,7 @@ bool storage_jail_make(enum sandbox_level level, const struct storage_graph *gra
 	g_array_set_clear_func(jail.binds, clear_bind);
 	if (level != SANDBOX_OFF)
 		ok = find_module(&jail, error) && make_ruleset(&jail, network, error) &&
-		     add_all(&jail, graph, objects, program, error);
+		     add_all(&jail, graph, objects, folders, program, error);
 	if (ok) {
 		make_env(&jail, network);
 		*ret = jail;

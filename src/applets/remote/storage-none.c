@@ -28,6 +28,11 @@ void storage_stop(struct storage *storage)
 }
 
 /* There is none to ask about. */
+int storage_take_qmp(struct storage *storage)
+{
+	return -1;
+}
+
 int storage_pidfd(const struct storage *storage)
 {
 	return -1;

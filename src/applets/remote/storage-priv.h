@@ -101,10 +101,13 @@ struct storage_jail {
 	char **env;
 };
 
-/* @program and what it needs, with the files of @graph and @objects (--object). */
+/*
+ * @program and what it needs, with the files of @graph, of @objects (--object) and of @folders
+ * (--storage-folder); either may be NULL.
+ */
 bool storage_jail_make(enum sandbox_level level, const struct storage_graph *graph,
-		       const GPtrArray *objects, const char *program, struct storage_jail *ret,
-		       GError **error);
+		       const GPtrArray *objects, const GPtrArray *folders, const char *program,
+		       struct storage_jail *ret, GError **error);
 void storage_jail_finish(struct storage_jail *jail);
 
 /* Writes its filters to two empty files; @pid as the daemon sees it.  0 or -errno. */
@@ -117,12 +120,16 @@ int storage_jail_filter(const struct storage_jail *jail, pid_t pid,
  */
 int storage_jail_enter(const struct storage_jail *jail, char *why);
 
+/* Where a daemon has the socket of its monitor, behind the filters of its module. */
+#define STORAGE_QMP_FD (SANDBOX_PRELOAD_FD + SANDBOX_PRELOAD_COUNT)
+
 /*
- * Starts @argv in @jail with the listening socket @listen_fd as fd 3, and waits until it greets
- * on @client_fd.  Fails with the program's own words, or if it is not in the jail then.
+ * Starts @argv in @jail with the listening socket @listen_fd as fd 3 and, if @monitored, one end of
+ * a socket pair as STORAGE_QMP_FD, and waits until it greets on @client_fd.  Fails with the
+ * program's own words, or if it is not in the jail then.
  */
 bool storage_spawn(char **argv, const struct storage_jail *jail, int listen_fd, int client_fd,
-		   struct storage **ret, GError **error);
+		   bool monitored, struct storage **ret, GError **error);
 
 /*
  * Runs @argv in @jail, without a socket, to its end.  Fails if it does, with what it says on

@@ -127,6 +127,12 @@ static char **make_command(const struct remote_plan *plan, const struct plan_ima
 		add_arg(argv, "--blockdev", graph->args->pdata[i]);
 	add_arg(argv, "--nbd-server", "addr.type=fd,addr.str=3,max-connections=1");
 	add_arg(argv, "--export", export);
+	if (plan->monitor_count) {
+		g_autofree char *qmp = g_strdup_printf("socket,id=qmp,fd=%d", STORAGE_QMP_FD);
+
+		add_arg(argv, "--chardev", qmp);
+		add_arg(argv, "--monitor", "chardev=qmp");
+	}
 	g_ptr_array_add(argv, NULL);
 	return (char **)g_ptr_array_free(argv, FALSE);
 }
@@ -165,11 +171,14 @@ static bool start_daemon(const struct remote_plan *plan, const struct plan_image
 				", which is not installed", image->driver);
 	if (!storage_socket_pair(&listen_fd, &client_fd, error))
 		return false;
-	if (!storage_jail_make(plan->sandbox, graph, plan->object, program, &jail, error))
+	if (!storage_jail_make(plan->sandbox, graph, plan->object,
+			       plan->monitor_count ? plan->storage_folder : NULL, program, &jail,
+			       error))
 		return false;
 	g_free(argv[0]);
 	argv[0] = g_steal_pointer(&program);
-	ok = storage_spawn(argv, &jail, listen_fd, client_fd, ret_storage, error);
+	ok = storage_spawn(argv, &jail, listen_fd, client_fd, plan->monitor_count, ret_storage,
+			   error);
 	storage_jail_finish(&jail);
 	if (ok)
 		*ret_fd = fd_steal(&client_fd);

@@ -41,6 +41,12 @@ char **storage_command(const struct remote_plan *plan, struct plan_image *image,
  */
 void storage_stop(struct storage *storage);
 
+/*
+ * The socket of the daemon's own QMP monitor, which the caller owns from now on; -1: it has none
+ * (the plan has no monitor), or it was taken.
+ */
+int storage_take_qmp(struct storage *storage);
+
 /* A pidfd of the daemon, readable when it has ended; the storage's. */
 int storage_pidfd(const struct storage *storage);
 

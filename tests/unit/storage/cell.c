@@ -45,13 +45,13 @@ bool start(const struct cell *cell, const char *words, bool preload, struct stor
 	bool ok;
 
 	g_assert_true(storage_socket_pair(&listen_fd, &client_fd, error));
-	storage_jail_make(cell->level, &graph, NULL, inmate, &jail, error);
+	storage_jail_make(cell->level, &graph, NULL, NULL, inmate, &jail, error);
 	g_assert_no_error(*error);
 	if (cell->no_landlock)
 		fd_close(&jail.ruleset);
 	if (!preload)
 		jail.env = g_environ_unsetenv(jail.env, "LD_PRELOAD");
-	ok = storage_spawn(argv, &jail, listen_fd, client_fd, ret, error);
+	ok = storage_spawn(argv, &jail, listen_fd, client_fd, false, ret, error);
 	storage_jail_finish(&jail);
 	return ok;
 }

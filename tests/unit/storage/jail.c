@@ -141,7 +141,8 @@ static void test_files_no_rule(void)
 	}
 	g_assert_cmpint(symlink("loop", "loop"), ==, 0);
 	g_ptr_array_add(graph.files, &loop);
-	g_assert_false(storage_jail_make(SANDBOX_STRICT, &graph, NULL, inmate, &jail, &error));
+	g_assert_false(storage_jail_make(SANDBOX_STRICT, &graph, NULL, NULL, inmate, &jail,
+					 &error));
 	g_assert_nonnull(strstr(error->message, "cannot allow the storage daemon to use 'loop'"));
 	g_ptr_array_unref(graph.files);
 }

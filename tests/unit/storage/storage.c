@@ -616,7 +616,8 @@ static void test_jail(void)
 	char options[] = "driver=file,filename=zero,node-name=d", option[] = "--blockdev";
 
 	g_assert_true(sh("truncate -s 1M zero"));
-	g_assert_true(storage_jail_make(SANDBOX_SECCOMP_ONLY, &graph, NULL, program, &jail, NULL));
+	g_assert_true(storage_jail_make(SANDBOX_SECCOMP_ONLY, &graph, NULL, NULL, program, &jail,
+					NULL));
 	if (jail.ruleset < 0) {
 		g_test_skip("no Landlock");
 	} else {
@@ -625,8 +626,8 @@ static void test_jail(void)
 		g_ptr_array_add(all, options);
 		g_ptr_array_add(all, NULL);
 		g_assert_true(storage_socket_pair(&listen_fd, &client_fd, NULL));
-		g_assert_false(storage_spawn((char **)all->pdata, &jail, listen_fd, client_fd, &s,
-					     &error));
+		g_assert_false(storage_spawn((char **)all->pdata, &jail, listen_fd, client_fd,
+					     false, &s, &error));
 		g_assert_cmpstr(error->message, ==, "Could not open 'zero': Permission denied");
 	}
 	storage_jail_finish(&jail);

@@ -38,6 +38,7 @@ enum how {
 	HOW_NAMED,		/* whose it is the names say */
 	HOW_ADD,		/* blockdev-add: noted */
 	HOW_DEVICE_ADD,		/* its bus counts too */
+	HOW_JOB,		/* its remote may have it, but what comes of it is not merged */
 	HOW_OPEN_TRAY, HOW_EJECT, HOW_INSERT, HOW_NOTHING, HOW_DEL,
 };
 
@@ -55,18 +56,18 @@ static const struct {
 	{ "blockdev-del", HOW_DEL },
 	{ "block_resize", HOW_NAMED }, { "eject", HOW_NAMED },
 	{ "blockdev-change-medium", HOW_NAMED }, { "device_del", HOW_NAMED },
-	{ "block_set_io_throttle", HOW_NAMED }, { "blockdev-reopen", HOW_NAMED },
-	{ "block-latency-histogram-set", HOW_NAMED }, { "block-set-write-threshold", HOW_NAMED },
-	{ "blockdev-snapshot", HOW_NAMED }, { "blockdev-snapshot-sync", HOW_NAMED },
-	{ "blockdev-snapshot-internal-sync", HOW_NAMED },
-	{ "blockdev-snapshot-delete-internal-sync", HOW_NAMED },
-	{ "blockdev-mirror", HOW_NAMED }, { "drive-mirror", HOW_NAMED },
-	{ "blockdev-backup", HOW_NAMED }, { "drive-backup", HOW_NAMED },
-	{ "block-commit", HOW_NAMED }, { "block-stream", HOW_NAMED },
-	{ "change-backing-file", HOW_NAMED }, { "transaction", HOW_NAMED },
-	{ "block-dirty-bitmap-add", HOW_NAMED }, { "block-dirty-bitmap-remove", HOW_NAMED },
-	{ "block-dirty-bitmap-clear", HOW_NAMED }, { "block-dirty-bitmap-enable", HOW_NAMED },
-	{ "block-dirty-bitmap-disable", HOW_NAMED }, { "block-dirty-bitmap-merge", HOW_NAMED },
+	{ "block_set_io_throttle", HOW_NAMED }, { "blockdev-reopen", HOW_JOB },
+	{ "block-latency-histogram-set", HOW_NAMED }, { "block-set-write-threshold", HOW_JOB },
+	{ "blockdev-snapshot", HOW_JOB }, { "blockdev-snapshot-sync", HOW_JOB },
+	{ "blockdev-snapshot-internal-sync", HOW_JOB },
+	{ "blockdev-snapshot-delete-internal-sync", HOW_JOB },
+	{ "blockdev-mirror", HOW_JOB }, { "drive-mirror", HOW_JOB },
+	{ "blockdev-backup", HOW_JOB }, { "drive-backup", HOW_JOB },
+	{ "block-commit", HOW_JOB }, { "block-stream", HOW_JOB },
+	{ "change-backing-file", HOW_JOB }, { "transaction", HOW_JOB },
+	{ "block-dirty-bitmap-add", HOW_JOB }, { "block-dirty-bitmap-remove", HOW_JOB },
+	{ "block-dirty-bitmap-clear", HOW_JOB }, { "block-dirty-bitmap-enable", HOW_JOB },
+	{ "block-dirty-bitmap-disable", HOW_JOB }, { "block-dirty-bitmap-merge", HOW_JOB },
 	{ "x-blockdev-change", HOW_NAMED }, { "x-blockdev-set-iothread", HOW_NAMED },
 	{ "block-export-add", HOW_NAMED }, { "nbd-server-add", HOW_NAMED },
 };
@@ -222,6 +223,9 @@ static struct route route_named(struct qmp_relay *relay, enum how how, const cha
 	if (!one || how == HOW_ADD)
 		return refuse("%s: '%s', which it names, is in the process of %s, and the rest is "
 			      "not", command, moved->name, serves(relay, moved->remote));
+	if (how == HOW_JOB)
+		return refuse("%s: '%s' is in the process of %s, whose jobs QEMU's monitor does "
+			      "not tell of", command, moved->name, serves(relay, moved->remote));
 	if (how == HOW_OPEN_TRAY || how == HOW_EJECT)
 		return route_eject(moved, args, how == HOW_OPEN_TRAY);
 	if (how == HOW_INSERT)
