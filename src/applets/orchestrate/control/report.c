@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/control/prom.h"
 #include "applets/orchestrate/hotplug/holder.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/supervise.h"
@@ -141,4 +142,24 @@ json_t *report_metrics(const struct run *run)
 		if (read_page(&run->remotes[i], &page))
 			json_array_append_new(list, report_page(&run->remotes[i], &page));
 	return list;
+}
+
+char *report_prometheus(const struct run *run)
+{
+	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
+	struct prom *prom = prom_create();
+	struct metrics_page page;
+	struct text text;
+	char *whole;
+
+	for (unsigned i = 0; i < run->remote_count; i++) {
+		if (!read_page(&run->remotes[i], &page))
+			continue;
+		text_init(&text, buf, METRICS_TEXT_MAX);
+		metrics_print_text(&page, &text);
+		prom_add_remote(prom, run->options->name, run_remote_id(&run->remotes[i]), buf);
+	}
+	whole = prom_text(prom);
+	prom_destroy(prom);
+	return whole;
 }

@@ -74,6 +74,7 @@ enum shutdown_step { SHUTDOWN_NONE, SHUTDOWN_POWERDOWN, SHUTDOWN_TERM, SHUTDOWN_
 
 struct cgroup;
 struct control;
+struct scrape;
 
 struct run {
 	struct plan *plan;
@@ -87,6 +88,7 @@ struct run {
 	struct vmm *vmm;	/* NULL: there is no monitor */
 	struct cgroup *cgroup;	/* NULL: none is asked for */
 	struct control *control;	/* NULL: there is no control socket */
+	struct scrape *scrape;		/* NULL: there is no socket for Prometheus */
 	struct notify notify;
 	guint watchdog;
 	guint ready_timer;	/* until those who wait for QEMU's start are told */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/control/scrape.h"
 #include "applets/orchestrate/control/server.h"
 #include "applets/orchestrate/run/cgroup.h"
 #include "applets/orchestrate/run/logs.h"
@@ -240,6 +241,7 @@ static void run_finish(struct run *run)
 	if (run->watchdog)
 		g_source_remove(run->watchdog);
 	control_destroy(run->control);
+	scrape_destroy(run->scrape);
 	vmm_destroy(run->vmm);
 	notify_finish(&run->notify);
 	cgroup_destroy(run->cgroup);
@@ -310,6 +312,7 @@ static int set_up(struct run *run, char *socket_dir, GError **error)
 	if (sigfd < 0)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "signalfd: %s", log_errname(errno));
 	else if (make_pairs(run, error) && set_up_control(run, error) &&
+		 scrape_create(run, &run->scrape, error) &&
 		 (!run->options->group || cgroup_create(run->options->group, run->options->name,
 							&run->cgroup, error)) &&
 		 (!run->options->in_place || inplace_prepare(run, error)))
