@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 
+#include "applets/orchestrate/run/adopted.h"
 #include "applets/orchestrate/run/inplace.h"
 #include "applets/orchestrate/run/cgroup.h"
 #include "applets/orchestrate/run/priv.h"
@@ -128,6 +129,7 @@ static void on_event(void *opaque, const char *name, const json_t *event)
 {
 	json_t *data = json_object_get(event, "data");
 
+	adopted_event(opaque, name, event);
 	run_event(opaque, name, data ? json_incref(data) : NULL);
 }
 

@@ -11,6 +11,7 @@
 
 #include "applets/orchestrate/control/scrape.h"
 #include "applets/orchestrate/control/server.h"
+#include "applets/orchestrate/run/adopted.h"
 #include "applets/orchestrate/run/cgroup.h"
 #include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/inplace.h"
@@ -64,7 +65,7 @@ bool run_any_remote(const struct run *run)
 	for (unsigned i = 0; i < run->remote_count; i++)
 		if (run->remotes[i].child.pid)
 			return true;
-	return false;
+	return adopted_any(run);
 }
 
 void run_kill_remotes(struct run *run, int sig)
@@ -123,6 +124,7 @@ static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
 	} else {
 		child_kill(&run->qemu, SIGKILL);
 		run_kill_remotes(run, SIGKILL);
+		adopted_leave(run);
 	}
 }
 
@@ -221,6 +223,7 @@ static void run_init(struct run *run)
 	run->pairs = g_new0(struct run_pair, run_pair_total(run));
 	run->loop = g_main_loop_new(NULL, false);
 	run->qemu = (struct child)CHILD_INIT;
+	run->adopted = g_ptr_array_new();
 	for (unsigned i = 0; i < run_pair_total(run); i++)
 		run->pairs[i].remote_end = run->pairs[i].proxy_end = -1;
 	for (unsigned i = 0; i < run->remote_count; i++) {
@@ -246,6 +249,7 @@ static void run_finish(struct run *run)
 	notify_finish(&run->notify);
 	cgroup_destroy(run->cgroup);
 	logs_drain(run->options->logs);
+	adopted_finish(run);
 	for (unsigned i = 0; i < run->remote_count; i++) {
 		supervise_end(&run->remotes[i]);
 		g_free(run->remotes[i].crash);

@@ -81,6 +81,8 @@ static void print_remote(const json_t *remote)
 		       show_time(show_number(remote, "uptime"), uptime, sizeof(uptime)));
 	else if (json_object_get(remote, "reason"))
 		printf(" %s", show_text(remote, "reason"));
+	if (json_object_get(remote, "pid") && json_object_get(remote, "holder"))
+		printf(", attached by pid %.0f", show_number(remote, "holder"));
 	if (json_object_get(remote, "cause"))
 		printf(", its device process by %s", show_text(remote, "cause"));
 	printf("\n  %-12s %s\n", "", show_text(remote, "serves"));
