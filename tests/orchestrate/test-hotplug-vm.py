@@ -23,7 +23,7 @@ class OwnVmCase(HotplugCase):
     """A VM of ours, by its name: its QEMU has no monitor but the keeper's."""
 
     def vm(self, *options):
-        other = str(self.dir / "own.raw")
+        other = self.own = str(self.dir / "own.raw")
         with open(other, "wb") as file:
             file.truncate(1 << 20)
         run = self.start(["--name=vm", *options, "--", qemu.QEMU, "-S", "-nodefaults", "-display",
@@ -51,6 +51,12 @@ class OwnVmCase(HotplugCase):
     def remote(self, control, device="hp0"):
         """What query-remotes says of it, or None."""
         return next((r for r in control.ask("query-remotes") if r["id"] == device), None)
+
+    def let_go(self, control, run):
+        def gone():
+            control.ask("qemu", execute="system_reset")
+            return any(e["event"] == "DEVICE_DELETED" for e in control.events)
+        run.until(gone)
 
     def ends(self, vm, status=0):
         vm.process.terminate()
@@ -80,15 +86,29 @@ class OwnVm(OwnVmCase):
     def test_detach(self):
         vm, control, run = self.attached()
         detach = self.start(["detach", "vm", "hp0"])
-
-        def gone():
-            control.ask("qemu", execute="system_reset")
-            return any(e["event"] == "DEVICE_DELETED" for e in control.events)
-        detach.until(gone)
+        self.let_go(control, detach)
         self.assertEqual(detach.wait(), 0, detach.text())
         self.assertEqual(self.devices(control), ["lsi0"])
         self.nothing_left(run)
         self.image_is_free()
+
+    def test_detach_of_the_start(self):
+        """A device that the VM was started with, and the same again by attach."""
+        vm, control = self.vm()
+        pid = self.remote(control, "lsi0")["pid"]
+        detach = self.start(["detach", "vm", "lsi0"])
+        self.let_go(control, detach)
+        self.assertEqual(detach.wait(), 0, detach.text())
+        self.assertIn("lsi0: the VM has it no more, and its remote has ended", detach.text())
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
+        remote = self.remote(control, "lsi0")
+        self.assertEqual((remote["state"], remote["devices"]), ("ended", []))
+        self.assertNotIn("while QEMU was using it", vm.text())
+        run = self.start(["attach", "vm", *self.words("lsi53c895a,id=lsi0", self.own)])
+        self.assertEqual(run.wait(), 0, run.text())
+        self.assertEqual([r["state"] for r in control.ask("query-remotes")], ["ended", "running"])
+        self.ends(vm)
+        self.nothing_left(run)
 
     def test_refused(self):
         """Its id is in use; and a device that is not there."""
@@ -257,6 +277,19 @@ class Adopted(OwnVmCase):
             if data["remote"] == device:
                 return data["state"]
 
+    def test_list_sweeps(self):
+        """What was left behind, and nothing else."""
+        vm, control, run = self.attached()
+        place = self.place / "attached"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(place / "00-old.sock"))
+        (place / "file.sock").touch()
+        held = [path for path in self.holders() if path.name.endswith("-hp0.sock")]
+        self.verb("list")
+        self.assertEqual(sorted(self.holders()), sorted(held + [place / "file.sock"]))
+        self.ends(vm)
+        self.nothing_left(run)
+
     def test_pause(self):
         vm, control, run = self.attached()
         control.ask("cont")
@@ -327,12 +360,6 @@ class Adopted(OwnVmCase):
         self.nothing_left(run)
         self.ends(vm, 123)
 
-    def let_go(self, control, run):
-        def gone():
-            control.ask("qemu", execute="system_reset")
-            return any(e["event"] == "DEVICE_DELETED" for e in control.events)
-        run.until(gone)
-
     def test_holder_killed(self):
         """Its remote goes with it; the keeper says so until the guest has let go of the device."""
         vm, control, run = self.attached()
@@ -346,7 +373,9 @@ class Adopted(OwnVmCase):
         self.assertNotIn("pid", remote)
         self.nothing_left(run)
         self.image_is_free()
+        self.assertEqual(len(self.holders()), 1)        # left behind
         detach = self.start(["detach", "vm", "hp0"])
+        detach.until(lambda: not self.holders())
         self.let_go(control, detach)
         self.assertEqual(detach.wait(), 0, detach.text())
         self.assertIsNone(self.remote(control))

@@ -137,7 +137,18 @@ static void run_restart(void *opaque, struct qmp_call *call, const json_t *args)
 			   log_errname(ret));
 }
 
-/* ---- What attach says ---- */
+/* ---- What attach and detach say ---- */
+
+static void run_release_command(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	const char *device = json_string_value(json_object_get(args, "device"));
+
+	if (run_release(opaque, device))
+		qmp_reply(call, NULL);
+	else
+		qmp_refuse(call, "DeviceNotFound", "Device '%s' not found", device);
+}
+
 
 static void answer(struct qmp_call *call, bool ok, const GError *error)
 {
@@ -196,7 +207,7 @@ static const struct qmp_arg shutdown_args[] = {
 	{ NULL }
 };
 
-static const struct qmp_arg restart_args[] = {
+static const struct qmp_arg device_args[] = {
 	{ "device", QMP_STRING },
 	{ NULL }
 };
@@ -233,7 +244,8 @@ const struct qmp_command control_commands[] = {
 	{ "shutdown", shutdown_args, QMP_NOTHING, 0, run_shutdown_command },
 	{ "stop", NULL, QMP_NOTHING, 0, run_stop },
 	{ "cont", NULL, QMP_NOTHING, 0, run_cont },
-	{ "restart", restart_args, QMP_NOTHING, 0, run_restart },
+	{ "restart", device_args, QMP_NOTHING, 0, run_restart },
+	{ "release", device_args, QMP_NOTHING, 0, run_release_command },
 	{ "adopt", adopt_args, QMP_NOTHING, 0, run_adopt },
 	{ "adopt-fd", adopt_fd_args, QMP_NOTHING, 0, run_adopt_fd },
 	{ "qemu", qemu_args, QMP_ANY, 0, run_qemu },

@@ -195,6 +195,23 @@ int place_listen(struct place *place, const char *path, const char *what, GError
 	return -1;
 }
 
+void place_sweep(const char *dir)
+{
+	g_autofree char *any = g_build_filename(dir, "x", NULL);
+	g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
+	autofd lock = entries ? lock_dir(any) : -1;
+	const char *entry;
+
+	while (lock >= 0 && (entry = g_dir_read_name(entries))) {
+		g_autofree char *path = g_build_filename(dir, entry, NULL);
+		struct unix_addr addr;
+
+		/* What has somebody, or is no socket of ours, stays. */
+		if (g_str_has_suffix(entry, SUFFIX) && !unix_addr_parse(path, &addr))
+			clear_place(path, &addr, "", NULL);
+	}
+}
+
 void place_remove(struct place *place)
 {
 	struct stat st;

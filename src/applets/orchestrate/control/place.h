@@ -46,6 +46,8 @@ struct place {
  * socket of ours.  One that was left behind is replaced.
  */
 int place_listen(struct place *place, const char *path, const char *what, GError **error);
+/* Removes what was left behind of this user's sockets in @dir. */
+void place_sweep(const char *dir);
 /* Removes it, unless somebody else's socket is there by now; also of one that is all zeros. */
 void place_remove(struct place *place);
 

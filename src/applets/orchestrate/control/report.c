@@ -53,7 +53,8 @@ static json_t *report_devices(const struct run_remote *remote)
 		const struct plan_slot *slot =
 			&g_array_index(remote->process->slots, struct plan_slot, i);
 
-		if (remote->held.process || slot->pair < remote->run->plan->pair_count)
+		if (remote->held.process || (slot->pair < remote->run->plan->pair_count &&
+					     !remote->run->pairs[slot->pair].released))
 			json_array_append_new(devices, json_string(slot->device));
 	}
 	return devices;

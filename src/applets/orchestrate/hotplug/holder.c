@@ -54,6 +54,14 @@ char *holder_path(const char *qmp, const char *id, bool make, GError **error)
 	return dir ? g_build_filename(dir, name, NULL) : NULL;
 }
 
+void holder_sweep(void)
+{
+	g_autofree char *dir = make_dir(false, NULL);
+
+	if (dir)
+		place_sweep(dir);
+}
+
 static void run_query(void *opaque, struct qmp_call *call, const json_t *args)
 {
 	struct holder *holder = opaque;

@@ -28,6 +28,9 @@ struct holder_ops {
 /* The path of the socket for device @id of the QEMU behind @qmp; the caller frees.  NULL: error. */
 char *holder_path(const char *qmp, const char *id, bool make, GError **error);
 
+/* Removes the sockets of those that were killed. */
+void holder_sweep(void);
+
 /* Listens there.  NULL with @error: somebody does already, or it cannot be. */
 struct holder *holder_create(const char *qmp, const char *id, const struct holder_ops *ops,
 			     void *opaque, GError **error);

@@ -39,10 +39,11 @@ static struct run_remote *find(const struct run *run, const char *id)
 	return NULL;
 }
 
+/* One that QEMU has no more may come back by attach. */
 static bool is_of_the_start(const struct run *run, const char *id)
 {
 	for (unsigned i = 0; i < run->plan->pair_count; i++)
-		if (!strcmp(run->pairs[i].device, id))
+		if (!run->pairs[i].released && !strcmp(run->pairs[i].device, id))
 			return true;
 	return false;
 }
@@ -170,11 +171,9 @@ void adopted_gone(struct run_remote *remote)
 	run_quit_when_done(run);
 }
 
-void adopted_event(struct run *run, const char *name, const json_t *event)
+void adopted_deleted(struct run *run, const char *id)
 {
-	const char *id = json_string_value(json_object_get(json_object_get(event, "data"),
-							   "device"));
-	struct run_remote *remote = id && !strcmp(name, "DEVICE_DELETED") ? find(run, id) : NULL;
+	struct run_remote *remote = find(run, id);
 
 	if (!remote)
 		return;

@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include <jansson.h>
-
 #include "base/error.h"
 
 struct run;
@@ -38,8 +36,8 @@ bool adopted_give(struct run *run, const char *id, const char *name, int fd, GEr
 void adopted_hear(struct run_remote *remote, const struct sup_msg *msg);
 /* Its channel has ended; @remote may be no more afterwards. */
 void adopted_gone(struct run_remote *remote);
-/* QEMU's event. */
-void adopted_event(struct run *run, const char *name, const json_t *event);
+/* QEMU has the device no more. */
+void adopted_deleted(struct run *run, const char *id);
 
 /* Does one of them run? */
 bool adopted_any(const struct run *run);

@@ -72,6 +72,7 @@ struct run_pair {
 	const char *device;
 	const char *path;	/* NULL: a socketpair */
 	bool listens, bound;	/* the socket is made here; its path is there */
+	bool released;		/* QEMU has the device no more (run_release()) */
 	int remote_end;		/* kept until the remote has it: only then can QEMU see it close */
 	int proxy_end;		/* kept until QEMU has it */
 	ino_t proxy_inode;	/* of the proxy's end, to know it among QEMU's fds */
@@ -191,6 +192,11 @@ pid_t run_remote_pid(const struct run_remote *remote);
 /* All of the VM's, and the one of them that has this number: ours, then the adopted ones. */
 unsigned run_remote_total(const struct run *run);
 struct run_remote *run_remote_at(const struct run *run, unsigned i);
+/*
+ * QEMU has the device no more, and is not to get it again; a remote that has no other one ends.
+ * False: the VM was not started with it.
+ */
+bool run_release(struct run *run, const char *id);
 /* Has QEMU still got the socket of this inode? */
 bool run_qemu_holds(const struct run *run, ino_t socket);
 /* The event of its end, which remote->end describes.  @due: it was to end. */

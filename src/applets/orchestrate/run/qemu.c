@@ -128,8 +128,10 @@ static void on_changed(void *opaque)
 static void on_event(void *opaque, const char *name, const json_t *event)
 {
 	json_t *data = json_object_get(event, "data");
+	const char *device = json_string_value(json_object_get(data, "device"));
 
-	adopted_event(opaque, name, event);
+	if (device && !strcmp(name, "DEVICE_DELETED"))
+		adopted_deleted(opaque, device);
 	run_event(opaque, name, data ? json_incref(data) : NULL);
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <glib-unix.h>
@@ -72,7 +73,7 @@ static bool peer_closed_first(struct run_remote *remote)
 	for (unsigned i = 0; i < remote->run->plan->pair_count; i++) {
 		struct run_pair *pair = &remote->run->pairs[i];
 
-		if (pair->remote != remote)
+		if (pair->remote != remote || pair->released)
 			continue;
 		if (pair->path ? !remote->process->auto_shutdown || remote->child.status :
 				 run_qemu_holds(remote->run, pair->proxy_inode))
@@ -103,6 +104,42 @@ static bool listens(const struct run_remote *remote)
 	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
 		if (remote->run->pairs[i].remote == remote && remote->run->pairs[i].listens)
 			return true;
+	return false;
+}
+
+/* Has the VM none of its devices any more? */
+static bool is_released(const struct run_remote *remote)
+{
+	const struct run *run = remote->run;
+
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		if (run->pairs[i].remote == remote && !run->pairs[i].released)
+			return false;
+	return true;
+}
+
+/* Over mpqemu it sees its sockets close; one that listens would wait for the next client. */
+static void released(struct run_remote *remote)
+{
+	log_info("%s: the VM has it no more", remote->process->serves);
+	if (!listens(remote) || !remote->child.pid)
+		return;
+	child_kill(&remote->child, SIGTERM);
+	remote->told = true;
+}
+
+bool run_release(struct run *run, const char *id)
+{
+	for (unsigned i = 0; i < run->plan->pair_count; i++) {
+		struct run_pair *pair = &run->pairs[i];
+
+		if (!pair->remote || strcmp(pair->device, id))
+			continue;
+		pair->released = true;
+		if (is_released(pair->remote))
+			released(pair->remote);
+		return true;
+	}
 	return false;
 }
 

@@ -7,6 +7,7 @@
 #include <glib.h>
 
 #include "applets/orchestrate/control/place.h"
+#include "applets/orchestrate/hotplug/holder.h"
 #include "applets/orchestrate/verbs/vmlink.h"
 #include "applets/orchestrate/verbs/show.h"
 #include "applets/orchestrate/verbs/verb.h"
@@ -57,6 +58,7 @@ bool verb_list(struct verb_args *args, GError **error)
 
 	if (!names)
 		return false;
+	holder_sweep();
 	for (char **name = names; *name; name++)
 		add_status(list, *name);
 	if (args->json) {
