@@ -24,6 +24,13 @@ class HotplugCase(Case):
         self.place = self.dir / "run"
         os.environ["MPQEMU_RUNTIME_DIR"] = str(self.place)
 
+    def connect(self, path):
+        """A monitor, or None: it is not there, or does not listen yet."""
+        try:
+            return Qmp.connect(path)
+        except OSError:
+            return None
+
     def qemu(self, *args):
         """A QEMU that does not run its guest; .monitor is a second QMP of it."""
         monitor = str(self.dir / "second.sock")
@@ -42,10 +49,8 @@ class HotplugCase(Case):
         while not process.monitor:
             self.assertIsNone(process.poll(), "QEMU does not start")
             self.assertLess(time.monotonic(), deadline)
-            try:
-                process.monitor = Qmp.connect(monitor)
-            except OSError:             # it is not there, or does not listen yet
-                time.sleep(0.01)
+            process.monitor = self.connect(monitor)
+            time.sleep(0.01)
         self.addCleanup(process.monitor.close)
         return process
 

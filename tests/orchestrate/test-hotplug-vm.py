@@ -6,6 +6,7 @@ misses it as those that the VM was started with.
 """
 import json
 import os
+import shlex
 import signal
 import socket
 import struct
@@ -14,7 +15,6 @@ import tempfile
 
 from hotplug import HotplugCase
 from launch import PATIENCE, qemu
-from qmp import Qmp
 from supervise import Type
 import tap
 
@@ -22,18 +22,18 @@ import tap
 class OwnVmCase(HotplugCase):
     """A VM of ours, by its name: its QEMU has no monitor but the keeper's."""
 
-    def vm(self, *options):
-        other = self.own = str(self.dir / "own.raw")
+    def vm(self, *options, name="vm", qemu_options=()):
+        other = self.own = str(self.dir / f"{name}.raw")
         with open(other, "wb") as file:
             file.truncate(1 << 20)
-        run = self.start(["--name=vm", *options, "--", qemu.QEMU, "-S", "-nodefaults", "-display",
-                          "none", "-accel", "tcg", "-m", "64", "-device", "lsi53c895a,id=lsi0",
-                          "-drive", f"if=none,id=d,format=raw,file={other}", "-device",
-                          "scsi-hd,drive=d"])
-        run.until(lambda: (self.place / "vm.sock").exists())
-        control = Qmp.connect(self.place / "vm.sock")
+        run = self.start([f"--name={name}", *options, "--", qemu.QEMU, "-S", "-nodefaults",
+                          "-display", "none", "-accel", "tcg", "-m", "64", "-device",
+                          "lsi53c895a,id=lsi0", "-drive", f"if=none,id=d,format=raw,file={other}",
+                          "-device", "scsi-hd,drive=d", *qemu_options])
+        control = run.until(lambda: self.connect(self.place / f"{name}.sock"))
         self.addCleanup(control.close)
-        run.until(lambda: control.ask("query-status")["qemu"]["status"] == "prelaunch")
+        run.until(lambda: control.ask("query-status")["qemu"]["status"] in ("prelaunch",
+                                                                            "inmigrate"))
         return run, control
 
     def devices(self, control):
@@ -57,6 +57,11 @@ class OwnVmCase(HotplugCase):
             control.ask("qemu", execute="system_reset")
             return any(e["event"] == "DEVICE_DELETED" for e in control.events)
         run.until(gone)
+
+    def with_device(self, vm, control):
+        """What is said of hp0, once it has said which process its device process is."""
+        vm.until(lambda: "device-pid" in self.remote(control))
+        return self.remote(control)
 
     def ends(self, vm, status=0):
         vm.process.terminate()
@@ -131,6 +136,72 @@ class OwnVm(OwnVmCase):
         self.assertEqual(run.wait(), 125)
         self.assertIn("lsi0: nothing is known here of an attach", run.text())
         self.assertEqual(self.devices(control), ["hp0", "lsi0"])
+
+
+class Migrate(OwnVmCase):
+    """
+    A guest that runs.  The VM's own controller is taken out by hand: nothing brings that back, and
+    for that reason the other side is a plain QEMU, since with remotes -incoming is refused.
+    """
+
+    def source(self):
+        vm, control, run = self.attached()
+        detach = self.start(["detach", "vm", "lsi0"])
+        self.let_go(control, detach)
+        self.assertEqual(detach.wait(), 0, detach.text())
+        control.events.clear()
+        control.ask("cont")
+        vm.until(lambda: self.remote(control)["state"] == "running")
+        return vm, control, run
+
+    def migrated(self, control, run):
+        """The command that brings the device back."""
+        uri = f"unix:{self.dir}/in.sock"
+        migrate = self.start(["migrate", "vm", uri])
+        self.let_go(control, migrate)
+        self.assertEqual(migrate.wait(), 0, migrate.text())
+        self.assertIn(f"the VM is at {uri}", migrate.text())
+        self.nothing_left(run)
+        self.image_is_free()
+        self.assertEqual(self.devices(control), [])
+        self.assertEqual([r["state"] for r in control.ask("query-remotes")], ["ended"])
+        run.until(lambda: control.ask("query-status")["qemu"]["status"] == "postmigrate")
+        words = shlex.split(migrate.process.stdout.read())
+        self.assertEqual(words[:6], ["cd", os.getcwd(), "&&", "mpqemu-orchestrate", "attach",
+                                     "--qmp=PATH"])
+        return words[6:]
+
+    def test_to_a_plain_qemu(self):
+        vm, control, run = self.source()
+        there = self.qemu("-m", "64", "-machine", "memory-backend=mem", "-object",
+                          "memory-backend-memfd,id=mem,size=64M,share=on", "-incoming",
+                          f"unix:{self.dir}/in.sock")
+        words = self.migrated(control, run)
+        run.until(lambda: there.monitor.ask("query-status")["status"] != "inmigrate")
+        again = self.start(["attach", f"--qmp={self.socket}", *words])
+        self.assertEqual(again.wait(), 0, again.text())
+        self.assertEqual(self.ids(there), ["hp0"])
+        there.monitor.ask("cont")
+        self.assertEqual(there.monitor.ask("query-status")["status"], "running")
+        vm.process.terminate()
+        self.assertEqual(vm.wait(), 0, vm.text())
+        self.nothing_left(vm)
+        there.terminate()
+        self.nothing_left(again)
+        self.image_is_free()
+
+    def test_fails(self):
+        """It comes back, by the keeper as before."""
+        vm, control, run = self.source()
+        migrate = self.start(["migrate", "vm", f"unix:{self.dir}/nobody"])
+        self.let_go(control, migrate)
+        self.assertEqual(migrate.wait(), 125, migrate.text())
+        self.assertIn("the migration has failed", migrate.text())
+        self.assertEqual(self.devices(control), ["hp0"])
+        self.assertEqual(self.remote(control)["state"], "running")
+        self.assertEqual(control.ask("query-status")["qemu"]["status"], "running")
+        self.nothing_left(run)
+        self.ends(vm)
 
 
 class Hostile(OwnVmCase):
@@ -245,7 +316,7 @@ class Hostile(OwnVmCase):
 class Adopted(OwnVmCase):
     def test_shown(self):
         vm, control, run = self.attached(f"--metrics={self.dir}/m.sock")
-        remote = self.remote(control)
+        remote = self.with_device(vm, control)
         self.assertEqual((remote["state"], remote["devices"]), ("running", ["hp0"]))
         self.assertIn("hp0 (lsi53c895a; scsi-hd d)", remote["serves"])
         self.assertIn(remote["pid"], run.pids())
@@ -339,7 +410,7 @@ class Adopted(OwnVmCase):
 
     def test_device_process_killed(self):
         vm, control, run = self.attached()
-        os.kill(self.remote(control)["device-pid"], signal.SIGKILL)
+        os.kill(self.with_device(vm, control)["device-pid"], signal.SIGKILL)
         self.exited(control)
         self.assertEqual(self.remote(control)["cause"], "signal 9 (Killed)")
         self.nothing_left(run)
