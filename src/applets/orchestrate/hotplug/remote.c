@@ -34,6 +34,7 @@ static void stop_source(guint *id)
 
 /* ---- The keeper of its VM ---- */
 
+/* What it says before the keeper has its end waits there. */
 static void tell_keeper(struct hotplug_remote *remote, const struct sup_msg *msg)
 {
 	int ret = remote->keeper < 0 ? 0 : sup_send(remote->keeper, msg);
@@ -42,13 +43,6 @@ static void tell_keeper(struct hotplug_remote *remote, const struct sup_msg *msg
 	if (ret && ret != -EPIPE && ret != -ECONNRESET)
 		log_warning("%s: what it says does not reach the VM's keeper: %s",
 			    remote->process->serves, log_errname(ret));
-}
-
-static void keep_in_mind(struct hotplug_remote *remote, const struct sup_msg *msg)
-{
-	if (msg->type == SUP_READY || msg->type == SUP_RESTARTED)
-		remote->device_pid = msg->arg;
-	tell_keeper(remote, msg);
 }
 
 static gboolean keeper_readable(int fd, GIOCondition condition, void *opaque)
@@ -87,12 +81,6 @@ static int make_keeper(struct hotplug_remote *remote)
 
 int hotplug_remote_take_keeper(struct hotplug_remote *remote)
 {
-	const struct sup_msg ready = {
-		.type = SUP_READY, .value = SUPERVISE_VERSION, .arg = remote->device_pid,
-	};
-
-	if (remote->device_pid)
-		tell_keeper(remote, &ready);
 	return fd_steal(&remote->keeper_end);
 }
 
@@ -279,7 +267,7 @@ static gboolean control_readable(int fd, GIOCondition condition, void *opaque)
 	}
 	/* Our own client is nothing to the keeper. */
 	if (msg.type != SUP_CLIENT_GONE || remote->ready)
-		keep_in_mind(remote, &msg);
+		tell_keeper(remote, &msg);
 	if (msg.type == SUP_CLIENT_GONE && remote->path)
 		client_gone(remote);
 	return G_SOURCE_CONTINUE;

@@ -46,7 +46,6 @@ struct hotplug_remote {
 	struct peer peer;
 	bool ready;		/* our own client has come and gone */
 	int control;		/* the other end of its --control=, or -1 */
-	uint32_t device_pid;	/* what it says of its device process, or 0 */
 	int keeper;		/* our end of the keeper's channel, or -1 */
 	int keeper_end;		/* the other one, until the keeper has it, or -1 */
 	int metrics;		/* the same: the file of its counters, or -1 */
