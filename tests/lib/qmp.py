@@ -13,7 +13,7 @@ class Qmp:
         sock.settimeout(PATIENCE)
         self.file = sock.makefile("rwb")
         self.events = []
-        sock.close()
+        self.sock = sock
 
     @classmethod
     def connect(cls, path):
@@ -46,5 +46,14 @@ class Qmp:
             if event.get("event") == name:
                 return event
 
+    def ask_with(self, fd, command, **arguments):
+        """The same, with a fd; the answer as it comes, an error too."""
+        line = json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
+        socket.send_fds(self.sock, [line], [fd])
+        while "event" in (answer := self.line()):
+            self.events.append(answer)
+        return answer
+
     def close(self):
         self.file.close()
+        self.sock.close()

@@ -97,7 +97,7 @@ class Places(ControlCase):
 
     def test_two_of_one_name(self):
         run = self.fake_vm()
-        self.refused("a VM of this name runs already", "--name=vm")
+        self.refused("a VM that has it runs already", "--name=vm")
         self.assertEqual(self.status()["name"], "vm")
         run.process.send_signal(signal.SIGTERM)
         self.assertEqual(run.wait(), 0, run.text())

@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE.parents[0] / "lib"))
 import qemu             # noqa: E402
 import tap              # noqa: E402
 from launch import Case, FAKE, PATIENCE  # noqa: E402
+from qmp import Qmp     # noqa: E402
 
 FAKE_VFIO = str(HERE / "fakevfio.py")
 MEMORY = ["-object", "memory-backend-memfd,id=mem,size=128M"]
@@ -254,6 +255,22 @@ class Life(VfioCase):
         os.kill(run.remote_pids()[0], signal.SIGKILL)
         self.assertEqual(run.process.wait(PATIENCE), 123, run.text())
         self.assertEqual(self.read_out(), "SIGTERM remotes=0\n")
+        self.nothing_left(run)
+
+    def test_released(self):
+        """As detach does it: QEMU has the device no more, and its remote would wait for ever."""
+        run = self.start(self.real_remote("--name=vm"), self.fake("vfio_signals"))
+        self.ready(run)
+        control = Qmp.connect(self.dir / "run" / "vm.sock")
+        self.addCleanup(control.close)
+        with self.assertRaisesRegex(AssertionError, "Device 'x' not found"):
+            control.ask("release", device="x")
+        control.ask("release", device="lsi0")
+        end = control.event("MPQEMU_REMOTE_EXITED")["data"]
+        self.assertEqual((end["remote"], end["expected"]), ("lsi0", True))
+        self.assertEqual(control.ask("query-remotes")[0]["devices"], [])
+        run.process.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(), 0, run.text())
         self.nothing_left(run)
 
     def test_remote_that_ends_after_its_client(self):

@@ -113,6 +113,8 @@ GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 		  "what the verbs call this VM by (default: QEMU's -name)", "NAME" },
 		{ "control", 0, 0, G_OPTION_ARG_FILENAME, &self->control,
 		  "its control socket (default: by its name)", "PATH|off" },
+		{ "metrics", 0, 0, G_OPTION_ARG_FILENAME, &self->metrics,
+		  "a socket that serves the counters over HTTP", "PATH" },
 		{ "shutdown-timeout", 0, 0, G_OPTION_ARG_INT, &self->shutdown_timeout,
 		  "on SIGTERM the guest is asked to shut down, and has as long", "SECONDS" },
 		{ "daemonize", 0, 0, G_OPTION_ARG_NONE, &self->daemonize,

@@ -473,6 +473,7 @@ void orchestrate_finish(struct orchestrate *self)
 	g_free(self->protocol_word);
 	g_free(self->name);
 	g_free(self->control);
+	g_free(self->metrics);
 	g_free(self->pidfile);
 	g_free(self->log_file);
 	g_free(self->run.name);

@@ -30,7 +30,7 @@ struct orchestrate {
 	enum rewrite_protocol protocol;
 	char **device, **drive, **blockdev, **object, **add_fd;	/* of Cloud Hypervisor */
 	int start_timeout, shutdown_timeout;
-	char *name, *control, *pidfile, *log_file;
+	char *name, *control, *metrics, *pidfile, *log_file;
 	gboolean daemonize, log_json;
 	gboolean dry_run, version;
 	char *help;			/* the text, when --help asks for it */

@@ -108,6 +108,7 @@ bool service_begin(struct orchestrate *self, GError **error)
 				log_errname(ret));
 	self->pid_written = self->pid_fd >= 0;
 	self->run.name = choose_name(self);
+	self->run.metrics = self->metrics;
 	return choose_place(self, error);
 }
 

@@ -37,6 +37,7 @@ bool orchestrate_read_vm(struct orchestrate *self, const char *path, GError **er
 	/* The command line's says more of this start. */
 	if (!self->control)
 		self->control = g_strdup(vm->control);
+	self->metrics = g_strdup(vm->metrics);
 	self->shutdown_timeout = vm->shutdown_timeout;
 	self->run.group = &vm->group;
 	self->on_error = g_strdup(vm->all.on_error);
@@ -59,7 +60,8 @@ bool orchestrate_import(struct orchestrate *self, GError **error)
 		.sandbox = self->sandbox, .on_error = self->on_error,
 		.on_crash = self->on_crash, .events = self->events,
 		.numa = self->numa,
-		.control = self->control, .shutdown_timeout = self->shutdown_timeout,
+		.control = self->control, .metrics = self->metrics,
+		.shutdown_timeout = self->shutdown_timeout,
 		.start_timeout = self->start_timeout == RUN_START_TIMEOUT ? 0 :
 				 self->start_timeout,
 	};

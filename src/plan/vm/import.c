@@ -162,6 +162,7 @@ static bool write_settings(GString *text, const char *kind, const struct vm_sett
 		{ "vm", "local", settings->local },
 		{ "vm", "on-remote-exit", settings->on_remote_exit },
 		{ "vm", "control", settings->control },
+		{ "vm", "metrics", settings->metrics },
 		{ "remote", "program", settings->program },
 		{ "remote", "sandbox", settings->sandbox },
 		{ "remote", "on-error", settings->on_error },

@@ -33,6 +33,8 @@ const struct vm_key vm_keys[] = {
 	  "it QEMU gets the signal" },
 	{ "vm", "control", VM_TEXT, IN_VM(control), "PATH|off", "control",
 	  "the control socket, if not by the VM's name" },
+	{ "vm", "metrics", VM_TEXT, IN_VM(metrics), "PATH", "metrics",
+	  "a UNIX socket on which the counters of the remotes are served over HTTP" },
 	{ "vm", "start-timeout", VM_SECONDS, IN_VM(start_timeout), "SECONDS", "start-timeout",
 	  "how long a remote has to answer" },
 	{ "vm", "cpus", VM_CPUS, IN_VM(limits), "LIST", NULL,

@@ -62,6 +62,7 @@ void vm_destroy(struct vm *vm)
 	g_free(vm->protocol);
 	g_free(vm->on_remote_exit);
 	g_free(vm->control);
+	g_free(vm->metrics);
 	g_free(vm->group.memory_max);
 	g_free(vm->group.cpu_max);
 	g_free(vm->group.pids_max);

@@ -43,6 +43,7 @@ struct vm {
 	int start_timeout;		/* seconds; 0: not said */
 	int shutdown_timeout;		/* the same */
 	char *control;			/* a path, "off", or NULL */
+	char *metrics;			/* a path, or NULL */
 	struct plan_limits limits;	/* of QEMU */
 	struct plan_group_limits group;	/* of QEMU and the remotes */
 	struct vm_remote all;		/* [remote] */
@@ -81,7 +82,7 @@ struct vm_settings {
 	const char *protocol, *on_remote_exit;
 	const char *remote, *local;	/* "ID,ID" */
 	const char *program, *sandbox, *on_error, *on_crash, *events, *numa;
-	const char *control;
+	const char *control, *metrics;
 	int start_timeout;		/* seconds; 0: not said */
 	int shutdown_timeout;		/* the same */
 };

@@ -397,13 +397,13 @@ static void test_import_settings(void)
 	const struct vm_settings all = {
 		.protocol = "mpqemu", .on_remote_exit = "stop", .remote = "a,b", .local = "c",
 		.program = "p", .sandbox = "off", .on_error = "hold", .events = "/e",
-		.control = "off", .start_timeout = 7, .shutdown_timeout = 9,
+		.control = "off", .metrics = "/m", .start_timeout = 7, .shutdown_timeout = 9,
 	};
 	char *const argv[] = { (char[]){ "q" }, (char[]){ "-S" }, NULL };
 	g_autofree char *text = vm_import(argv, &all, NULL);
 
 	g_assert_cmpstr(text, ==, "[vm]\nqemu = q\nprotocol = mpqemu\nremote = a,b\nlocal = c\n"
-			"on-remote-exit = stop\ncontrol = off\nstart-timeout = 7\n"
+			"on-remote-exit = stop\ncontrol = off\nmetrics = /m\nstart-timeout = 7\n"
 			"shutdown-timeout = 9\n"
 			"arguments = -S\n\n[remote]\n"
 			"program = p\nsandbox = off\non-error = hold\nevents = /e\n");

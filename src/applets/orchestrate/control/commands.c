@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "applets/orchestrate/control/report.h"
+#include "applets/orchestrate/run/adopted.h"
 #include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/supervise.h"
@@ -108,11 +109,14 @@ static void on_restarted(void *opaque, const char *why)
 /* The remote that serves the device, or NULL. */
 static struct run_remote *find_remote(const struct run *run, const char *device)
 {
-	for (unsigned i = 0; i < run->remote_count; i++)
-		for (unsigned k = 0; k < run->remotes[i].process->slots->len; k++)
-			if (!strcmp(g_array_index(run->remotes[i].process->slots,
-						  struct plan_slot, k).device, device))
-				return &run->remotes[i];
+	for (unsigned i = 0; i < run_remote_total(run); i++) {
+		struct run_remote *remote = run_remote_at(run, i);
+		const GArray *slots = remote->process->slots;
+
+		for (unsigned k = 0; k < slots->len; k++)
+			if (!strcmp(g_array_index(slots, struct plan_slot, k).device, device))
+				return remote;
+	}
 	return NULL;
 }
 
@@ -131,6 +135,57 @@ static void run_restart(void *opaque, struct qmp_call *call, const json_t *args)
 		qmp_refuse(call, "GenericError", "it cannot be restarted: %s", ret == -EBUSY ?
 			   "that is under way" : ret == -ENOTSUP ? "it is no mpqemu-remote" :
 			   log_errname(ret));
+}
+
+/* ---- What attach and detach say ---- */
+
+static void run_release_command(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	const char *device = json_string_value(json_object_get(args, "device"));
+
+	if (run_release(opaque, device))
+		qmp_reply(call, NULL);
+	else
+		qmp_refuse(call, "DeviceNotFound", "Device '%s' not found", device);
+}
+
+
+static void answer(struct qmp_call *call, bool ok, const GError *error)
+{
+	if (ok)
+		qmp_reply(call, NULL);
+	else
+		qmp_refuse(call, "GenericError", "%s", error->message);
+}
+
+static void run_adopt(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	const struct adopted_facts facts = {
+		.id = json_string_value(json_object_get(args, "id")),
+		.serves = json_string_value(json_object_get(args, "serves")),
+		.program = json_string_value(json_object_get(args, "program")),
+		.pid = json_integer_value(json_object_get(args, "pid")),
+		.holder = json_integer_value(json_object_get(args, "holder")),
+		.socket = json_integer_value(json_object_get(args, "socket")),
+	};
+	g_autoptr(GError) error = NULL;
+	bool ok = false;
+
+	if (facts.pid < 1 || facts.holder < 1)
+		mpq_fail(&error, MPQ_ERROR_USAGE, "Parameters 'pid' and 'holder' expect processes");
+	else
+		ok = adopted_add(opaque, &facts, qmp_call_fd(call), &error);
+	answer(call, ok, error);
+}
+
+static void run_adopt_fd(void *opaque, struct qmp_call *call, const json_t *args)
+{
+	const char *id = json_string_value(json_object_get(args, "id"));
+	const char *name = json_string_value(json_object_get(args, "name"));
+	g_autoptr(GError) error = NULL;
+	bool ok = adopted_give(opaque, id, name, qmp_call_fd(call), &error);
+
+	answer(call, ok, error);
 }
 
 static void run_qemu(void *opaque, struct qmp_call *call, const json_t *args)
@@ -152,8 +207,26 @@ static const struct qmp_arg shutdown_args[] = {
 	{ NULL }
 };
 
-static const struct qmp_arg restart_args[] = {
+static const struct qmp_arg device_args[] = {
 	{ "device", QMP_STRING },
+	{ NULL }
+};
+
+static const struct qmp_arg adopt_args[] = {
+	{ "id", QMP_STRING },
+	{ "serves", QMP_STRING },
+	{ "program", QMP_STRING },
+	{ "pid", QMP_INT },
+	{ "holder", QMP_INT },
+	{ "socket", QMP_INT, true },
+	{ NULL }
+};
+
+static const char *const adopt_names[] = { "metrics", "log", NULL };
+
+static const struct qmp_arg adopt_fd_args[] = {
+	{ "id", QMP_STRING },
+	{ "name", QMP_STRING, .values = adopt_names },
 	{ NULL }
 };
 
@@ -171,7 +244,10 @@ const struct qmp_command control_commands[] = {
 	{ "shutdown", shutdown_args, QMP_NOTHING, 0, run_shutdown_command },
 	{ "stop", NULL, QMP_NOTHING, 0, run_stop },
 	{ "cont", NULL, QMP_NOTHING, 0, run_cont },
-	{ "restart", restart_args, QMP_NOTHING, 0, run_restart },
+	{ "restart", device_args, QMP_NOTHING, 0, run_restart },
+	{ "release", device_args, QMP_NOTHING, 0, run_release_command },
+	{ "adopt", adopt_args, QMP_NOTHING, 0, run_adopt },
+	{ "adopt-fd", adopt_fd_args, QMP_NOTHING, 0, run_adopt_fd },
 	{ "qemu", qemu_args, QMP_ANY, 0, run_qemu },
 	{ NULL }
 };

@@ -125,7 +125,8 @@ static int lock_dir(const char *path)
 }
 
 /* Is the place free, or left behind?  Then nothing is there any more. */
-static bool clear_place(const char *path, const struct unix_addr *addr, GError **error)
+static bool clear_place(const char *path, const struct unix_addr *addr, const char *what,
+			GError **error)
 {
 	struct stat st;
 	int ret;
@@ -137,12 +138,12 @@ static bool clear_place(const char *path, const struct unix_addr *addr, GError *
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: something that is no socket is "
 				"there", path);
 	if (st.st_uid != geteuid())
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: this control socket belongs to "
-				"another user (%u)", path, (unsigned)st.st_uid);
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: this %s belongs to another user "
+				"(%u)", path, what, (unsigned)st.st_uid);
 	ret = unix_addr_ask(addr);
 	if (ret == -EPROTOTYPE)
-		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: the control socket is in use: a VM "
-				"of this name runs already", path);
+		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: the %s is in use: a VM that has it "
+				"runs already", path, what);
 	if (ret != -ECONNREFUSED)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", path, log_errname(ret));
 	return unlink(path) == 0 || mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: %s", path,
@@ -156,12 +157,25 @@ static bool parse_path(const char *path, struct unix_addr *ret_addr, GError **er
 			path, sizeof(ret_addr->sun.sun_path) - 1);
 }
 
-int place_listen(const char *path, GError **error)
+/* What stands at the path now is what was made. */
+static void note_place(struct place *place, const char *path)
+{
+	struct stat st = { 0 };
+
+	lstat(path, &st);
+	*place = (struct place){ .path = g_strdup(path), .dev = st.st_dev, .ino = st.st_ino };
+}
+
+int place_listen(struct place *place, const char *path, const char *what, GError **error)
 {
 	struct unix_addr addr;
 	autofd lock = -1;
 	int fd;
 
+	if (!*path || path[0] == '@') {
+		mpq_fail(error, MPQ_ERROR_USAGE, "'%s': the %s has a path", path, what);
+		return -1;
+	}
 	if (!parse_path(path, &addr, error))
 		return -1;
 	lock = lock_dir(path);
@@ -169,14 +183,44 @@ int place_listen(const char *path, GError **error)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: its directory: %s", path, log_errname(lock));
 		return -1;
 	}
-	if (!clear_place(path, &addr, error))
+	if (!clear_place(path, &addr, what, error))
 		return -1;
 	fd = sockets_listen(path, BACKLOG);
-	if (fd >= 0)
+	if (fd >= 0) {
+		note_place(place, path);
 		return fd;
-	mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: cannot make the control socket: %s", path,
+	}
+	mpq_fail(error, MPQ_ERROR_SYSTEM, "%s: cannot make the %s: %s", path, what,
 		 log_errname(fd));
 	return -1;
+}
+
+void place_sweep(const char *dir)
+{
+	g_autofree char *any = g_build_filename(dir, "x", NULL);
+	g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
+	autofd lock = entries ? lock_dir(any) : -1;
+	const char *entry;
+
+	while (lock >= 0 && (entry = g_dir_read_name(entries))) {
+		g_autofree char *path = g_build_filename(dir, entry, NULL);
+		struct unix_addr addr;
+
+		/* What has somebody, or is no socket of ours, stays. */
+		if (g_str_has_suffix(entry, SUFFIX) && !unix_addr_parse(path, &addr))
+			clear_place(path, &addr, "", NULL);
+	}
+}
+
+void place_remove(struct place *place)
+{
+	struct stat st;
+
+	if (place->path && lstat(place->path, &st) == 0 && st.st_dev == place->dev &&
+	    st.st_ino == place->ino)
+		unlink(place->path);
+	g_free(place->path);
+	*place = (struct place){ 0 };
 }
 
 int place_connect(const char *path, GError **error)

@@ -8,6 +8,7 @@
  */
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -32,12 +33,23 @@ char *place_dir(bool make, GError **error);
  */
 char *place_socket(const char *vm, bool make, GError **error);
 
+/* A socket of ours that listens; the path is the same that place_listen() got. */
+struct place {
+	char *path;
+	dev_t dev;		/* what is there because of us */
+	ino_t ino;
+};
+
 /*
- * Binds the socket at @path, for its owner alone, and listens.  Returns the fd, or -1 with @error:
- * somebody has it (a VM of this name runs), or it is no socket of ours.  One that was left behind
- * is replaced.
+ * Binds the socket at @path, for its owner alone, and listens.  @what: "control socket", for
+ * people.  Returns the fd, or -1 with @error: somebody has it (a VM with it runs), or it is no
+ * socket of ours.  One that was left behind is replaced.
  */
-int place_listen(const char *path, GError **error);
+int place_listen(struct place *place, const char *path, const char *what, GError **error);
+/* Removes what was left behind of this user's sockets in @dir. */
+void place_sweep(const char *dir);
+/* Removes it, unless somebody else's socket is there by now; also of one that is all zeros. */
+void place_remove(struct place *place);
 
 /* A connection to @path.  The fd, or -1 with @error. */
 int place_connect(const char *path, GError **error);

@@ -69,7 +69,7 @@ static void add_sample(struct family *family, const char *line, const char *labe
 			       line + name + (line[name] == '{'));
 }
 
-void prom_add(struct prom *prom, const char *text, const char *labels)
+static void add_text(struct prom *prom, const char *text, const char *labels)
 {
 	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 	struct family *family = NULL;
@@ -89,7 +89,8 @@ void prom_add(struct prom *prom, const char *text, const char *labels)
 	}
 }
 
-char *prom_escape(const char *value)
+/* @value as it may stand between the quotes of a label; the caller frees. */
+static char *escape(const char *value)
 {
 	GString *out = g_string_new(NULL);
 
@@ -102,6 +103,14 @@ char *prom_escape(const char *value)
 			g_string_append_c(out, *value);
 	}
 	return g_string_free(out, false);
+}
+
+void prom_add_remote(struct prom *prom, const char *vm, const char *id, const char *text)
+{
+	g_autofree char *name = escape(vm), *remote = escape(id);
+	g_autofree char *labels = g_strdup_printf("vm=\"%s\",remote=\"%s\"", name, remote);
+
+	add_text(prom, text, labels);
 }
 
 char *prom_text(const struct prom *prom)

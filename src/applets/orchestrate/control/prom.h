@@ -16,11 +16,11 @@ struct prom *prom_create(void);
 /* Frees it, and no text that it gave. */
 void prom_destroy(struct prom *prom);
 
-/* Adds @text, whose samples get @labels (NAME="VALUE",..., not empty) before their own. */
-void prom_add(struct prom *prom, const char *text, const char *labels);
-
-/* @value as it may stand between the quotes of a label; the caller frees. */
-char *prom_escape(const char *value);
+/*
+ * Adds @text, which the remote @id of the VM has counted: its samples get the labels vm and remote
+ * before their own.
+ */
+void prom_add_remote(struct prom *prom, const char *vm, const char *id, const char *text);
 
 /* The whole; the caller frees. */
 char *prom_text(const struct prom *prom);

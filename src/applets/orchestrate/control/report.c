@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "applets/orchestrate/hotplug/holder.h"
+#include "applets/orchestrate/control/prom.h"
 #include "applets/orchestrate/run/priv.h"
 #include "applets/orchestrate/run/supervise.h"
 #include "metrics/page.h"
@@ -42,7 +42,7 @@ json_t *report_status(const struct run *run)
 {
 	return json_pack("{s:s, s:s, s:i, s:f, s:i, s:o}", "name", run->options->name, "phase",
 			 phase_name(run), "pid", (int)getpid(), "uptime", since(run->started),
-			 "remotes", (int)run->remote_count, "qemu", report_qemu(run));
+			 "remotes", (int)run_remote_total(run), "qemu", report_qemu(run));
 }
 
 static json_t *report_devices(const struct run_remote *remote)
@@ -53,7 +53,8 @@ static json_t *report_devices(const struct run_remote *remote)
 		const struct plan_slot *slot =
 			&g_array_index(remote->process->slots, struct plan_slot, i);
 
-		if (slot->pair < remote->run->plan->pair_count)
+		if (remote->held.process || (slot->pair < remote->run->plan->pair_count &&
+					     !remote->run->pairs[slot->pair].released))
 			json_array_append_new(devices, json_string(slot->device));
 	}
 	return devices;
@@ -62,17 +63,20 @@ static json_t *report_devices(const struct run_remote *remote)
 static json_t *report_remote(const struct run_remote *remote)
 {
 	const struct plan_process *process = remote->process;
+	const pid_t pid = run_remote_pid(remote);
 	json_t *report = json_pack("{s:s, s:s, s:s, s:s, s:o, s:f}", "id", run_remote_id(remote),
 				   "serves", process->serves, "program",
 				   (char *)process->argv->pdata[0], "state",
-				   remote->child.pid ? supervise_state(remote) :
+				   pid ? supervise_state(remote) :
 				   remote->end ? "ended" : "none",
 				   "devices", report_devices(remote), "uptime",
-				   remote->child.pid ? since(remote->started) : 0.0);
+				   pid ? since(remote->started) : 0.0);
 
-	if (remote->child.pid)
-		json_object_set_new(report, "pid", json_integer(remote->child.pid));
-	if (remote->device_pid && remote->child.pid)
+	if (pid)
+		json_object_set_new(report, "pid", json_integer(pid));
+	if (remote->held.process)
+		json_object_set_new(report, "holder", json_integer(remote->held.holder));
+	if (remote->device_pid && pid)
 		json_object_set_new(report, "device-pid", json_integer(remote->device_pid));
 	if (remote->restarts)
 		json_object_set_new(report, "restarts", json_integer(remote->restarts));
@@ -83,28 +87,12 @@ static json_t *report_remote(const struct run_remote *remote)
 	return report;
 }
 
-/* A device that attach has plugged in: its remote is another process's. */
-static void add_attached(const struct run *run, json_t *remotes)
-{
-	g_auto(GStrv) ids = run->options->control ? holder_ids(run->options->control) : NULL;
-
-	for (char **id = ids; id && *id; id++) {
-		g_autofree char *serves = g_strdup_printf("%s (attached)", *id);
-
-		json_array_append_new(remotes, json_pack("{s:s, s:s, s:s, s:s, s:[s], s:f}", "id",
-							 *id, "serves", serves, "program",
-							 "mpqemu-orchestrate", "state", "attached",
-							 "devices", *id, "uptime", 0.0));
-	}
-}
-
 json_t *report_remotes(const struct run *run)
 {
 	json_t *remotes = json_array();
 
-	for (unsigned i = 0; i < run->remote_count; i++)
-		json_array_append_new(remotes, report_remote(&run->remotes[i]));
-	add_attached(run, remotes);
+	for (unsigned i = 0; i < run_remote_total(run); i++)
+		json_array_append_new(remotes, report_remote(run_remote_at(run, i)));
 	return remotes;
 }
 
@@ -137,8 +125,30 @@ json_t *report_metrics(const struct run *run)
 	json_t *list = json_array();
 	struct metrics_page page;
 
-	for (unsigned i = 0; i < run->remote_count; i++)
-		if (read_page(&run->remotes[i], &page))
-			json_array_append_new(list, report_page(&run->remotes[i], &page));
+	for (unsigned i = 0; i < run_remote_total(run); i++)
+		if (read_page(run_remote_at(run, i), &page))
+			json_array_append_new(list, report_page(run_remote_at(run, i), &page));
 	return list;
+}
+
+char *report_prometheus(const struct run *run)
+{
+	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
+	struct prom *prom = prom_create();
+	struct metrics_page page;
+	struct text text;
+	char *whole;
+
+	for (unsigned i = 0; i < run_remote_total(run); i++) {
+		const struct run_remote *remote = run_remote_at(run, i);
+
+		if (!read_page(remote, &page))
+			continue;
+		text_init(&text, buf, METRICS_TEXT_MAX);
+		metrics_print_text(&page, &text);
+		prom_add_remote(prom, run->options->name, run_remote_id(remote), buf);
+	}
+	whole = prom_text(prom);
+	prom_destroy(prom);
+	return whole;
 }

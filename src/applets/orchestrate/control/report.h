@@ -14,5 +14,7 @@ json_t *report_status(const struct run *run);
 json_t *report_remotes(const struct run *run);
 /* query-metrics: an object a remote that counts, of "id", "text" (Prometheus) and "metrics". */
 json_t *report_metrics(const struct run *run);
+/* The same as one text of Prometheus's, with the labels vm and remote. */
+char *report_prometheus(const struct run *run);
 
 #endif

@@ -5,6 +5,7 @@
  *
  *   LOOK (QMP), plan, checks --> START the remote, ids, reset --> PLUG (QMP) --> ATTACHED --> END
  *
+ * A VM of ours has a keeper, which gets the remote before PLUG (ADOPT) and runs it from then on.
  * Until ATTACHED the caller waits, and whatever goes wrong undoes what was done; so does the
  * caller's end.  During PLUG that waits for QEMU's answer, and if QEMU has taken the device it is
  * to give it back (UNDO).  From then on QMP is not used any more: QEMU has the other end of the
@@ -22,6 +23,7 @@
 #include <glib-unix.h>
 #include <jansson.h>
 
+#include "applets/orchestrate/hotplug/adopt.h"
 #include "applets/orchestrate/hotplug/holder.h"
 #include "applets/orchestrate/hotplug/hotplug.h"
 #include "applets/orchestrate/hotplug/link.h"
@@ -36,7 +38,9 @@
 #include "base/service.h"
 #include "plan/procs.h"
 
-enum phase { PHASE_LOOK, PHASE_START, PHASE_PLUG, PHASE_UNDO, PHASE_ATTACHED, PHASE_END };
+enum phase {
+	PHASE_LOOK, PHASE_START, PHASE_ADOPT, PHASE_PLUG, PHASE_UNDO, PHASE_ATTACHED, PHASE_END,
+};
 
 struct attach {
 	const struct hotplug_args *args;
@@ -47,6 +51,7 @@ struct attach {
 	json_t *device;			/* what device_add gets; owned until it is plugged */
 	char *id;			/* of the device */
 	struct hotplug_remote remote;
+	struct hotplug_adopt *adopt;
 	struct hotplug_plug *plug;
 	struct hotplug_unplug *unplug;
 	struct holder *holder;		/* our socket */
@@ -58,6 +63,7 @@ struct attach {
 	int parent;			/* to be released; -1: foreground, or released */
 	guint parent_watch, signal_watch, log_watch;
 	int signal_fd, pipe[2];		/* the remote's stderr */
+	int keeper_log[2];		/* that once more, for the VM's keeper; -1: it has none */
 	sigset_t old_mask;
 	GMainLoop *loop;
 };
@@ -153,7 +159,9 @@ static void unplugged(void *opaque, const GError *error)
 {
 	struct attach *self = opaque;
 
-	if (error)
+	if (!error)
+		hotplug_remote_unused(&self->remote);
+	else
 		log_error("%s: the VM has the device without its remote, and its guest reads all "
 			  "ones from it: %s", self->remote.process->serves, error->message);
 	end_now(self);
@@ -177,6 +185,7 @@ static void plugged(void *opaque, const GError *error)
 
 		log_error("%s", why->message);
 		self->status = self->status ?: RUN_STATUS_FAILED;
+		hotplug_remote_unused(&self->remote);
 		end_now(self);
 		return;
 	}
@@ -192,6 +201,38 @@ static void plugged(void *opaque, const GError *error)
 	release_parent(self);
 }
 
+static void plug(struct attach *self)
+{
+	self->phase = PHASE_PLUG;
+	self->plug = hotplug_plug_create(&self->link, g_steal_pointer(&self->device),
+					 hotplug_remote_take_end(&self->remote), self->remote.path,
+					 self->args->timeout * 1000, plugged, self);
+	hotplug_plug_start(self->plug);
+}
+
+/* ---- ADOPT ---- */
+
+static void adopted(void *opaque, const GError *error)
+{
+	struct attach *self = opaque;
+
+	if (!error) {
+		plug(self);
+		return;
+	}
+	hotplug_remote_unused(&self->remote);
+	fail(self, error);
+}
+
+static void adopt(struct attach *self)
+{
+	self->phase = PHASE_ADOPT;
+	self->adopt = hotplug_adopt_create(&self->link, &self->remote, self->id,
+					   fd_steal(&self->keeper_log[0]),
+					   self->args->timeout * 1000, adopted, self);
+	hotplug_adopt_start(self->adopt);
+}
+
 static void remote_ready(void *opaque, const GError *error)
 {
 	struct attach *self = opaque;
@@ -199,13 +240,11 @@ static void remote_ready(void *opaque, const GError *error)
 	if (error) {
 		log_error("%s", error->message);
 		end(self, RUN_STATUS_REMOTE);
-		return;
+	} else if (self->args->target.vm) {
+		adopt(self);
+	} else {
+		plug(self);
 	}
-	self->phase = PHASE_PLUG;
-	self->plug = hotplug_plug_create(&self->link, g_steal_pointer(&self->device),
-					 hotplug_remote_take_end(&self->remote), self->remote.path,
-					 self->args->timeout * 1000, plugged, self);
-	hotplug_plug_start(self->plug);
 }
 
 /* ---- START ---- */
@@ -219,6 +258,7 @@ static bool start_remote(struct attach *self, GError **error)
 	const struct hotplug_remote_setup setup = {
 		.sigmask = &self->old_mask, .sigpipe = &self->args->sigpipe,
 		.log_fd = self->pipe[1], .timeout_s = self->args->timeout,
+		.keeper = self->args->target.vm,
 	};
 	bool ok;
 
@@ -402,6 +442,14 @@ static gboolean parent_gone(int fd, GIOCondition condition, void *opaque)
 	return G_SOURCE_REMOVE;
 }
 
+static void lines_lost(struct attach *self)
+{
+	if (errno == EAGAIN)
+		return;
+	log_warning("the VM's keeper reads the log no more: %s", log_errname(errno));
+	fd_close(&self->keeper_log[1]);
+}
+
 /* The pipe keeps what is written with one write(2) together. */
 static gboolean copy_log(int fd, GIOCondition condition, void *opaque)
 {
@@ -411,6 +459,9 @@ static gboolean copy_log(int fd, GIOCondition condition, void *opaque)
 
 	if (n > 0)
 		log_copy(lines, n);
+	/* A keeper that does not read them has no more lines of it, and stops nobody. */
+	if (n > 0 && self->keeper_log[1] >= 0 && write(self->keeper_log[1], lines, n) < 0)
+		lines_lost(self);
 	if (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)))
 		return G_SOURCE_CONTINUE;
 	self->log_watch = 0;
@@ -435,7 +486,8 @@ static bool take_signals(struct attach *self, GError **error)
 
 static bool take_log(struct attach *self, GError **error)
 {
-	if (pipe2(self->pipe, O_CLOEXEC | O_DIRECT) < 0)
+	if (pipe2(self->pipe, O_CLOEXEC | O_DIRECT) < 0 ||
+	    (self->args->target.vm && pipe2(self->keeper_log, O_CLOEXEC | O_NONBLOCK) < 0))
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "pipe: %s", log_errname(errno));
 	self->log_watch = g_unix_fd_add(self->pipe[0], G_IO_IN | G_IO_HUP, copy_log, self);
 	return true;
@@ -485,6 +537,7 @@ static void attach_finish(struct attach *self)
 		;
 	hotplug_link_close(&self->link);
 	hotplug_look_destroy(self->look);
+	hotplug_adopt_destroy(self->adopt);
 	hotplug_plug_destroy(self->plug);
 	hotplug_unplug_destroy(self->unplug);
 	hotplug_remote_finish(&self->remote);
@@ -499,6 +552,8 @@ static void attach_finish(struct attach *self)
 	fd_close(&self->signal_fd);
 	fd_close(&self->pipe[0]);
 	fd_close(&self->pipe[1]);
+	fd_close(&self->keeper_log[0]);
+	fd_close(&self->keeper_log[1]);
 	fd_close(&self->parent);
 	fd_close(&self->log_fd);
 	probe_finish(&self->probe);
@@ -510,7 +565,7 @@ int hotplug_attach(const struct hotplug_args *args)
 {
 	struct attach self = {
 		.args = args, .log_fd = -1, .parent = -1, .signal_fd = -1, .pipe = { -1, -1 },
-		.remote = { .child = CHILD_INIT, .proxy_end = -1, .control = -1 },
+		.remote = HOTPLUG_REMOTE_INIT, .keeper_log = { -1, -1 },
 	};
 	g_autoptr(GError) error = NULL;
 

@@ -6,7 +6,8 @@
  *   UNPLUG device_del, and what the guest says --> RELEASE the remote, over its holder's socket,
  *   whose end is seen there: then the images are free
  *
- * Without a holder (another user's, or a remote that something else started) UNPLUG is all.
+ * Of a device that a VM of ours was started with, it is the keeper that ends the remote, and says
+ * so.  Without a holder (another user's, or a remote that something else started) UNPLUG is all.
  */
 
 #include <string.h>
@@ -35,6 +36,7 @@ struct detach {
 	guint timer;
 	GMainLoop *loop;
 	bool releasing, ended;
+	bool waiting;		/* for the keeper, which ends the remote */
 	int status;
 };
 
@@ -88,6 +90,7 @@ static void released(void *opaque, const json_t *value, const struct qmp_failure
  */
 static void find_holder(struct detach *self)
 {
+	holder_sweep();
 	self->holder_at.path = holder_path(self->args->target.path, self->id, false, NULL);
 	if (!self->holder_at.path)
 		return;
@@ -96,11 +99,77 @@ static void find_holder(struct detach *self)
 	hotplug_link_open(&self->holder, &self->holder_at, self->args->timeout * 1000, NULL);
 }
 
+static void nobody_knows(struct detach *self)
+{
+	log_info("%s: the VM has it no more; its remote is not known here", self->id);
+	end(self, 0);
+}
+
+/* Is there a remote left that serves nothing? */
+static bool one_is_idle(const json_t *remotes)
+{
+	const json_t *remote;
+	size_t i;
+
+	json_array_foreach(remotes, i, remote)
+		if (json_object_get(remote, "pid") &&
+		    !json_array_size(json_object_get(remote, "devices")))
+			return true;
+	return false;
+}
+
+static void on_remotes(void *opaque, const json_t *value, const struct qmp_failure *failure)
+{
+	struct detach *self = opaque;
+
+	self->waiting = !failure && one_is_idle(value);
+	if (failure)
+		fail(self, failure->desc);
+	else if (!self->waiting)
+		remote_ended(self);
+}
+
+static void ask_keeper(struct detach *self)
+{
+	int ret = qmp_client_execute(self->link.client, "query-remotes", NULL, -1,
+				     self->args->timeout * 1000, on_remotes, self);
+
+	if (ret)
+		fail(self, log_errname(ret));
+}
+
+static void on_released(void *opaque, const json_t *value, const struct qmp_failure *failure)
+{
+	struct detach *self = opaque;
+
+	if (!failure)
+		ask_keeper(self);
+	else if (!g_strcmp0(failure->class, "DeviceNotFound"))
+		nobody_knows(self);
+	else
+		fail(self, failure->desc);
+}
+
+static void release_by_keeper(struct detach *self)
+{
+	int ret;
+
+	self->timer = g_timeout_add_seconds(RELEASE_LIMIT_S, release_timed_out, self);
+	ret = qmp_client_execute(self->link.client, "release",
+				 json_pack("{s:s}", "device", self->id), -1,
+				 self->args->timeout * 1000, on_released, self);
+	if (ret)
+		fail(self, log_errname(ret));
+}
+
 static void release(struct detach *self)
 {
+	if (!self->holder.client && self->args->target.vm) {
+		release_by_keeper(self);
+		return;
+	}
 	if (!self->holder.client) {
-		log_info("%s: the VM has it no more; its remote is not known here", self->id);
-		end(self, 0);
+		nobody_knows(self);
 		return;
 	}
 	self->releasing = true;
@@ -127,12 +196,20 @@ static void unplugged(void *opaque, const GError *error)
 
 static void on_event(void *opaque, const char *name, const struct json_t *event)
 {
-	hotplug_unplug_event(((struct detach *)opaque)->unplug, name, event);
+	struct detach *self = opaque;
+
+	hotplug_unplug_event(self->unplug, name, event);
+	if (self->waiting && !strcmp(name, "MPQEMU_REMOTE_EXITED"))
+		ask_keeper(self);
 }
 
 static void on_lost(void *opaque, const char *why)
 {
-	hotplug_unplug_lost(((struct detach *)opaque)->unplug, why);
+	struct detach *self = opaque;
+
+	hotplug_unplug_lost(self->unplug, why);
+	if (self->waiting)
+		fail(self, why);
 }
 
 static bool start(struct detach *self, GError **error)

@@ -11,7 +11,6 @@
 #include "applets/orchestrate/control/door.h"
 #include "applets/orchestrate/control/place.h"
 #include "base/log.h"
-#include "base/unixaddr.h"
 
 #define PLACE "attached"	/* in the directory of the control sockets */
 #define SUFFIX ".sock"
@@ -55,34 +54,12 @@ char *holder_path(const char *qmp, const char *id, bool make, GError **error)
 	return dir ? g_build_filename(dir, name, NULL) : NULL;
 }
 
-/* A name may have been left behind. */
-static bool is_held(const char *dir, const char *name)
+void holder_sweep(void)
 {
-	g_autofree char *path = g_build_filename(dir, name, NULL);
-	struct unix_addr addr;
+	g_autofree char *dir = make_dir(false, NULL);
 
-	return !unix_addr_parse(path, &addr) && unix_addr_ask(&addr) == -EPROTOTYPE;
-}
-
-char **holder_ids(const char *qmp)
-{
-	g_autofree char *path = make_dir(false, NULL);
-	g_autofree char *prefix = make_prefix(qmp);
-	g_autoptr(GDir) dir = path ? g_dir_open(path, 0, NULL) : NULL;
-	g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
-	const char *name;
-
-	while (dir && (name = g_dir_read_name(dir))) {
-		g_autofree char *id = NULL;
-
-		if (!g_str_has_prefix(name, prefix) || !g_str_has_suffix(name, SUFFIX) ||
-		    !is_held(path, name))
-			continue;
-		id = g_strndup(name + strlen(prefix),
-			       strlen(name) - strlen(prefix) - strlen(SUFFIX));
-		g_strv_builder_add(ids, id);
-	}
-	return g_strv_builder_end(ids);
+	if (dir)
+		place_sweep(dir);
 }
 
 static void run_query(void *opaque, struct qmp_call *call, const json_t *args)

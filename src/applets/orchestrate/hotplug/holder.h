@@ -28,8 +28,8 @@ struct holder_ops {
 /* The path of the socket for device @id of the QEMU behind @qmp; the caller frees.  NULL: error. */
 char *holder_path(const char *qmp, const char *id, bool make, GError **error);
 
-/* The ids of the devices of that QEMU (or VM) that somebody holds now; g_strfreev(). */
-char **holder_ids(const char *qmp);
+/* Removes the sockets of those that were killed. */
+void holder_sweep(void);
 
 /* Listens there.  NULL with @error: somebody does already, or it cannot be. */
 struct holder *holder_create(const char *qmp, const char *id, const struct holder_ops *ops,

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <glib-unix.h>
@@ -23,13 +25,94 @@ static const struct {
 	{ SIGTERM, 5000 }, { SIGTERM, 15000 }, { SIGKILL, 0 },
 };
 
-/* ---- Its end ---- */
-
 static void stop_source(guint *id)
 {
 	if (*id)
 		g_source_remove(*id);
 	*id = 0;
+}
+
+/* ---- The keeper of its VM ---- */
+
+/* What it says before the keeper has its end waits there. */
+static void tell_keeper(struct hotplug_remote *remote, const struct sup_msg *msg)
+{
+	int ret = remote->keeper < 0 ? 0 : sup_send(remote->keeper, msg);
+
+	/* One that is gone is seen by its end. */
+	if (ret && ret != -EPIPE && ret != -ECONNRESET)
+		log_warning("%s: what it says does not reach the VM's keeper: %s",
+			    remote->process->serves, log_errname(ret));
+}
+
+static gboolean keeper_readable(int fd, GIOCondition condition, void *opaque)
+{
+	struct hotplug_remote *remote = opaque;
+	struct sup_msg msg, refused = { .type = SUP_REFUSED };
+	int ret = sup_recv(fd, SUP_FROM_SUPERVISOR, &msg);
+
+	if (ret == -EAGAIN)
+		return G_SOURCE_CONTINUE;
+	if (ret) {
+		remote->keeper_watch = 0;
+		fd_close(&remote->keeper);
+		return G_SOURCE_REMOVE;
+	}
+	ret = remote->control < 0 ? -ENOTSUP : sup_send(remote->control, &msg);
+	if (!ret)
+		return G_SOURCE_CONTINUE;
+	refused.id = msg.id;
+	refused.value = -ret;
+	tell_keeper(remote, &refused);
+	return G_SOURCE_CONTINUE;
+}
+
+static int make_keeper(struct hotplug_remote *remote)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	remote->keeper = ends[0];
+	remote->keeper_end = ends[1];
+	remote->keeper_watch = g_unix_fd_add(ends[0], G_IO_IN | G_IO_HUP, keeper_readable, remote);
+	return 0;
+}
+
+int hotplug_remote_take_keeper(struct hotplug_remote *remote)
+{
+	return fd_steal(&remote->keeper_end);
+}
+
+void hotplug_remote_unused(struct hotplug_remote *remote)
+{
+	tell_keeper(remote, &(struct sup_msg){ .type = SUP_CLIENT_GONE });
+}
+
+/* The last that the keeper hears: how it ended, by who has reaped it. */
+static void leave_keeper(struct hotplug_remote *remote)
+{
+	const struct sup_msg gone = { .type = SUP_GONE, .value = remote->child.status };
+	struct sup_msg msg;
+
+	while (remote->control >= 0 && !sup_recv(remote->control, SUP_FROM_REMOTE, &msg))
+		tell_keeper(remote, &msg);
+	tell_keeper(remote, &gone);
+	stop_source(&remote->keeper_watch);
+	fd_close(&remote->keeper);
+}
+
+/* ---- Its end ---- */
+
+/* It has been reaped. */
+static void child_gone(struct hotplug_remote *remote)
+{
+	stop_source(&remote->child_watch);
+	stop_source(&remote->peer_watch);
+	stop_source(&remote->control_watch);
+	stop_source(&remote->timer);
+	leave_keeper(remote);
+	remote->ops->ended(remote->opaque);
 }
 
 static gboolean child_ended(int fd, GIOCondition condition, void *opaque)
@@ -39,10 +122,7 @@ static gboolean child_ended(int fd, GIOCondition condition, void *opaque)
 	if (!child_reap(&remote->child))
 		return G_SOURCE_CONTINUE;
 	remote->child_watch = 0;
-	stop_source(&remote->peer_watch);
-	stop_source(&remote->control_watch);
-	stop_source(&remote->timer);
-	remote->ops->ended(remote->opaque);
+	child_gone(remote);
 	return G_SOURCE_REMOVE;
 }
 
@@ -65,7 +145,6 @@ static gboolean end_further(void *opaque)
 void hotplug_remote_end(struct hotplug_remote *remote)
 {
 	stop_source(&remote->peer_watch);
-	stop_source(&remote->control_watch);
 	fd_close(&remote->proxy_end);
 	if (!remote->child.pid || remote->end_step)
 		return;
@@ -80,14 +159,18 @@ void hotplug_remote_finish(struct hotplug_remote *remote)
 	stop_source(&remote->child_watch);
 	stop_source(&remote->peer_watch);
 	stop_source(&remote->control_watch);
+	stop_source(&remote->keeper_watch);
 	stop_source(&remote->timer);
 	peer_finish(&remote->peer);
 	fd_close(&remote->proxy_end);
 	fd_close(&remote->control);
+	fd_close(&remote->keeper);
+	fd_close(&remote->keeper_end);
+	fd_close(&remote->metrics);
 	if (remote->bound)
 		unlink(remote->path);
 	sockets_remove_dir(remote->socket_dir);
-	*remote = (struct hotplug_remote){ .proxy_end = -1, .control = -1 };
+	*remote = (struct hotplug_remote)HOTPLUG_REMOTE_INIT;
 }
 
 /* It has been reaped, or is reaped in a moment. */
@@ -95,10 +178,7 @@ static bool reap_soon(struct hotplug_remote *remote)
 {
 	if (!child_wait(&remote->child, 1000))
 		return false;
-	stop_source(&remote->child_watch);
-	stop_source(&remote->control_watch);
-	stop_source(&remote->timer);
-	remote->ops->ended(remote->opaque);
+	child_gone(remote);
 	return true;
 }
 
@@ -158,9 +238,18 @@ static gboolean peer_readable(int fd, GIOCondition condition, void *opaque)
 	/* QEMU makes a connection of its own. */
 	if (remote->path)
 		fd_close(&remote->proxy_end);
-	if (remote->control < 0)
+	if (!remote->path || remote->control < 0)
 		ready(remote, NULL);
 	return G_SOURCE_REMOVE;
+}
+
+/* A client of one that listens has left: ours, or QEMU. */
+static void client_gone(struct hotplug_remote *remote)
+{
+	if (remote->ready)
+		hotplug_remote_end(remote);
+	else if (!remote->end_step)
+		ready(remote, NULL);
 }
 
 /* Its keeper speaks.  A channel that is of no use any more is one that says nothing. */
@@ -170,15 +259,18 @@ static gboolean control_readable(int fd, GIOCondition condition, void *opaque)
 	struct sup_msg msg;
 	int ret = sup_recv(fd, SUP_FROM_REMOTE, &msg);
 
-	if (ret == -EAGAIN || (!ret && msg.type != SUP_CLIENT_GONE))
+	if (ret == -EAGAIN)
 		return G_SOURCE_CONTINUE;
-	if (ret || remote->ready)
+	if (ret) {
 		remote->control_watch = 0;
-	if (!ret && remote->ready)
-		hotplug_remote_end(remote);
-	else if (!ret)
-		ready(remote, NULL);
-	return remote->control_watch ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+		return G_SOURCE_REMOVE;
+	}
+	/* Our own client is nothing to the keeper. */
+	if (msg.type != SUP_CLIENT_GONE || remote->ready)
+		tell_keeper(remote, &msg);
+	if (msg.type == SUP_CLIENT_GONE && remote->path)
+		client_gone(remote);
+	return G_SOURCE_CONTINUE;
 }
 
 static gboolean timed_out(void *opaque)
@@ -195,6 +287,7 @@ static gboolean timed_out(void *opaque)
 
 static int make_ends(struct hotplug_remote *remote, int *ret_remote_end)
 {
+	struct stat st;
 	int ends[2];
 
 	if (remote->path) {
@@ -206,6 +299,9 @@ static int make_ends(struct hotplug_remote *remote, int *ret_remote_end)
 		return -errno;
 	remote->proxy_end = ends[0];
 	*ret_remote_end = ends[1];
+	if (fstat(ends[0], &st) < 0)
+		return -errno;
+	remote->proxy_inode = st.st_ino;
 	return 0;
 }
 
@@ -217,8 +313,8 @@ static bool is_ours(const struct plan_process *process)
 	return !strcmp(name, "mpqemu-remote") || !strcmp(name, "mpqemu");
 }
 
-/* A number that its other fds leave free. */
-static int control_slot(const struct plan_process *process)
+/* The first of the numbers that its other fds leave free. */
+static int free_slot(const struct plan_process *process)
 {
 	int slot = g_array_index(process->slots, struct plan_slot, 0).fd + 1;
 
@@ -227,14 +323,14 @@ static int control_slot(const struct plan_process *process)
 	return slot;
 }
 
-/* Of one that listens: gives it --control=, whose end *ret_fd is. */
+/* Of one that listens or has a keeper: gives it --control=, whose end *ret_fd is. */
 static int take_control(struct hotplug_remote *remote, struct plan_process *process, int slot,
-			int *ret_fd)
+			bool keeper, int *ret_fd)
 {
 	g_autofree char *option = g_strdup_printf("--control=fd=%d", slot);
 	int ends[2];
 
-	if (!remote->path || !is_ours(process))
+	if ((!remote->path && !keeper) || !is_ours(process))
 		return 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
@@ -245,17 +341,47 @@ static int take_control(struct hotplug_remote *remote, struct plan_process *proc
 	return 0;
 }
 
+/* What only a keeper reads: gives it --metrics=. */
+static int take_metrics(struct hotplug_remote *remote, struct plan_process *process, int slot)
+{
+	g_autofree char *option = g_strdup_printf("--metrics=fd=%d", slot);
+
+	if (!is_ours(process))
+		return 0;
+	remote->metrics = memfd_create("mpqemu-metrics", MFD_CLOEXEC);
+	if (remote->metrics < 0)
+		return -errno;
+	plan_process_arg(process, option);
+	return 0;
+}
+
+/* All that runs it and counts what it does. */
+static int take_channels(struct hotplug_remote *remote, struct plan_process *process, int slot,
+			 bool keeper, int *ret_control)
+{
+	int ret = take_control(remote, process, slot, keeper, ret_control);
+
+	if (!ret && keeper)
+		ret = make_keeper(remote);
+	if (!ret && keeper)
+		ret = take_metrics(remote, process, slot + 1);
+	return ret;
+}
+
 static bool start_process(struct hotplug_remote *remote, struct plan *plan, int remote_end,
 			  const struct hotplug_remote_setup *own, int *ret_status, GError **error)
 {
 	const struct plan_process *process = remote->process;
 	const struct plan_slot *slot = &g_array_index(process->slots, struct plan_slot, 0);
-	const int control_at = control_slot(process);
+	const int free_at = free_slot(process);
 	autofd control = -1;
-	int ret = take_control(remote, plan->remotes->pdata[0], control_at, &control);
-	const struct child_fd fds[] = { { remote_end, slot->fd }, { control, control_at } };
+	int ret = take_channels(remote, plan->remotes->pdata[0], free_at, own->keeper, &control);
+	const struct child_fd fds[] = {
+		{ remote_end, slot->fd }, { control, free_at }, { remote->metrics, free_at + 1 },
+	};
 	const struct child_setup setup = {
-		.argv = plan_process_argv(process), .fds = fds, .fd_count = control < 0 ? 1 : 2,
+		.argv = plan_process_argv(process), .fds = fds,
+		.fd_count = 1 + (control >= 0) + (remote->metrics >= 0),
 		.keep = (const int *)process->keep->data, .keep_count = process->keep->len,
 		.stderr_fd = own->log_fd, .stdio = CHILD_STDIO_SERVICE,
 		.sigmask = own->sigmask, .sigpipe = own->sigpipe, .limits = &process->limits,
@@ -298,10 +424,10 @@ bool hotplug_remote_start(struct hotplug_remote *remote, struct plan *plan,
 	autofd remote_end = -1;
 	int ret;
 
-	*remote = (struct hotplug_remote){
-		.process = plan->remotes->pdata[0], .ops = ops, .opaque = opaque,
-		.child = CHILD_INIT, .proxy_end = -1, .control = -1,
-	};
+	*remote = (struct hotplug_remote)HOTPLUG_REMOTE_INIT;
+	remote->process = plan->remotes->pdata[0];
+	remote->ops = ops;
+	remote->opaque = opaque;
 	*ret_status = RUN_STATUS_FAILED;
 	if (!sockets_make_dir(plan, &remote->socket_dir, error))
 		return false;

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "applets/orchestrate/run/adopted.h"
 #include "applets/orchestrate/run/priv.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -36,6 +37,8 @@ static gboolean end_timer(void *opaque)
 	if (run->end_step == END_TERM)
 		return G_SOURCE_CONTINUE;
 	run->timer = last ? 0 : g_timeout_add(END_LAST_MS, end_timer, run);
+	if (last)
+		adopted_leave(run);
 	return G_SOURCE_REMOVE;
 }
 

@@ -28,6 +28,15 @@ enum end_step { END_WAIT, END_TERM, END_TERM_AGAIN, END_KILL };
 /* Does a remote stand still with its VM? */
 enum run_pause { RUN_GOES, RUN_PAUSING, RUN_PAUSED };
 
+/* Of a remote whose parent is attach's process (adopted.h). */
+struct run_held {
+	struct plan_process *process;	/* owned; NULL: the remote is ours */
+	pid_t pid, holder;	/* of the remote, 0: it has ended; of its parent */
+	ino_t socket;		/* QEMU's end of its socketpair; 0: it listens */
+	bool left;		/* QEMU has the device no more */
+	int status;		/* what it ended with, if that was said, or -1 */
+};
+
 struct run_remote {
 	struct run *run;
 	const struct plan_process *process;
@@ -46,6 +55,7 @@ struct run_remote {
 		void (*done)(void *opaque, const char *why);
 		void *opaque;
 	} restart;
+	struct run_held held;	/* all zeros: it is ours */
 	pid_t device_pid;	/* what it says of its device process, or 0; for people */
 	char *crash;		/* why that has ended, if it says so, or NULL */
 	char *end;		/* how it ended (child_describe_end()), or NULL */
@@ -62,6 +72,7 @@ struct run_pair {
 	const char *device;
 	const char *path;	/* NULL: a socketpair */
 	bool listens, bound;	/* the socket is made here; its path is there */
+	bool released;		/* QEMU has the device no more (run_release()) */
 	int remote_end;		/* kept until the remote has it: only then can QEMU see it close */
 	int proxy_end;		/* kept until QEMU has it */
 	ino_t proxy_inode;	/* of the proxy's end, to know it among QEMU's fds */
@@ -74,6 +85,7 @@ enum shutdown_step { SHUTDOWN_NONE, SHUTDOWN_POWERDOWN, SHUTDOWN_TERM, SHUTDOWN_
 
 struct cgroup;
 struct control;
+struct scrape;
 
 struct run {
 	struct plan *plan;
@@ -82,11 +94,13 @@ struct run {
 	GMainLoop *loop;
 	struct run_remote *remotes;
 	unsigned remote_count;
+	GPtrArray *adopted;	/* struct run_remote *, owned: adopted.h */
 	struct run_pair *pairs;
 	struct child qemu;
 	struct vmm *vmm;	/* NULL: there is no monitor */
 	struct cgroup *cgroup;	/* NULL: none is asked for */
 	struct control *control;	/* NULL: there is no control socket */
+	struct scrape *scrape;		/* NULL: there is no socket for Prometheus */
 	struct notify notify;
 	guint watchdog;
 	guint ready_timer;	/* until those who wait for QEMU's start are told */
@@ -173,6 +187,22 @@ void run_pause(struct run *run);
 
 /* The id of its (first) device, by which it is called. */
 const char *run_remote_id(const struct run_remote *remote);
+/* The process of one that runs, ours or not, or 0. */
+pid_t run_remote_pid(const struct run_remote *remote);
+/* All of the VM's, and the one of them that has this number: ours, then the adopted ones. */
+unsigned run_remote_total(const struct run *run);
+struct run_remote *run_remote_at(const struct run *run, unsigned i);
+/*
+ * QEMU has the device no more, and is not to get it again; a remote that has no other one ends.
+ * False: the VM was not started with it.
+ */
+bool run_release(struct run *run, const char *id);
+/* Has QEMU still got the socket of this inode? */
+bool run_qemu_holds(const struct run *run, ino_t socket);
+/* The event of its end, which remote->end describes.  @due: it was to end. */
+void run_remote_exited(struct run_remote *remote, bool due);
+/* It has ended, as @end says, while the VM used it: says so, and does what the policy says. */
+void run_remote_lost(struct run_remote *remote, const char *end);
 /* Starts them all and asks them; QEMU follows when all have answered. */
 void run_start_remotes(struct run *run);
 

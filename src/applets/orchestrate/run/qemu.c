@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 
+#include "applets/orchestrate/run/adopted.h"
 #include "applets/orchestrate/run/inplace.h"
 #include "applets/orchestrate/run/cgroup.h"
 #include "applets/orchestrate/run/priv.h"
@@ -127,7 +128,10 @@ static void on_changed(void *opaque)
 static void on_event(void *opaque, const char *name, const json_t *event)
 {
 	json_t *data = json_object_get(event, "data");
+	const char *device = json_string_value(json_object_get(data, "device"));
 
+	if (device && !strcmp(name, "DEVICE_DELETED"))
+		adopted_deleted(opaque, device);
 	run_event(opaque, name, data ? json_incref(data) : NULL);
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <glib-unix.h>
@@ -23,14 +24,30 @@ const char *run_remote_id(const struct run_remote *remote)
 	return g_array_index(remote->process->slots, struct plan_slot, 0).device;
 }
 
+pid_t run_remote_pid(const struct run_remote *remote)
+{
+	return remote->held.process ? remote->held.pid : remote->child.pid;
+}
+
+unsigned run_remote_total(const struct run *run)
+{
+	return run->remote_count + run->adopted->len;
+}
+
+struct run_remote *run_remote_at(const struct run *run, unsigned i)
+{
+	return i < run->remote_count ? &run->remotes[i] :
+				       run->adopted->pdata[i - run->remote_count];
+}
+
 /*
  * Has QEMU still got the socket?  A process that ends closes its files before anybody can see its
  * end, so a remote that ends because QEMU did always finds false here.
  */
-static bool qemu_holds(const struct run *run, const struct run_pair *pair)
+bool run_qemu_holds(const struct run *run, ino_t socket)
 {
 	g_autofree char *path = g_strdup_printf("/proc/%d/fd", run->qemu.pid);
-	g_autofree char *wanted = g_strdup_printf("socket:[%lu]", pair->proxy_inode);
+	g_autofree char *wanted = g_strdup_printf("socket:[%lu]", socket);
 	g_autoptr(GDir) dir = run->qemu.pid ? g_dir_open(path, 0, NULL) : NULL;
 	const char *name;
 
@@ -56,10 +73,10 @@ static bool peer_closed_first(struct run_remote *remote)
 	for (unsigned i = 0; i < remote->run->plan->pair_count; i++) {
 		struct run_pair *pair = &remote->run->pairs[i];
 
-		if (pair->remote != remote)
+		if (pair->remote != remote || pair->released)
 			continue;
 		if (pair->path ? !remote->process->auto_shutdown || remote->child.status :
-				 qemu_holds(remote->run, pair))
+				 run_qemu_holds(remote->run, pair->proxy_inode))
 			return false;
 	}
 	return true;
@@ -82,9 +99,47 @@ static void close_remote_ends(struct run_remote *remote)
 /* Over vfio-user? */
 static bool listens(const struct run_remote *remote)
 {
+	if (remote->held.process)
+		return !remote->held.socket;
 	for (unsigned i = 0; i < remote->run->plan->pair_count; i++)
 		if (remote->run->pairs[i].remote == remote && remote->run->pairs[i].listens)
 			return true;
+	return false;
+}
+
+/* Has the VM none of its devices any more? */
+static bool is_released(const struct run_remote *remote)
+{
+	const struct run *run = remote->run;
+
+	for (unsigned i = 0; i < run->plan->pair_count; i++)
+		if (run->pairs[i].remote == remote && !run->pairs[i].released)
+			return false;
+	return true;
+}
+
+/* Over mpqemu it sees its sockets close; one that listens would wait for the next client. */
+static void released(struct run_remote *remote)
+{
+	log_info("%s: the VM has it no more", remote->process->serves);
+	if (!listens(remote) || !remote->child.pid)
+		return;
+	child_kill(&remote->child, SIGTERM);
+	remote->told = true;
+}
+
+bool run_release(struct run *run, const char *id)
+{
+	for (unsigned i = 0; i < run->plan->pair_count; i++) {
+		struct run_pair *pair = &run->pairs[i];
+
+		if (!pair->remote || strcmp(pair->device, id))
+			continue;
+		pair->released = true;
+		if (is_released(pair->remote))
+			released(pair->remote);
+		return true;
+	}
 	return false;
 }
 
@@ -103,7 +158,7 @@ static void follow_policy(struct run *run)
 }
 
 /* QEMU would read all ones from the device for ever and not say more than a line an access. */
-static void remote_lost(struct run_remote *remote, const char *end)
+void run_remote_lost(struct run_remote *remote, const char *end)
 {
 	static const char *const follows[] = {
 		[PLAN_REMOTE_EXIT_REPORT] = "", [PLAN_REMOTE_EXIT_PAUSE] = "; stopping the VM",
@@ -130,6 +185,13 @@ static bool end_was_due(struct run_remote *remote)
 	       (run->phase == PHASE_RUN && peer_closed_first(remote));
 }
 
+void run_remote_exited(struct run_remote *remote, bool due)
+{
+	run_event(remote->run, "MPQEMU_REMOTE_EXITED",
+		  json_pack("{s:s, s:s, s:b, s:s*}", "remote", run_remote_id(remote), "reason",
+			    remote->end, "expected", due, "cause", remote->crash));
+}
+
 /* The remote has been reaped. */
 static void remote_gone(struct run_remote *remote)
 {
@@ -142,15 +204,13 @@ static void remote_gone(struct run_remote *remote)
 	logs_drain(run->options->logs);
 	g_free(remote->end);
 	remote->end = g_strdup(end);
-	run_event(run, "MPQEMU_REMOTE_EXITED",
-		  json_pack("{s:s, s:s, s:b, s:s*}", "remote", run_remote_id(remote), "reason", end,
-			    "expected", ordinary, "cause", remote->crash));
+	run_remote_exited(remote, ordinary);
 	if (run->phase == PHASE_START) {
 		log_error("%s: its process %s before %s was started",
 			  remote->process->serves, end, run_vmm_name(run));
 		run_abort(run, RUN_STATUS_REMOTE);
 	} else if (!ordinary) {
-		remote_lost(remote, end);
+		run_remote_lost(remote, end);
 	} else if (remote->told && remote->child.signal == SIGTERM) {
 		/* a program that does not mind SIGTERM */
 	} else if (remote->child.status && run->end_step == END_WAIT) {

@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "applets/orchestrate/control/scrape.h"
 #include "applets/orchestrate/control/server.h"
+#include "applets/orchestrate/run/adopted.h"
 #include "applets/orchestrate/run/cgroup.h"
 #include "applets/orchestrate/run/logs.h"
 #include "applets/orchestrate/run/inplace.h"
@@ -63,7 +65,7 @@ bool run_any_remote(const struct run *run)
 	for (unsigned i = 0; i < run->remote_count; i++)
 		if (run->remotes[i].child.pid)
 			return true;
-	return false;
+	return adopted_any(run);
 }
 
 void run_kill_remotes(struct run *run, int sig)
@@ -122,6 +124,7 @@ static void handle_signal(struct run *run, const struct signalfd_siginfo *info)
 	} else {
 		child_kill(&run->qemu, SIGKILL);
 		run_kill_remotes(run, SIGKILL);
+		adopted_leave(run);
 	}
 }
 
@@ -220,6 +223,7 @@ static void run_init(struct run *run)
 	run->pairs = g_new0(struct run_pair, run_pair_total(run));
 	run->loop = g_main_loop_new(NULL, false);
 	run->qemu = (struct child)CHILD_INIT;
+	run->adopted = g_ptr_array_new();
 	for (unsigned i = 0; i < run_pair_total(run); i++)
 		run->pairs[i].remote_end = run->pairs[i].proxy_end = -1;
 	for (unsigned i = 0; i < run->remote_count; i++) {
@@ -240,10 +244,12 @@ static void run_finish(struct run *run)
 	if (run->watchdog)
 		g_source_remove(run->watchdog);
 	control_destroy(run->control);
+	scrape_destroy(run->scrape);
 	vmm_destroy(run->vmm);
 	notify_finish(&run->notify);
 	cgroup_destroy(run->cgroup);
 	logs_drain(run->options->logs);
+	adopted_finish(run);
 	for (unsigned i = 0; i < run->remote_count; i++) {
 		supervise_end(&run->remotes[i]);
 		g_free(run->remotes[i].crash);
@@ -310,6 +316,7 @@ static int set_up(struct run *run, char *socket_dir, GError **error)
 	if (sigfd < 0)
 		mpq_fail(error, MPQ_ERROR_SYSTEM, "signalfd: %s", log_errname(errno));
 	else if (make_pairs(run, error) && set_up_control(run, error) &&
+		 scrape_create(run, &run->scrape, error) &&
 		 (!run->options->group || cgroup_create(run->options->group, run->options->name,
 							&run->cgroup, error)) &&
 		 (!run->options->in_place || inplace_prepare(run, error)))

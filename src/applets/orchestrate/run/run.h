@@ -43,6 +43,7 @@ struct run_options {
 	char *name;			/* the VM's */
 	const struct plan_group_limits *group;	/* of all its processes together, or NULL */
 	char *control;			/* the path of its control socket; NULL: it has none */
+	const char *metrics;		/* the path of the socket for Prometheus; NULL: none */
 	struct logs *logs;		/* gets what the remotes write to stderr */
 	bool log_qemu;			/* what QEMU writes to stderr goes there as well */
 	bool keep_stderr;		/* once QEMU runs */

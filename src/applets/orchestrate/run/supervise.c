@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 
+#include "applets/orchestrate/run/adopted.h"
 #include "applets/orchestrate/run/priv.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -125,6 +126,8 @@ static void hear(struct run_remote *remote, const struct sup_msg *msg)
 		on_crashed(remote, msg);
 		break;
 	default:
+		if (remote->held.process)
+			adopted_hear(remote, msg);
 		break;
 	}
 }
@@ -153,7 +156,15 @@ static gboolean readable(int fd, GIOCondition condition, void *opaque)
 	remote->control_watch = 0;
 	fd_close(&remote->control);
 	restart_done(remote, "it has ended");
+	if (remote->held.process)
+		adopted_gone(remote);
 	return G_SOURCE_REMOVE;
+}
+
+void supervise_adopt(struct run_remote *remote, int control)
+{
+	remote->control = control;
+	remote->control_watch = g_unix_fd_add(control, G_IO_IN | G_IO_HUP, readable, remote);
 }
 
 int supervise_begin(struct run_remote *remote)
@@ -167,8 +178,7 @@ int supervise_begin(struct run_remote *remote)
 			    remote->process->serves, log_errname(errno));
 		return -1;
 	}
-	remote->control = ends[0];
-	remote->control_watch = g_unix_fd_add(ends[0], G_IO_IN | G_IO_HUP, readable, remote);
+	supervise_adopt(remote, ends[0]);
 	return ends[1];
 }
 
@@ -205,8 +215,8 @@ void supervise_follow(struct run *run)
 {
 	bool still = stands_still(vmm_status(run->vmm));
 
-	for (unsigned i = 0; i < run->remote_count; i++) {
-		struct run_remote *remote = &run->remotes[i];
+	for (unsigned i = 0; i < run_remote_total(run); i++) {
+		struct run_remote *remote = run_remote_at(run, i);
 
 		if (remote->control < 0 || still == (remote->pause != RUN_GOES))
 			continue;

@@ -17,6 +17,8 @@ struct run_remote;
  * none.
  */
 int supervise_begin(struct run_remote *remote);
+/* The channel of one that somebody else has started, which is taken over. */
+void supervise_adopt(struct run_remote *remote, int control);
 /* The remote has ended.  May be called twice. */
 void supervise_end(struct run_remote *remote);
 

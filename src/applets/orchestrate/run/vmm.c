@@ -11,6 +11,8 @@
 /* A QEMU that boots a large VM greets late: it is in no hurry. */
 #define GREET_MS 60000
 #define ANSWER_MS 30000
+/* How often a status is asked for whose end no event tells. */
+#define AGAIN_MS 500
 
 struct vmm {
 	const struct vmm_ops *ops;
@@ -18,6 +20,7 @@ struct vmm {
 	struct qmp_client *client;	/* NULL: it has failed */
 	GSource *source;
 	char *status, *version;
+	guint again;		/* until the status is asked for once more */
 };
 
 static void set_status(struct vmm *vmm, const char *status)
@@ -29,17 +32,34 @@ static void set_status(struct vmm *vmm, const char *status)
 	vmm->ops->changed(vmm->opaque);
 }
 
+static gboolean ask_again(void *opaque);
+
 static void on_status(void *opaque, const json_t *value, const struct qmp_failure *failure)
 {
 	const char *status = json_string_value(json_object_get(value, "status"));
+	struct vmm *vmm = opaque;
 
-	if (status)
-		set_status(opaque, status);
+	if (!status)
+		return;
+	set_status(vmm, status);
+	/* MIGRATION comes only where somebody has set the capability "events". */
+	if (!strcmp(status, "finish-migrate") && !vmm->again)
+		vmm->again = g_timeout_add(AGAIN_MS, ask_again, vmm);
 }
 
 static void ask_status(struct vmm *vmm)
 {
 	vmm_execute(vmm, "query-status", NULL, -1, on_status, vmm);
+}
+
+static gboolean ask_again(void *opaque)
+{
+	struct vmm *vmm = opaque;
+
+	vmm->again = 0;
+	if (vmm_answers(vmm))
+		ask_status(vmm);
+	return G_SOURCE_REMOVE;
 }
 
 static void on_ready(void *opaque, const json_t *greeting)
@@ -122,6 +142,8 @@ void vmm_destroy(struct vmm *vmm)
 {
 	if (!vmm)
 		return;
+	if (vmm->again)
+		g_source_remove(vmm->again);
 	drop_client(vmm);
 	g_free(vmm->status);
 	g_free(vmm->version);

@@ -143,12 +143,15 @@ static void print_shared(const struct graph *graph)
 static void print_remote(struct graph *graph, const json_t *remote, int keeper, int qemu)
 {
 	int pid = show_number(remote, "pid");
+	int holder = show_number(remote, "holder");
 	const json_t *devices = json_object_get(remote, "devices");
 
 	if (!pid)
 		return;
+	if (holder)
+		add_node(graph, holder, "attach");
 	add_node(graph, pid, show_text(remote, "id"));
-	printf("  p%d -> p%d [style=dotted];\n", keeper, pid);
+	printf("  p%d -> p%d [style=dotted];\n", holder ? holder : keeper, pid);
 	for (size_t i = 0; qemu && i < json_array_size(devices); i++)
 		printf("  p%d -> p%d [dir=both, label=\"%s\"];\n", qemu, pid,
 		       json_string_value(json_array_get(devices, i)));

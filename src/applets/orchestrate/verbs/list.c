@@ -7,6 +7,7 @@
 #include <glib.h>
 
 #include "applets/orchestrate/control/place.h"
+#include "applets/orchestrate/hotplug/holder.h"
 #include "applets/orchestrate/verbs/vmlink.h"
 #include "applets/orchestrate/verbs/show.h"
 #include "applets/orchestrate/verbs/verb.h"
@@ -57,6 +58,7 @@ bool verb_list(struct verb_args *args, GError **error)
 
 	if (!names)
 		return false;
+	holder_sweep();
 	for (char **name = names; *name; name++)
 		add_status(list, *name);
 	if (args->json) {
@@ -81,6 +83,8 @@ static void print_remote(const json_t *remote)
 		       show_time(show_number(remote, "uptime"), uptime, sizeof(uptime)));
 	else if (json_object_get(remote, "reason"))
 		printf(" %s", show_text(remote, "reason"));
+	if (json_object_get(remote, "pid") && json_object_get(remote, "holder"))
+		printf(", attached by pid %.0f", show_number(remote, "holder"));
 	if (json_object_get(remote, "cause"))
 		printf(", its device process by %s", show_text(remote, "cause"));
 	printf("\n  %-12s %s\n", "", show_text(remote, "serves"));

@@ -22,14 +22,10 @@ static json_t *ask(const char *vm, GError **error)
 
 static void add_text(struct prom *prom, const char *vm, const json_t *remotes)
 {
-	g_autofree char *name = prom_escape(vm);
-
 	for (size_t i = 0; i < json_array_size(remotes); i++) {
 		const json_t *remote = json_array_get(remotes, i);
-		g_autofree char *id = prom_escape(show_text(remote, "id"));
-		g_autofree char *labels = g_strdup_printf("vm=\"%s\",remote=\"%s\"", name, id);
 
-		prom_add(prom, show_text(remote, "text"), labels);
+		prom_add_remote(prom, vm, show_text(remote, "id"), show_text(remote, "text"));
 	}
 }
 
