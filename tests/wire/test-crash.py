@@ -9,8 +9,10 @@ a configuration register that has forgotten what was written.
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 import time
@@ -252,38 +254,92 @@ class Driver(lsi.Lsi):
 class Disk(wire.unittest.TestCase):
     def test_acknowledged_data(self):
         """What the guest was told to be written is in the image, and is what it reads."""
+        with tempfile.NamedTemporaryFile() as image:
+            image.truncate(1 << 20)
+            self.campaign(f"format=raw,file={image.name}", KILLS // 10,
+                          lambda block: os.pread(image.fileno(), 4096, block * 512))
+
+    def test_storage_daemon(self):
+        """A qcow2 image: each successor has a connection of its own, and the image is whole."""
+        if not shutil.which("qemu-storage-daemon"):
+            self.skipTest("no qemu-storage-daemon")
+        with tempfile.TemporaryDirectory() as folder:
+            image = f"{folder}/d.qcow2"
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+            last = self.campaign(f"format=qcow2,file={image}", KILLS // 20)
+            subprocess.run(["qemu-img", "check", "-q", image], check=True)
+            subprocess.run(["qemu-img", "convert", "-O", "raw", image, f"{folder}/raw"],
+                           check=True)
+            with open(f"{folder}/raw", "rb") as raw:
+                for block, stamp in last.items():
+                    raw.seek(block * 512)
+                    self.assertEqual(raw.read(4096), stamp, f"block {block}")
+
+    def test_old_requests_first(self):
+        """While the daemon is not done with the last connection no successor is there."""
+        if not shutil.which("qemu-storage-daemon"):
+            self.skipTest("no qemu-storage-daemon")
+        with tempfile.TemporaryDirectory() as folder:
+            image = f"{folder}/d.qcow2"
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+            with Remote.start(["lsi53c895a,id=lsi0"],
+                              ["--on-crash=reset", "-drive", f"id=d0,if=none,file={image}",
+                               "-device", "scsi-hd,drive=d0,bus=lsi0.0"]) as remote:
+                remote.peer.cfg_read(0, 2)
+                daemon = self.daemon_of(remote.proc.pid)
+                os.kill(daemon, signal.SIGSTOP)
+                os.kill(remote.device_pid(), signal.SIGKILL)
+                remote.peer.send(Cmd.PCI_CFGREAD, mpq.cfg(0, 0, 2))
+                mpq.wait_for(lambda: "a successor waits" in remote.log(), "the line")
+                self.assertTrue(remote.peer.quiet())
+                os.kill(daemon, signal.SIGCONT)
+                self.assertEqual(remote.peer.ret(), 0x1000)
+                self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.log())
+
+    @staticmethod
+    def daemon_of(pid):
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            for child in children.read().split():
+                with open(f"/proc/{child}/comm") as comm:
+                    if comm.read().startswith("qemu-storage"):
+                        return int(child)
+        raise AssertionError("no storage daemon")
+
+    def campaign(self, drive, kills, read_image=None):
+        """What each block was last told to have."""
         control = Supervisor()
         self.addCleanup(control.close)
-        with tempfile.NamedTemporaryFile() as image, Ram(1 << 20) as ram:
-            image.truncate(1 << 20)
+        with Ram(1 << 20) as ram:
             remote = Remote.start(
                 ["lsi53c895a,id=lsi0"],
-                ["--on-crash=reset", control.option, "-drive",
-                 f"id=d0,if=none,format=raw,file={image.name}", "-device",
-                 "scsi-hd,drive=d0,bus=lsi0.0,scsi-id=0"], pass_fds=[control.theirs])
+                ["--on-crash=reset", control.option, "-drive", f"id=d0,if=none,{drive}",
+                 "-device", "scsi-hd,drive=d0,bus=lsi0.0,scsi-id=0"], pass_fds=[control.theirs])
             with remote:
                 remote.peer.sync_sysmem([ram.region()])
                 chip = Driver(remote.peer, ram)
-                killer = Killer(control, KILLS // 10, 6, pause=0.1)
+                killer = Killer(control, kills, 6, pause=0.1)
                 killer.start()
-                counts = self.write_and_read(chip, ram, image, killer)
+                last, *counts = self.write_and_read(chip, ram, read_image, killer)
                 if killer.error:
                     raise killer.error
                 self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.log())
         print(f"# {counts[0]} commands, {counts[1]} begun anew, {killer.kills} kills")
+        return last
 
-    def write_and_read(self, chip, ram, image, killer):
-        rand, commands, again = random.Random(7), 0, 0
+    def write_and_read(self, chip, ram, read_image, killer):
+        rand, last, commands, again = random.Random(7), {}, 0, 0
         while killer.is_alive():
             block, stamp = rand.randrange(256) * 8, os.urandom(4) * 1024
             ram.map[DATA:DATA + 4096] = stamp
             again += chip.until_done(lsi.write10(block, 8), 4096, write=True)
-            self.assertEqual(os.pread(image.fileno(), 4096, block * 512), stamp)
+            last[block] = stamp
+            if read_image:
+                self.assertEqual(read_image(block), stamp)
             ram.map[DATA:DATA + 4096] = bytes(4096)
             again += chip.until_done(lsi.read10(block, 8), 4096)
             self.assertEqual(ram.map[DATA:DATA + 4096], stamp)
             commands += 2
-        return commands, again
+        return last, commands, again
 
 
 class Crash(wire.unittest.TestCase):
@@ -417,6 +473,15 @@ class Crash(wire.unittest.TestCase):
                 edu.write(Edu.LIVENESS, 1)
                 self.assertEqual(edu.read(Edu.LIVENESS), 0xfffffffe)
             self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
+
+    def test_refused_tcp(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            with Remote.edu(["--on-crash=reset", "-device", "lsi53c895a,id=l0", "-blockdev",
+                             "driver=nbd,node-name=d0,server.type=inet,"
+                             f"server.host=127.0.0.1,server.port={server.getsockname()[1]}",
+                             "-device", "scsi-hd,drive=d0,bus=l0.0"]) as remote:
+                self.assertEqual(remote.finish(), mpq.EXIT_START)
+                self.assertIn("has no successor: its NBD server is behind TCP", remote.log())
 
     def test_refused(self):
         with Remote.edu(["--on-crash=maybe"]) as remote:

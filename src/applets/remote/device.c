@@ -451,6 +451,16 @@ static int open_journal(struct device_process *p, unsigned i)
 	return ret;
 }
 
+/* Before a filter of the set-up: it is mapped. */
+static int open_journals(struct device_process *p)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; p->spec->on_crash && i < p->spec->device_count && !ret; i++)
+		ret = open_journal(p, i);
+	return ret ? fail("journal", ret) : 0;
+}
+
 static int make_device(struct device_process *p, unsigned i)
 {
 	const struct spec_device *sd = &p->spec->device[i];
@@ -468,9 +478,6 @@ static int make_device(struct device_process *p, unsigned i)
 	if (!cls)
 		return fail(sd->driver, -ENODEV);
 	if (p->spec->on_crash) {
-		ret = open_journal(p, i);
-		if (ret)
-			return fail("journal", ret);
 		setup.journal = &p->journal[i];
 		/* The chip is as after a reset; config space is in the journal. */
 		memset(state, 0, PCI_STATE_MAX);
@@ -540,6 +547,8 @@ static int make_all(struct device_process *p)
 	if (ret)
 		return fail("counters of disks", ret);
 	ret = disks_create(p->loop, p->spec, p->stats, on_held, p, &p->disks);
+	if (!ret)
+		ret = open_journals(p);
 	if (!ret)
 		ret = confine_handshake(&p->confine, base, size);
 	if (!ret)

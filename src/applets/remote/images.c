@@ -20,6 +20,7 @@
 
 struct images {
 	int fd[SPEC_MAX_DISKS];
+	int place[SPEC_MAX_DISKS];
 	struct storage *storage[SPEC_MAX_DISKS];	/* NULL: none was needed */
 };
 
@@ -111,9 +112,20 @@ static bool sample_image(struct spec_image *spec, int *ret_fd, GError **error)
 	return true;
 }
 
+/* Behind NBD. */
+static bool open_storage(struct images *images, struct remote_plan *plan, unsigned i,
+			 GError **error)
+{
+	bool ok = storage_open(plan, &plan->image[i], &plan->spec->disk[i].image, &images->fd[i],
+			       &images->place[i], &images->storage[i], error);
+
+	if (plan->on_crash == SPEC_ON_CRASH_FAIL)
+		fd_close(&images->place[i]);
+	return ok;
+}
+
 /* Opens what disk @i stands on. */
-static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd,
-		       struct storage **ret_storage, GError **error)
+static bool open_image(struct images *images, struct remote_plan *plan, unsigned i, GError **error)
 {
 	struct plan_image *in = &plan->image[i];
 	struct spec_disk *disk = &plan->spec->disk[i];
@@ -123,7 +135,7 @@ static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd,
 	disk->image.discard = in->discard;
 	disk->image.detect_zeroes = in->detect_zeroes;
 	if (plan->sample)
-		return sample_image(&disk->image, ret_fd, error);
+		return sample_image(&disk->image, &images->fd[i], error);
 	if (!in->driver) {
 		disk->image.kind = SPEC_IMAGE_NONE;
 		return true;
@@ -134,10 +146,10 @@ static bool open_image(struct remote_plan *plan, unsigned i, int *ret_fd,
 	}
 	in->readonly |= is_cdrom(disk);
 	if (in->filename && (in->native || in->probe) &&
-	    !open_file(plan, in, disk, ret_fd, error))
+	    !open_file(plan, in, disk, &images->fd[i], error))
 		return false;
 	find_protocol(in);
-	if (!in->native && !storage_open(plan, in, &disk->image, ret_fd, ret_storage, error))
+	if (!in->native && !open_storage(images, plan, i, error))
 		return false;
 	disk->unit.readonly |= disk->image.readonly;
 	return true;
@@ -149,8 +161,9 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 	bool ok = true;
 
 	memset(images->fd, -1, sizeof(images->fd));
+	memset(images->place, -1, sizeof(images->place));
 	for (unsigned i = 0; i < plan->spec->disk_count && ok; i++) {
-		ok = open_image(plan, i, &images->fd[i], &images->storage[i], error);
+		ok = open_image(images, plan, i, error);
 		if (plan->spec->disk[i].image.kind == SPEC_IMAGE_RAW)
 			plan->spec->threads = POOL_THREADS;
 		plan->spec->disk[i].image.slot = -1;
@@ -172,11 +185,16 @@ const int *images_fds(const struct images *images)
 	return images->fd;
 }
 
+const int *images_places(const struct images *images)
+{
+	return images->place;
+}
+
 bool images_open_one(struct images *images, struct remote_plan *plan, unsigned disk,
 		     GError **error)
 {
 	struct spec_image *image = &plan->spec->disk[disk].image;
-	bool ok = open_image(plan, disk, &images->fd[disk], &images->storage[disk], error);
+	bool ok = open_image(images, plan, disk, error);
 
 	image->slot = ok && images->fd[disk] >= 0 ? LAUNCH_SLOT_IMAGE + (int)disk : -1;
 	return ok;
@@ -204,6 +222,7 @@ void images_close(struct images *images)
 		return;
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {
 		fd_close(&images->fd[i]);
+		fd_close(&images->place[i]);
 		storage_stop(images->storage[i]);
 	}
 	g_free(images);

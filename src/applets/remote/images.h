@@ -18,6 +18,12 @@ bool images_open(struct remote_plan *plan, struct images **ret_images, GError **
 const int *images_fds(const struct images *images);
 
 /*
+ * With --on-crash=, one a disk: the UNIX socket of its NBD server (O_PATH), to connect to again;
+ * -1: it has none.  The images'.
+ */
+const int *images_places(const struct images *images);
+
+/*
  * Opens what disk @disk of @plan stands on, which came later and is native, as images_open() does.
  * False with @error set; nothing stays open then.
  */

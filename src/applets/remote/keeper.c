@@ -364,7 +364,11 @@ static void on_end(const struct keeper *k, struct launch *l)
 
 static void launch_successor(const struct keeper *k, struct launch *l, struct pollfd *control)
 {
-	if (recover_launch(&l->recover, l->spawn.control[0], &l->spawn.pid)) {
+	int ret = recover_launch(&l->recover, l->spawn.control[0], &l->spawn.pid);
+
+	if (ret == -EBUSY)
+		return;
+	if (ret) {
 		l->over = true;
 		recover_finish(&l->recover);
 		return;

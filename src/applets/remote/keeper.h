@@ -26,6 +26,7 @@ struct keeper {
 	const int *rom;			/* one a device; -1: none */
 	int trace;			/* for --trace; -1: none */
 	const int *image;		/* one a disk; -1: none */
+	const int *place;		/* one a disk: its NBD server's socket (O_PATH), or -1 */
 	const int *daemon;		/* pidfd of each disk's storage daemon; -1: none */
 	int disks;			/* the same, of each disk; -1: there is no monitor */
 	int metrics;			/* where the device process counts; -1: nobody reads it */

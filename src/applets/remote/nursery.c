@@ -15,6 +15,7 @@
 
 #include "applets/remote/confine.h"
 #include "applets/remote/keeper.h"
+#include "applets/remote/reconnect.h"
 #include "applets/remote/spawn.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -40,7 +41,7 @@ static bool is_needed(const struct keeper *k, const struct spawn *s, int fd, int
 		if (k->peer[i] == fd || k->rom[i] == fd || s->journal[i] == fd)
 			return true;
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
-		if (k->image[i] == fd)
+		if (k->image[i] == fd || k->place[i] == fd)
 			return true;
 	return false;
 }
@@ -55,9 +56,13 @@ static void close_others(const struct keeper *k, const struct spawn *s, int sock
 
 static void launch(const struct keeper *k, struct spawn *s, int sock, int *pidfd)
 {
-	int32_t ret = spawn_one(k, s, SANDBOX_SHARE_PARENT);
+	/* There was one before. */
+	int32_t ret = *pidfd >= 0 ? reconnect_disks(k) : 0;
 
-	fd_close(pidfd);
+	if (!ret) {
+		fd_close(pidfd);
+		ret = spawn_one(k, s, SANDBOX_SHARE_PARENT);
+	}
 	if (!ret) {
 		*pidfd = pidfd_open(s->pid, 0);
 		ret = s->pid;

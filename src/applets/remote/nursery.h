@@ -26,6 +26,7 @@ void nursery_finish(struct nursery *nursery);
 
 /*
  * Launches a device process: its pid, and the keeper's end of a channel to it, owned by the caller.
+ * Not the first, where disks are behind NBD, while a server is not done with the last one (-EBUSY).
  * 0, or -errno: why was logged.
  */
 int nursery_launch(struct nursery *nursery, pid_t *ret_pid, int *ret_control);

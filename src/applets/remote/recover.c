@@ -22,6 +22,7 @@ static const int delays[] = { 0, 100, 1000, 10000 };
 #define TOKENS 1000		/* successors at once, */
 #define TOKEN_TIME (20 * LOOP_MS)	/* and one in this time */
 #define TELL_INTERVAL (1000 * LOOP_MS)
+#define STALL_INTERVAL (50 * LOOP_MS)	/* at most: how often storage is looked at */
 
 int recover_start(struct recover *r, const struct keeper *keeper, struct spawn *s)
 {
@@ -128,6 +129,22 @@ bool recover_due(const struct recover *r)
 	return r->due && loop_now() >= r->due;
 }
 
+/* The longer it has taken, the less often it is asked. */
+static int wait_for_storage(struct recover *r)
+{
+	int64_t now = loop_now();
+
+	if (!r->stalled)
+		r->stalled = now;
+	if (now - r->stalled >= TELL_INTERVAL && !r->stall_told) {
+		log_warning("a successor waits: a disk's storage is not done with what the "
+			    "last process asked for");
+		r->stall_told = true;
+	}
+	r->due = now + min_u64(STALL_INTERVAL, LOOP_MS + (now - r->stalled) / 4);
+	return -EBUSY;
+}
+
 int recover_launch(struct recover *r, int control, pid_t *ret_pid)
 {
 	autofd fresh = -1;
@@ -135,8 +152,12 @@ int recover_launch(struct recover *r, int control, pid_t *ret_pid)
 
 	r->due = 0;
 	ret = nursery_launch(&r->nursery, ret_pid, &fresh);
+	if (ret == -EBUSY)
+		return wait_for_storage(r);
 	if (ret)
 		return ret;
+	r->stalled = 0;
+	r->stall_told = false;
 	/* The number that the keeper's filter knows. */
 	if (dup3(fresh, control, O_CLOEXEC) < 0)
 		ret = -errno;

@@ -7,6 +7,7 @@
  *
  *     SERVED --crash--> WAITING --recover_launch()--> ADOPTING --CTL_READY--> SERVED
  *     ADOPTING --crash--> WAITING, longer
+ *     WAITING --a disk's storage is not done with what the last one asked for--> WAITING
  *     WAITING --too many in a row that did not come to serve--> given up
  *
  * What a successor goes on from are the journals, and the fds in the vault.
@@ -28,6 +29,8 @@ struct recover {
 	struct vault vault;
 	unsigned in_vain;		/* crashes in a row of processes that never served */
 	bool serves;			/* the one that is there now */
+	int64_t stalled;		/* since then a disk's storage is waited for; 0: none is */
+	bool stall_told;
 	int64_t died, due;		/* of loop_now(); due 0: none is to be launched */
 	/* A process that crashes again and again costs its host so much and no more. */
 	unsigned tokens;
@@ -55,7 +58,7 @@ int recover_wait(const struct recover *r, int wait_ms);
 bool recover_due(const struct recover *r);
 /*
  * Launches it: its pid, and its channel in place of what is at number @control.  0, or -errno after
- * logging why: there is none, and will be none.
+ * logging why: there is none, and will be none.  -EBUSY: not yet, it is due again later.
  */
 int recover_launch(struct recover *r, int control, pid_t *ret_pid);
 /* CTL_READY came: true, if it is a successor; then *ret_outage is how long nobody served, in us. */

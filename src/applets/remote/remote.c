@@ -17,6 +17,7 @@
 #include "applets/remote/monitor.h"
 #include "applets/remote/onerror.h"
 #include "applets/remote/peers.h"
+#include "applets/remote/reconnect.h"
 #include "applets/remote/report.h"
 #include "applets/remote/roms.h"
 #include "applets/remote/supervised.h"
@@ -100,11 +101,27 @@ static int on_ready(void *opaque)
 	return 0;
 }
 
+/* Why a disk cannot have a new connection, for a successor.  NULL: it can, or needs none. */
+static const char *check_storage(const struct spec_image *image, int fd, int place)
+{
+	if (image->kind != SPEC_IMAGE_NBD)
+		return NULL;
+	if (place < 0)
+		return "its NBD server is behind TCP, where nobody can tell when it is done with "
+		       "what the last one asked for (one at a UNIX socket, or a storage daemon "
+		       "before it, can have one)";
+	if (reconnect_is_held(fd) < 0)
+		return "this kernel does not tell when an NBD server has closed a connection "
+		       "(sock_diag, the module unix_diag)";
+	return NULL;
+}
+
 /*
- * A successor goes on with the sockets and images that its predecessor had.  Not with the state of
- * an NBD connection, nor with clients that come and go.
+ * A successor goes on with the sockets and images that its predecessor had, and with NBD servers of
+ * which can be told when they are done with it.  Not with clients that come and go.
  */
-static bool check_on_crash(const struct remote_plan *plan, GError **error)
+static bool check_on_crash(const struct remote_plan *plan, const struct images *images,
+			   GError **error)
 {
 	const struct launch_spec *spec = plan->spec;
 	const char *id = NULL, *why = NULL;
@@ -117,9 +134,10 @@ static bool check_on_crash(const struct remote_plan *plan, GError **error)
 			why = "its clients come and go (x-vfio-user-server)";
 		}
 	for (unsigned i = 0; i < spec->disk_count; i++)
-		if (spec->disk[i].image.kind == SPEC_IMAGE_NBD) {
+		if (!why) {
 			id = spec->disk[i].unit.id;
-			why = "it is behind a storage daemon or an NBD server";
+			why = check_storage(&spec->disk[i].image, images_fds(images)[i],
+					    images_places(images)[i]);
 		}
 	if (spec->manage)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-crash: a successor knows nothing of "
@@ -194,7 +212,7 @@ static bool prepare(struct remote *r, GError **error)
 	       onerror_create(&r->plan, &r->onerror, error) &&
 	       images_open(&r->plan, &r->images, error) &&
 	       monitor_create(&r->plan, r->images, &r->monitor, error) &&
-	       check_on_crash(&r->plan, error) &&
+	       check_on_crash(&r->plan, r->images, error) &&
 	       (!r->plan.metrics || metrics_file_begin(r->plan.metrics, r->metrics_fd, error));
 }
 
@@ -231,7 +249,8 @@ static int run(struct remote *r)
 	struct keeper keeper = {
 		.prog = r->prog, .spec = r->plan.spec, .peer = r->peers.fd,
 		.listener = r->peers.listener, .features = list_removed(r, removes),
-		.removes = removes, .rom = r->rom, .image = images_fds(r->images), .daemon = daemon,
+		.removes = removes, .rom = r->rom, .image = images_fds(r->images),
+		.place = images_places(r->images), .daemon = daemon,
 		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
 		.monitor = r->monitor, .disks = monitor_disks_fd(r->monitor),
 		.supervised = &r->supervised, .notify = &r->notify, .ready = on_ready, .opaque = r,

@@ -56,13 +56,14 @@ struct birth {
 /* ---- The socket ---- */
 
 /* Listens at a path in a new directory of our own, connects, and removes both names again. */
-static int make_pair_in(const char *parent, int *ret_listen, int *ret_client)
+static int make_pair_in(const char *parent, int *ret_listen, int *ret_client, int *ret_place)
 {
 	g_autofree char *dir = g_build_filename(parent, "mpqemu-XXXXXX", NULL);
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	const struct sockaddr *sa = (const struct sockaddr *)&addr;
 	autofd server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	autofd client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	autofd place = -1;
 	int ret = 0;
 
 	if (server < 0 || client < 0)
@@ -76,23 +77,28 @@ static int make_pair_in(const char *parent, int *ret_listen, int *ret_client)
 	if (bind(server, sa, sizeof(addr)) < 0 || listen(server, 1) < 0 ||
 	    connect(client, sa, sizeof(addr)) < 0)
 		ret = -errno;
+	if (!ret)
+		place = open(addr.sun_path, O_PATH | O_CLOEXEC);
+	if (!ret && place < 0)
+		ret = -errno;
 	unlink(addr.sun_path);
 	rmdir(dir);
 	if (!ret) {
+		*ret_place = fd_steal(&place);
 		*ret_listen = fd_steal(&server);
 		*ret_client = fd_steal(&client);
 	}
 	return ret;
 }
 
-bool storage_socket_pair(int *ret_listen, int *ret_client, GError **error)
+bool storage_socket_pair(int *ret_listen, int *ret_client, int *ret_place, GError **error)
 {
 	const char *const parents[] = { g_getenv("XDG_RUNTIME_DIR"), "/run", "/tmp" };
 	int ret = -ENOENT;
 
 	for (size_t i = 0; ret && i < G_N_ELEMENTS(parents); i++)
 		if (parents[i] && parents[i][0] == '/')
-			ret = make_pair_in(parents[i], ret_listen, ret_client);
+			ret = make_pair_in(parents[i], ret_listen, ret_client, ret_place);
 	if (ret)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "cannot make a socket for the storage "
 				"daemon: %s", log_errname(ret));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,8 +21,10 @@ static const char *get(const struct opt_set *set, const char *prefix, const char
 	return opt_get(set, full);
 }
 
-static bool connect_unix(const char *path, int *ret_fd, GError **error)
+static bool connect_unix(const char *path, int *ret_fd, int *ret_place, GError **error)
 {
+	/* Before: who takes its place later is another server. */
+	autofd place = open(path, O_PATH | O_CLOEXEC);
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int ret;
@@ -36,6 +39,7 @@ static bool connect_unix(const char *path, int *ret_fd, GError **error)
 		return mpq_fail(error, MPQ_ERROR_SYSTEM, "Failed to connect to '%s': %s", path,
 				log_errname(errno));
 	*ret_fd = fd_steal(&fd);
+	*ret_place = fd_steal(&place);
 	return true;
 }
 
@@ -73,7 +77,8 @@ static bool connect_inet(const char *host, const char *port, int *ret_fd, GError
 	return true;
 }
 
-bool storage_connect(const struct opt_set *set, const char *prefix, int *ret_fd, GError **error)
+bool storage_connect(const struct opt_set *set, const char *prefix, int *ret_fd, int *ret_place,
+		     GError **error)
 {
 	const char *type = get(set, prefix, "server.type");
 	const char *path = get(set, prefix, type ? "server.path" : "path");
@@ -83,7 +88,7 @@ bool storage_connect(const struct opt_set *set, const char *prefix, int *ret_fd,
 	if (type && strcmp(type, "unix") && strcmp(type, "inet"))
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "server.type=%s is not supported", type);
 	if (path && (!type || !strcmp(type, "unix")))
-		return connect_unix(path, ret_fd, error);
+		return connect_unix(path, ret_fd, ret_place, error);
 	if (host && (!type || !strcmp(type, "inet")))
 		return connect_inet(host, port ? port : NBD_PORT, ret_fd, error);
 	return mpq_fail(error, MPQ_ERROR_USAGE, "NBD server address missing");

@@ -11,7 +11,7 @@ static bool refuse(const struct plan_image *image, GError **error)
 }
 
 bool storage_open(const struct remote_plan *plan, struct plan_image *image, struct spec_image *spec,
-		  int *ret_fd, struct storage **ret_storage, GError **error)
+		  int *ret_fd, int *ret_place, struct storage **ret_storage, GError **error)
 {
 	return refuse(image, error);
 }

@@ -137,10 +137,17 @@ bool storage_spawn(char **argv, const struct storage_jail *jail, int listen_fd, 
  */
 bool storage_run(char **argv, const struct storage_jail *jail, char **ret_out, GError **error);
 
-/* A listening UNIX socket that has no name any more, and a socket connected to it. */
-bool storage_socket_pair(int *ret_listen, int *ret_client, GError **error);
+/*
+ * A listening UNIX socket that has no name any more, a socket connected to it, and its inode
+ * (O_PATH), by which it can be connected to again.
+ */
+bool storage_socket_pair(int *ret_listen, int *ret_client, int *ret_place, GError **error);
 
-/* Connects to the server that an nbd node's options (below @prefix) name. */
-bool storage_connect(const struct opt_set *set, const char *prefix, int *ret_fd, GError **error);
+/*
+ * Connects to the server that an nbd node's options (below @prefix) name.  *ret_place: the inode of
+ * its UNIX socket (O_PATH); stays as it is for others.
+ */
+bool storage_connect(const struct opt_set *set, const char *prefix, int *ret_fd, int *ret_place,
+		     GError **error);
 
 #endif

@@ -82,7 +82,7 @@ static bool probe_below(const struct remote_plan *plan, struct plan_image *image
 }
 
 static bool connect_nbd(const struct plan_image *image, const char *prefix, struct spec_image *spec,
-			int *ret_fd, GError **error)
+			int *ret_fd, int *ret_place, GError **error)
 {
 	const struct opt_set *set = image->graph->pdata[0];
 	g_autofree char *key = g_strconcat(prefix, "export", NULL);
@@ -90,7 +90,7 @@ static bool connect_nbd(const struct plan_image *image, const char *prefix, stru
 
 	if (strlen(name) >= sizeof(spec->export_name))
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "%s: export name too long", image->where);
-	if (!storage_connect(set, prefix, ret_fd, error)) {
+	if (!storage_connect(set, prefix, ret_fd, ret_place, error)) {
 		g_prefix_error(error, "%s: ", image->where);
 		return false;
 	}
@@ -154,13 +154,14 @@ char **storage_command(const struct remote_plan *plan, struct plan_image *image,
 
 /* Starts the daemon for a graph that is complete. */
 static bool start_daemon(const struct remote_plan *plan, const struct plan_image *image,
-			 const struct storage_graph *graph, int *ret_fd,
+			 const struct storage_graph *graph, int *ret_fd, int *ret_place,
 			 struct storage **ret_storage, GError **error)
 {
 	g_autofree char *program = g_find_program_in_path(DAEMON);
 	g_auto(GStrv) argv = make_command(plan, image, graph, error);
 	autofd listen_fd = -1;
 	autofd client_fd = -1;
+	autofd place = -1;
 	struct storage_jail jail;
 	bool ok;
 
@@ -169,7 +170,7 @@ static bool start_daemon(const struct remote_plan *plan, const struct plan_image
 	if (!program)
 		return mpq_fail(error, MPQ_ERROR_REFUSED, "format '%s' needs " DAEMON
 				", which is not installed", image->driver);
-	if (!storage_socket_pair(&listen_fd, &client_fd, error))
+	if (!storage_socket_pair(&listen_fd, &client_fd, &place, error))
 		return false;
 	if (!storage_jail_make(plan->sandbox, graph, plan->object,
 			       plan->monitor_count ? plan->storage_folder : NULL, program, &jail,
@@ -180,13 +181,16 @@ static bool start_daemon(const struct remote_plan *plan, const struct plan_image
 	ok = storage_spawn(argv, &jail, listen_fd, client_fd, plan->monitor_count, ret_storage,
 			   error);
 	storage_jail_finish(&jail);
-	if (ok)
+	if (ok) {
 		*ret_fd = fd_steal(&client_fd);
+		*ret_place = fd_steal(&place);
+	}
 	return ok;
 }
 
 static bool open_by_daemon(const struct remote_plan *plan, const struct plan_image *image,
-			   int *ret_fd, struct storage **ret_storage, GError **error)
+			   int *ret_fd, int *ret_place, struct storage **ret_storage,
+			   GError **error)
 {
 	struct storage_graph graph;
 	bool ok;
@@ -195,7 +199,7 @@ static bool open_by_daemon(const struct remote_plan *plan, const struct plan_ima
 		g_prefix_error(error, "%s: ", image->where);
 		return false;
 	}
-	ok = start_daemon(plan, image, &graph, ret_fd, ret_storage, error);
+	ok = start_daemon(plan, image, &graph, ret_fd, ret_place, ret_storage, error);
 	storage_graph_finish(&graph);
 	if (!ok)
 		g_prefix_error(error, "%s: ", image->where);
@@ -203,7 +207,7 @@ static bool open_by_daemon(const struct remote_plan *plan, const struct plan_ima
 }
 
 bool storage_open(const struct remote_plan *plan, struct plan_image *image, struct spec_image *spec,
-		  int *ret_fd, struct storage **ret_storage, GError **error)
+		  int *ret_fd, int *ret_place, struct storage **ret_storage, GError **error)
 {
 	const char *prefix;
 
@@ -211,8 +215,8 @@ bool storage_open(const struct remote_plan *plan, struct plan_image *image, stru
 	if (image->probe && !image->filename && !probe_below(plan, image, error))
 		return false;
 	prefix = nbd_prefix(image);
-	if (prefix ? !connect_nbd(image, prefix, spec, ret_fd, error) :
-	    !open_by_daemon(plan, image, ret_fd, ret_storage, error))
+	if (prefix ? !connect_nbd(image, prefix, spec, ret_fd, ret_place, error) :
+	    !open_by_daemon(plan, image, ret_fd, ret_place, ret_storage, error))
 		return false;
 	if (!prefix)
 		g_strlcpy(spec->export_name, DAEMON_EXPORT, sizeof(spec->export_name));

@@ -21,13 +21,14 @@ struct storage;
 /*
  * Opens what @image stands on and fills in @spec (kind, readonly, export_name, probed_raw; slot
  * is left to the caller).  The format of an image->probe image below NBD is found out here.
- * *ret_fd: the caller's; *ret_storage: the daemon, or NULL where none was needed.
+ * *ret_fd: the caller's; *ret_place: the same, the server's UNIX socket for further connections
+ * (O_PATH), or -1: it has none; *ret_storage: the daemon, or NULL where none was needed.
  *
  * The daemon ends with the thread that calls this, so daemonize first.  It leaves no file behind.
  * Waits until the daemon serves the disk.  Errors are one line, @image's option in front.
  */
 bool storage_open(const struct remote_plan *plan, struct plan_image *image, struct spec_image *spec,
-		  int *ret_fd, struct storage **ret_storage, GError **error);
+		  int *ret_fd, int *ret_place, struct storage **ret_storage, GError **error);
 
 /*
  * The command that storage_open() would run for @image, for --dry-run: g_strfreev().  NULL with

@@ -42,9 +42,10 @@ bool start(const struct cell *cell, const char *words, bool preload, struct stor
 	struct storage_jail jail;
 	autofd listen_fd = -1;
 	autofd client_fd = -1;
+	autofd place = -1;
 	bool ok;
 
-	g_assert_true(storage_socket_pair(&listen_fd, &client_fd, error));
+	g_assert_true(storage_socket_pair(&listen_fd, &client_fd, &place, error));
 	storage_jail_make(cell->level, &graph, NULL, NULL, inmate, &jail, error);
 	g_assert_no_error(*error);
 	if (cell->no_landlock)

@@ -613,6 +613,7 @@ static void test_jail(void)
 	struct storage *s = NULL;
 	autofd listen_fd = -1;
 	autofd client_fd = -1;
+	autofd place = -1;
 	char options[] = "driver=file,filename=zero,node-name=d", option[] = "--blockdev";
 
 	g_assert_true(sh("truncate -s 1M zero"));
@@ -625,7 +626,7 @@ static void test_jail(void)
 		g_ptr_array_add(all, option);
 		g_ptr_array_add(all, options);
 		g_ptr_array_add(all, NULL);
-		g_assert_true(storage_socket_pair(&listen_fd, &client_fd, NULL));
+		g_assert_true(storage_socket_pair(&listen_fd, &client_fd, &place, NULL));
 		g_assert_false(storage_spawn((char **)all->pdata, &jail, listen_fd, client_fd,
 					     false, &s, &error));
 		g_assert_cmpstr(error->message, ==, "Could not open 'zero': Permission denied");
@@ -671,6 +672,7 @@ static void test_keeper_killed(void)
 static void test_daemon_killed(void)
 {
 	g_autoptr(GError) error = NULL;
+	autofd place = -1;
 	struct storage *s = NULL;
 	struct block_nbd_config config = { .export_name = "disk" };
 	struct fixture f;
@@ -678,7 +680,7 @@ static void test_daemon_killed(void)
 
 	make_chain();
 	g_assert_true(parse(&f, "file=top.qcow2,format=qcow2", NULL));
-	storage_open(&f.plan, &f.plan.image[0], &f.plan.spec->disk[0].image, &config.fd, &s,
+	storage_open(&f.plan, &f.plan.image[0], &f.plan.spec->disk[0].image, &config.fd, &place, &s,
 		     &error);
 	g_assert_no_error(error);
 	f.loop = loop_create(-1);
