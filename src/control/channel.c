@@ -102,7 +102,7 @@ int ctl_send_fd(int fd, enum ctl_type type, uint32_t arg, int passed)
 {
 	struct ctl_msg msg = { .type = type, .arg = arg };
 
-	return fdpass_send(fd, &msg, sizeof(msg), passed);
+	return fdpass_give(fd, &msg, sizeof(msg), &passed, 1);
 }
 
 int ctl_recv_fd(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, int *ret_fd)
@@ -133,6 +133,13 @@ int ctl_send_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsig
 
 	/* unix(7): too many of this user's are in flight, others' too; who reads makes room */
 	return ret == -ETOOMANYREFS ? -EAGAIN : ret;
+}
+
+int ctl_give_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsigned count)
+{
+	struct ctl_msg msg = { .type = type, .arg = arg };
+
+	return fdpass_give(fd, &msg, sizeof(msg), fds, count);
 }
 
 /* Has the message the fds that it takes? */

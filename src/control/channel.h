@@ -84,7 +84,7 @@ int ctl_send(int fd, enum ctl_type type, uint32_t arg);
  */
 int ctl_recv(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg);
 
-/* ctl_send() with a fd, which stays the caller's. */
+/* ctl_send() with a fd, which stays the caller's.  It waits as fdpass_give() does. */
 int ctl_send_fd(int fd, enum ctl_type type, uint32_t arg, int passed);
 
 /*
@@ -96,6 +96,9 @@ int ctl_recv_fd(int fd, enum ctl_sender sender, struct ctl_msg *ret_msg, int *re
 
 /* The same for CTL_KEEP and CTL_KEPT: @count fds, at most CTL_KEEP_FDS; they stay the caller's. */
 int ctl_send_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsigned count);
+
+/* The same, which waits as fdpass_give() does. */
+int ctl_give_fds(int fd, enum ctl_type type, uint32_t arg, const int *fds, unsigned count);
 
 struct conn_fds;
 /*

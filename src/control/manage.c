@@ -40,7 +40,7 @@ void manage_set_value(struct manage_msg *msg, uint64_t value)
 int manage_send(int fd, const struct manage_msg *msg, int passed)
 {
 	if (passed >= 0)
-		return fdpass_send(fd, msg, sizeof(*msg), passed);
+		return fdpass_give(fd, msg, sizeof(*msg), &passed, 1);
 	return packet_send(fd, msg, sizeof(*msg));
 }
 

@@ -51,8 +51,8 @@ uint64_t manage_value(const struct manage_msg *msg);
 void manage_set_value(struct manage_msg *msg, uint64_t value);
 
 /*
- * Never waits.  @passed, which stays the caller's, goes along unless it is -1.  0, -EAGAIN when the
- * channel is full, or -errno.
+ * @passed, which stays the caller's, goes along unless it is -1, and may wait as fdpass_give()
+ * does.  0, -EAGAIN when the channel is full, or -errno.
  */
 int manage_send(int fd, const struct manage_msg *msg, int passed);
 

@@ -2,12 +2,15 @@
 #include "proto/fdpass.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "base/fd.h"
 #include "proto/conn.h"
+
+#define PATIENCE 5000	/* ms */
 
 int fdpass_send_all(int sock, const void *buf, size_t len, const int *passed, unsigned count)
 {
@@ -23,6 +26,17 @@ int fdpass_send_all(int sock, const void *buf, size_t len, const int *passed, un
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	return 0;
+}
+
+int fdpass_give(int sock, const void *buf, size_t len, const int *passed, unsigned count)
+{
+	int ret = fdpass_send_all(sock, buf, len, passed, count);
+
+	for (int ms = 0; ret == -ETOOMANYREFS && ms < PATIENCE; ms++) {
+		poll(NULL, 0, 1);
+		ret = fdpass_send_all(sock, buf, len, passed, count);
+	}
+	return ret;
 }
 
 int fdpass_send(int sock, const void *buf, size_t len, int passed)

@@ -21,6 +21,12 @@ ssize_t fdpass_recv(int sock, void *buf, size_t len, int *ret_fd);
 
 /* The same with @count fds, and up to @max: what came is the caller's to close. */
 int fdpass_send_all(int sock, const void *buf, size_t len, const int *passed, unsigned count);
+/*
+ * The same for who may wait: the kernel refuses fds while too many of this user are on their way,
+ * anybody's, against the sender's RLIMIT_NOFILE (ETOOMANYREFS in unix(7)).  That has 5 s to pass;
+ * a full socket has not.
+ */
+int fdpass_give(int sock, const void *buf, size_t len, const int *passed, unsigned count);
 ssize_t fdpass_recv_all(int sock, void *buf, size_t len, unsigned max, struct conn_fds *ret_fds);
 
 #define FDPASS_NONE (-1)

@@ -6,6 +6,7 @@
 
 A Remote is a process (ours, or QEMU's own) with its socket; a Peer is our end of that socket.
 """
+import contextlib
 import mmap
 import os
 import re
@@ -176,6 +177,16 @@ class Peer:
         except ConnectionResetError:
             pass
         return True
+
+
+@contextlib.contextmanager
+def in_flight(count):
+    """So many fds on their way from us to ourselves."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for _ in range(0, count, 200):
+            socket.send_fds(ours, [b"x"], [0] * 200)
+        yield
 
 
 class Ram:

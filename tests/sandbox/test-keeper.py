@@ -368,8 +368,20 @@ class Clients(Duties):
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.connect(at.path("socket"))
                 self.assertEqual(mpq.Peer(sock).cfg_read(0, 2), 0x1234)
-                self.assertEqual(mpq.fds(remote.proc.pid), before)
+                mpq.wait_for(lambda: mpq.fds(remote.proc.pid) == before, "the client's fd to go")
                 self.assertNotIn(before[384], mpq.fds(remote.device_pid()).values())
+            remote.proc.terminate()
+            self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
+
+    def test_fds_in_flight(self):
+        """More of this user's than the keeper may have: a client waits until they arrive."""
+        with box.place() as at, self.listening("root", at.path("socket")) as remote:
+            with socket.socket(socket.AF_UNIX) as sock:
+                with mpq.in_flight(600):
+                    sock.connect(at.path("socket"))
+                    sock.sendall(mpq.sample(mpq.Cmd.PCI_CFGREAD))
+                    self.assertTrue(mpq.Peer(sock).quiet(0.3))
+                mpq.Peer(sock).ret()
             remote.proc.terminate()
             self.assertEqual(remote.wait(), mpq.EXIT_CLEAN, remote.said())
 

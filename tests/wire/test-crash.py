@@ -6,7 +6,6 @@ A kill campaign: a model of the device knows what each answer may be, and notice
 lost, carried out twice, answered twice or out of order, a memory map that is not the last one, and
 a configuration register that has forgotten what was written.
 """
-import contextlib
 import os
 import random
 import shutil
@@ -20,7 +19,7 @@ import time
 import wire
 import lsi
 import mpq
-from mpq import Cmd, Edu, Event, Ram, Remote
+from mpq import Cmd, Edu, Event, Ram, Remote, in_flight
 from supervise import Cause, Supervisor, Type
 
 KILLS = int(os.environ.get("MPQ_KILLS", wire.thin(2000, 20)))
@@ -33,16 +32,6 @@ SCRATCH = (Edu.DMA_SRC, Edu.DMA_DST, Edu.DMA_COUNT)
 
 def crashes(extra=(), **kwargs):
     return Remote.edu(["--on-crash=reset", *extra], **kwargs)
-
-
-@contextlib.contextmanager
-def in_flight(count):
-    """So many fds on their way from us to ourselves."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        for _ in range(0, count, 200):
-            socket.send_fds(ours, [b"x"], [0] * 200)
-        yield
 
 
 class Killer(threading.Thread):

@@ -68,7 +68,7 @@ static void launch(const struct keeper *k, struct spawn *s, int sock, int *pidfd
 		ret = s->pid;
 	}
 	if (ret > 0)
-		ret = fdpass_send(sock, &ret, sizeof(ret), s->control[0]);
+		ret = fdpass_give(sock, &ret, sizeof(ret), &s->control[0], 1);
 	else
 		ret = send(sock, &ret, sizeof(ret), MSG_NOSIGNAL) < 0 ? -errno : 0;
 	fd_close(&s->control[0]);

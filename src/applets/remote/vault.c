@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "applets/remote/vault.h"
 
-#include <errno.h>
-#include <poll.h>
-
-#define PATIENCE 5000	/* ms */
-
 void vault_init(struct vault *vault, unsigned devices)
 {
 	*vault = (struct vault){ .devices = devices };
@@ -48,20 +43,6 @@ void vault_keep(struct vault *vault, uint32_t arg, struct conn_fds *fds)
 	*fds = (struct conn_fds){ 0 };
 }
 
-/* -EAGAIN is of fds in flight, which may be others': they arrive. */
-static int give(int control, const struct ctl_keep *keep, const struct conn_fds *fds)
-{
-	int ret;
-
-	for (int ms = 0; ms < PATIENCE; ms++) {
-		ret = ctl_send_fds(control, CTL_KEPT, ctl_keep_pack(keep), fds->fd, fds->count);
-		if (ret != -EAGAIN)
-			break;
-		poll(NULL, 0, 1);
-	}
-	return ret;
-}
-
 static int give_pair(const struct vault *vault, struct ctl_keep keep, int control)
 {
 	int ret = 0;
@@ -71,7 +52,8 @@ static int give_pair(const struct vault *vault, struct ctl_keep keep, int contro
 
 		keep.epoch = entry->epoch;
 		if (entry->fds.count)
-			ret = give(control, &keep, &entry->fds);
+			ret = ctl_give_fds(control, CTL_KEPT, ctl_keep_pack(&keep), entry->fds.fd,
+					   entry->fds.count);
 	}
 	return ret;
 }
