@@ -23,6 +23,8 @@ static const enum ctl_sender senders[CTL_TYPE_COUNT] = {
 	[CTL_KEEP] = CTL_FROM_DEVICE,
 	[CTL_KEPT] = CTL_FROM_KEEPER,
 	[CTL_KEPT_ALL] = CTL_FROM_KEEPER,
+	[CTL_PING] = CTL_FROM_KEEPER,
+	[CTL_PONG] = CTL_FROM_DEVICE,
 };
 
 /* Bits 0..7 device, 8..15 kind, 16..31 epoch. */

@@ -24,6 +24,8 @@ enum ctl_type {
 	CTL_KEEP,	/* device: keep these fds; arg: struct ctl_keep */
 	CTL_KEPT,	/* keeper: that is what your predecessor let me keep; the same arg */
 	CTL_KEPT_ALL,	/* keeper: and no more */
+	CTL_PING,	/* keeper: does the loop still turn? arg: any number */
+	CTL_PONG,	/* device: it does; the same arg */
 	CTL_TYPE_COUNT,
 };
 

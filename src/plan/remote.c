@@ -184,6 +184,20 @@ bool remote_option_add_fd(void *opaque, const struct option_use *use, GError **e
 	return true;
 }
 
+#define WATCHDOG_MAX 3600	/* seconds */
+
+bool remote_option_watchdog(void *opaque, const struct option_use *use, GError **error)
+{
+	struct remote_parse *p = opaque;
+	guint64 seconds;
+
+	if (!g_ascii_string_to_unsigned(use->arg, 10, 1, WATCHDOG_MAX, &seconds, NULL))
+		return option_fail(use, error, MPQ_ERROR_USAGE, "it takes seconds, 1 to %d",
+				   WATCHDOG_MAX);
+	p->plan->watchdog = seconds;
+	return true;
+}
+
 bool remote_option_folder(void *opaque, const struct option_use *use, GError **error)
 {
 	struct remote_parse *p = opaque;

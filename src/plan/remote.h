@@ -160,6 +160,7 @@ struct remote_plan {
 	bool empty_server;		/* --empty-server: for bench-remote */
 	bool sample;			/* the one disk stands for a raw image: there is none */
 	uint8_t on_crash;		/* --on-crash: enum spec_on_crash */
+	unsigned watchdog;		/* --watchdog: seconds; 0: none */
 	uint8_t on_error;		/* --on-error: enum plan_on_error; STOP only with @qmp */
 	char *qmp, *events, *metrics;	/* of these options: "PATH" or "fd=N"; or NULL */
 	GPtrArray *storage_folder;	/* --storage-folder: char *; or NULL */

@@ -64,6 +64,8 @@ const struct option_def remote_options[] = {
 		      "a failed request without werror= or rerror="),
 	OWN_CHOICE_AT("on-crash", on_crash, PLAN_ON_CRASH_WORDS,
 		      "what follows when its process dies"),
+	{ "watchdog", OPTION_HAS_ARG | OPTION_OWN, remote_option_watchdog, "SECONDS",
+	  "with --on-crash: also when it does not answer", 0 },
 	OWN_CHOICE_AT("sandbox", sandbox, PLAN_SANDBOX_WORDS,
 		      "how far the device process is shut in"),
 	OWN_FLAG_AT("sandbox-report", sandbox_report,

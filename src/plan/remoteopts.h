@@ -34,6 +34,7 @@ bool remote_option_drive(void *opaque, const struct option_use *use, GError **er
 bool remote_option_machine(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_name(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_msg(void *opaque, const struct option_use *use, GError **error);
+bool remote_option_watchdog(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_folder(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_add_fd(void *opaque, const struct option_use *use, GError **error);
 bool remote_option_global(void *opaque, const struct option_use *use, GError **error);

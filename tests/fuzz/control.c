@@ -116,6 +116,7 @@ static void op_receive(struct input *in)
 		[CTL_RETRY_LATER] = false, [CTL_PEER] = false, [CTL_PEER_GONE] = true,
 		[CTL_PAUSE] = false, [CTL_RESUME] = false, [CTL_PAUSED] = true,
 		[CTL_KEEP] = true, [CTL_KEPT] = false, [CTL_KEPT_ALL] = false,
+		[CTL_PING] = false, [CTL_PONG] = true,
 	};
 
 	G_STATIC_ASSERT(G_N_ELEMENTS(from_device) == CTL_TYPE_COUNT);

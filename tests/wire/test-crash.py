@@ -331,6 +331,61 @@ class Disk(wire.unittest.TestCase):
         return last, commands, again
 
 
+class Watchdog(wire.unittest.TestCase):
+    """A device process that is there and does not answer (--watchdog=)."""
+
+    def watched(self):
+        return crashes(["--watchdog=1"])
+
+    def test_stopped_process(self):
+        with self.watched() as remote:
+            edu = Edu(remote.peer)
+            edu.write(Edu.LIVENESS, 1)
+            for _ in range(2):
+                pid = remote.device_pid()
+                os.kill(pid, signal.SIGSTOP)
+                self.assertEqual(edu.read(Edu.LIVENESS), 0)
+                self.assertTrue(remote.peer.quiet())
+                self.assertIn(f"device process {pid}: does not answer; it is killed", remote.log())
+            self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
+
+    def test_stopped_successor(self):
+        """One that is killed and one that is stopped, in a row."""
+        with self.watched() as remote:
+            edu = Edu(remote.peer)
+            os.kill(remote.device_pid(), signal.SIGKILL)
+            self.assertEqual(edu.read(Edu.IRQ_STATUS), 0)
+            os.kill(remote.device_pid(), signal.SIGSTOP)
+            self.assertEqual(edu.read(Edu.IRQ_STATUS), 0)
+            self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
+
+    def test_left_alone(self):
+        """Who only waits: for the rest of a message, and, stopped, for nothing at all."""
+        message = mpq.sample(Cmd.BAR_READ)
+        for hostile in (message[:20], message[:3], b""):
+            with self.watched() as remote:
+                remote.peer.cfg_read(0, 2)
+                pid = remote.device_pid()
+                time.sleep(0.5)     # it may have been asked right now
+                if hostile:
+                    remote.peer.send_raw(hostile)
+                else:
+                    os.kill(pid, signal.SIGSTOP)
+                time.sleep(3)
+                self.assertEqual(remote.device_pid(), pid, remote.log())
+                os.kill(pid, signal.SIGCONT)
+                self.assertNotIn("does not answer", remote.log())
+
+    def test_refused(self):
+        for word in ("0", "-1", "1s", "3601", "", "99999999999999999999"):
+            with Remote.edu(["--on-crash=reset", f"--watchdog={word}"]) as remote:
+                self.assertEqual(remote.finish(), mpq.EXIT_START)
+                self.assertIn(f"--watchdog={word}: it takes seconds, 1 to 3600", remote.log())
+        with Remote.edu(["--watchdog=1"]) as remote:
+            self.assertEqual(remote.finish(), mpq.EXIT_START)
+            self.assertIn("--watchdog: nobody would take the place", remote.log())
+
+
 class Crash(wire.unittest.TestCase):
     def test_stopped_process(self):
         """Killed while the request lies there: it is answered once, by the successor."""

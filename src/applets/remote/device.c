@@ -328,6 +328,14 @@ static int receive(struct device_process *p, struct ctl_msg *msg, int *client)
 	return ctl_recv(LAUNCH_SLOT_CONTROL, CTL_FROM_KEEPER, msg);
 }
 
+static void answer_ping(uint32_t number)
+{
+	int ret = ctl_send(LAUNCH_SLOT_CONTROL, CTL_PONG, number);
+
+	if (ret)
+		log_warning("control channel: %s", log_errname(ret));
+}
+
 static void on_control(void *opaque, uint32_t events)
 {
 	struct device_process *p = opaque;
@@ -354,6 +362,8 @@ static void on_control(void *opaque, uint32_t events)
 		adopt_all(p);
 	} else if (msg.type == CTL_KEPT) {
 		return;
+	} else if (msg.type == CTL_PING) {
+		answer_ping(msg.arg);
 	} else if (msg.type == CTL_PEER) {
 		on_client(p, msg.arg, client);
 	} else if (msg.type == CTL_PAUSE || msg.type == CTL_RESUME) {

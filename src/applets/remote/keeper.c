@@ -23,6 +23,7 @@
 #include "applets/remote/recover.h"
 #include "applets/remote/spawn.h"
 #include "applets/remote/supervised.h"
+#include "applets/remote/watchdog.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -46,6 +47,7 @@ struct launch {
 	bool over;			/* and has none */
 	int wait_status;
 	struct recover recover;
+	struct watchdog watchdog;
 	bool ready;
 	bool failed;			/* ready() said no */
 	struct listeners listeners;
@@ -239,6 +241,7 @@ static int on_ready(const struct keeper *k, struct launch *l)
 
 	uint32_t outage;
 
+	watchdog_begin(&l->watchdog, true);
 	if (recover_ready(&l->recover, &outage)) {
 		supervised_restarted(k->supervised, l->spawn.pid, outage);
 		return 0;
@@ -281,6 +284,8 @@ static int hear(const struct keeper *k, struct launch *l)
 		tell_held(k, l, msg.arg);
 	if (msg.type == CTL_PAUSED)
 		supervised_paused(k->supervised, msg.arg);
+	if (msg.type == CTL_PONG)
+		watchdog_pong(&l->watchdog, msg.arg);
 	if (msg.type == CTL_PEER_GONE && listeners_gone(&l->listeners, msg.arg))
 		supervised_client_gone(k->supervised, msg.arg);
 	if (msg.type == CTL_READY && on_ready(k, l)) {
@@ -288,6 +293,15 @@ static int hear(const struct keeper *k, struct launch *l)
 		tell_to_stop(l);
 	}
 	return 0;
+}
+
+/* After the channel was read: an answer may have come in the same moment. */
+static void check_watchdog(struct launch *l)
+{
+	if (!watchdog_bites(&l->watchdog, l->spawn.control[0]) || l->ended || l->stop_signals)
+		return;
+	log_error("device process %d: does not answer; it is killed", l->spawn.pid);
+	kill_device(l);
 }
 
 /* Returns false when the channel is of no more use. */
@@ -360,6 +374,7 @@ static void on_end(const struct keeper *k, struct launch *l)
 	/* What else holds the log's other end goes, too. */
 	l->over = true;
 	recover_finish(&l->recover);
+	watchdog_finish(&l->watchdog);
 }
 
 static void launch_successor(const struct keeper *k, struct launch *l, struct pollfd *control)
@@ -371,9 +386,11 @@ static void launch_successor(const struct keeper *k, struct launch *l, struct po
 	if (ret) {
 		l->over = true;
 		recover_finish(&l->recover);
+		watchdog_finish(&l->watchdog);
 		return;
 	}
 	l->ended = false;
+	watchdog_begin(&l->watchdog, false);
 	control->fd = l->spawn.control[0];
 	supervised_adopting(k->supervised);
 	/* It may have ended before its number was known: then nobody has looked for it. */
@@ -399,6 +416,7 @@ static void watch(const struct keeper *k, struct launch *l)
 		int wait_ms = until_stop_limit(l, onerror_poll(k->onerror, &p[WATCH_QMP]));
 
 		wait_ms = recover_wait(&l->recover, wait_ms);
+		wait_ms = watchdog_wait(&l->watchdog, wait_ms);
 		wait_ms = notify_alive(k->notify, loop_now(), wait_ms);
 		wait_ms = monitor_poll(k->monitor, wait_ms, &p[count], &more);
 		listeners_poll(&l->listeners, may_accept(l), &p[WATCH_CLIENT]);
@@ -424,6 +442,7 @@ static void watch(const struct keeper *k, struct launch *l)
 			kill_device(l);
 		monitor_set_running(k->monitor, k->supervised->state == SUPERVISED_RUNS);
 		check_stop_limit(l);
+		check_watchdog(l);
 		if (l->ended && !l->over)
 			on_end(k, l);
 		if (recover_due(&l->recover))
@@ -507,6 +526,7 @@ static int launch(const struct keeper *keeper, struct launch *l)
 static void launch_finish(struct launch *l)
 {
 	recover_finish(&l->recover);
+	watchdog_finish(&l->watchdog);
 	spawn_finish(&l->spawn);
 	fd_close(&l->pidfd);
 	fd_close(&l->signal_fd);
@@ -528,9 +548,7 @@ int keeper_run(const struct keeper *keeper)
 		launch_finish(&l);
 		return DEVICE_EXIT_START;
 	}
-	for (unsigned i = 0; i < keeper->spec->device_count; i++)
-		if (keeper->peer[i] >= 0)
-			close(keeper->peer[i]);
+	watchdog_start(&l.watchdog, keeper);
 	watch(keeper, &l);
 	monitor_shutdown(keeper->monitor, l.wait_status ? "host-error" : "guest-shutdown",
 			 !l.wait_status);

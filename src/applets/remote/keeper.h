@@ -24,6 +24,7 @@ struct keeper {
 	const int *peer;		/* one a device; -1: not served, or later */
 	int *listener;			/* one a device; -1: none; moved to the keeper's numbers */
 	const int *rom;			/* one a device; -1: none */
+	unsigned watchdog;		/* seconds; 0: none */
 	int trace;			/* for --trace; -1: none */
 	const int *image;		/* one a disk; -1: none */
 	const int *place;		/* one a disk: its NBD server's socket (O_PATH), or -1 */

@@ -126,6 +126,9 @@ static bool check_on_crash(const struct remote_plan *plan, const struct images *
 	const struct launch_spec *spec = plan->spec;
 	const char *id = NULL, *why = NULL;
 
+	if (plan->on_crash == SPEC_ON_CRASH_FAIL && plan->watchdog)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--watchdog: nobody would take the place "
+				"of a process that does not answer; add --on-crash=reset");
 	if (plan->on_crash == SPEC_ON_CRASH_FAIL)
 		return true;
 	for (unsigned i = 0; i < spec->device_count; i++)
@@ -251,6 +254,7 @@ static int run(struct remote *r)
 		.listener = r->peers.listener, .features = list_removed(r, removes),
 		.removes = removes, .rom = r->rom, .image = images_fds(r->images),
 		.place = images_places(r->images), .daemon = daemon,
+		.watchdog = r->plan.spec->on_crash ? r->plan.watchdog : 0,
 		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
 		.monitor = r->monitor, .disks = monitor_disks_fd(r->monitor),
 		.supervised = &r->supervised, .notify = &r->notify, .ready = on_ready, .opaque = r,

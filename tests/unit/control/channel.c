@@ -91,6 +91,7 @@ static void test_types(void)
 		{ CTL_KEEP, 0, -EPROTO },
 		{ CTL_KEPT, -EPROTO, 0 },
 		{ CTL_KEPT_ALL, -EPROTO, 0 },
+		{ CTL_PING, -EPROTO, 0 }, { CTL_PONG, 0, -EPROTO },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
