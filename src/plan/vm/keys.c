@@ -41,14 +41,14 @@ const struct vm_key vm_keys[] = {
 	  "the CPUs on which QEMU may run: _0-3,6_" },
 	{ "vm", "oom-score", VM_OOM_SCORE, IN_VM(limits), "-1000...1000", NULL,
 	  "QEMU's *oom_score_adj* (*proc*(5)); a lower one than ours needs CAP_SYS_RESOURCE" },
-	{ "vm", "memory-max", VM_TEXT, IN_VM(group.memory_max), "BYTES[K|M|G]|max", NULL,
+	{ "vm", "memory-max", VM_BYTES, IN_VM(group.memory_max), "BYTES[K|M|G]|max", NULL,
 	  "*memory.max* of a control group for QEMU and its remotes; where the host does not "
 	  "delegate the controller, that is said and the VM runs" },
-	{ "vm", "cpu-max", VM_TEXT, IN_VM(group.cpu_max), "QUOTA [PERIOD]|max", NULL,
+	{ "vm", "cpu-max", VM_QUOTA, IN_VM(group.cpu_max), "QUOTA [PERIOD]|max", NULL,
 	  "*cpu.max* of that group, in microseconds" },
-	{ "vm", "pids-max", VM_TEXT, IN_VM(group.pids_max), "N|max", NULL,
+	{ "vm", "pids-max", VM_COUNT, IN_VM(group.pids_max), "N|max", NULL,
 	  "*pids.max* of that group: processes and threads" },
-	{ "vm", "io-max", VM_TEXT, IN_VM(group.io_max), "MAJ:MIN rbps=N...", NULL,
+	{ "vm", "io-max", VM_RATES, IN_VM(group.io_max), "MAJ:MIN rbps=N...", NULL,
 	  "*io.max* of that group, for one device" },
 	{ "remote", "program", VM_TEXT, IN_REMOTE(program), "PROGRAM", "remote-program",
 	  "run this in place of *mpqemu-remote*; in *[remote]* only" },
@@ -345,6 +345,47 @@ static bool is_number(const char *text, int min, int max)
 	return g_ascii_string_to_signed(text, 10, min, max, &value, NULL);
 }
 
+/* "max", or a number with or without one of @units behind it. */
+static bool is_limit(const char *word, const char *units)
+{
+	size_t digits = strspn(word, "0123456789");
+	const char *rest = word + digits;
+
+	if (!strcmp(word, "max"))
+		return true;
+	return digits && (!*rest || (strchr(units, *rest) && !rest[1]));
+}
+
+/* "MAJ:MIN KEY=LIMIT..." of the kernel's cgroup-v2.rst, io.max. */
+static bool is_rates(char *const *words)
+{
+	static const char *const keys[] = { "rbps", "wbps", "riops", "wiops", NULL };
+	g_auto(GStrv) device = g_strsplit(words[0] ?: "", ":", -1);
+
+	if (g_strv_length(device) != 2 || !is_number(device[0], 0, G_MAXINT) ||
+	    !is_number(device[1], 0, G_MAXINT) || !words[1])
+		return false;
+	for (words++; *words; words++) {
+		g_auto(GStrv) pair = g_strsplit(*words, "=", -1);
+
+		if (g_strv_length(pair) != 2 || !g_strv_contains(keys, pair[0]) ||
+		    !is_limit(pair[1], ""))
+			return false;
+	}
+	return true;
+}
+
+static bool is_group_limit(enum vm_type type, const char *value)
+{
+	g_auto(GStrv) words = g_strsplit(value, " ", -1);
+
+	if (type == VM_RATES)
+		return is_rates(words);
+	if (!words[0] || !is_limit(words[0], type == VM_BYTES ? "KMGT" : ""))
+		return false;
+	return !words[1] || (type == VM_QUOTA && !words[2] && is_number(words[1], 1, G_MAXINT));
+}
+
 static bool check_choice(const struct vmfile *file, const struct vm_key *row,
 			 const struct vmfile_entry *entry, GError **error)
 {
@@ -387,6 +428,13 @@ static bool check_value(const struct vmfile *file, const struct vm_key *row,
 	case VM_TEXT:
 		return *value || vmfile_fail(file, entry->line, error, "%s: its value is missing",
 					     entry->key);
+	case VM_BYTES:
+	case VM_QUOTA:
+	case VM_COUNT:
+	case VM_RATES:
+		return is_group_limit(row->type, value) ||
+		       vmfile_fail(file, entry->line, error, "%s=%s: it takes %s", entry->key,
+				   value, row->values);
 	case VM_WORDS:
 		break;
 	}

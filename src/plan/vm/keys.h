@@ -14,6 +14,10 @@
 
 enum vm_type {
 	VM_TEXT,	/* char * */
+	VM_BYTES,	/* char *, as memory.max takes it */
+	VM_QUOTA,	/* as cpu.max */
+	VM_COUNT,	/* as pids.max */
+	VM_RATES,	/* as io.max */
 	VM_WORDS,	/* words of a shell, which are QEMU's; kept by the caller */
 	VM_CHOICE,	/* char *, one of "A|B|C" in vm_key.values */
 	VM_SECONDS,	/* int, 1 or more */

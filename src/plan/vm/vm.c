@@ -93,6 +93,10 @@ static void take_values(const struct vmfile_group *group, void *object)
 
 		switch (row->type) {
 		case VM_TEXT:
+		case VM_BYTES:
+		case VM_QUOTA:
+		case VM_COUNT:
+		case VM_RATES:
 		case VM_CHOICE:
 			*(char **)at = g_strdup(entry->value);
 			break;
