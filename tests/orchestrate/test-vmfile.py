@@ -60,6 +60,10 @@ class Refused(File):
         self.refused(self.call("import", "--device=edu", "--", "cloud-hypervisor"),
                      "import: it takes QEMU's command line alone")
         self.refused(self.call("import", "--sandbox=none", "--", "q", "-S"), "--sandbox=none")
+        for option in ("name=x", "daemonize", "pidfile=p", "log-json"):
+            name = option.partition("=")[0]
+            self.refused(self.call("import", f"--{option}", "--", "q", "-S"),
+                         f"import: --{name} is not what a file says; leave it out")
 
     def test_no_file(self):
         for verb in ("start", "check"):

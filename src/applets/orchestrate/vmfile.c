@@ -51,6 +51,25 @@ bool orchestrate_read_vm(struct orchestrate *self, const char *path, GError **er
 	return true;
 }
 
+/* What a file has no key for, as it is of one start. */
+static bool check_import(const struct orchestrate *self, GError **error)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} rows[] = {
+		{ "name", self->name }, { "daemonize", self->daemonize },
+		{ "pidfile", self->pidfile }, { "log-file", self->log_file },
+		{ "log-json", self->log_json },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		if (rows[i].given)
+			return mpq_fail(error, MPQ_ERROR_USAGE, "import: --%s is not what a file "
+					"says; leave it out", rows[i].name);
+	return true;
+}
+
 bool orchestrate_import(struct orchestrate *self, GError **error)
 {
 	g_autofree char *remote = joined(self->remote), *local = joined(self->local);
@@ -67,6 +86,8 @@ bool orchestrate_import(struct orchestrate *self, GError **error)
 	};
 	g_autofree char *text = NULL;
 
+	if (!check_import(self, error))
+		return false;
 	if (self->remotes->len || rewrite_is_cloud(self->qemu[0]))
 		return mpq_fail(error, MPQ_ERROR_USAGE, "import: it takes QEMU's command line "
 				"alone");
