@@ -121,7 +121,7 @@ static void add_use(int pid, unsigned depth, struct proc_use *use)
 	children = subject_children(&s);
 	use->cpu += cpu_seconds(&s);
 	use->memory += memory(&s);
-	if (depth == 1 && !strcmp(use->sandbox, "-"))
+	if (s.role == SUBJECT_DEVICE)
 		use->sandbox = sandbox_of(&s);
 	subject_finish(&s);
 	for (unsigned i = 0; depth < DEPTH_MAX && i < children->len; i++)
