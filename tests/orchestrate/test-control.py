@@ -12,6 +12,7 @@ import subprocess
 import unittest
 
 from launch import Case, FAKE, PATIENCE, qemu
+import mpq
 import qmp
 import tap
 
@@ -528,6 +529,9 @@ class Policies(ControlCase):
         self.assertEqual((after["pid"], after["state"], after["restarts"]),
                          (before["pid"], "running", 1))
         self.assertNotEqual(after["device-pid"], before["device-pid"])
+        self.assertNotIn("killed by signal", run.text())
+        if os.getuid() == 0 and not mpq.sanitized():
+            self.assertRegex(self.ask("top", "-n", "1", "vm"), r"(?m)^lsi0 .* strict$")
         os.kill(after["device-pid"], signal.SIGKILL)
         run.until(lambda: self.status()["remotes"][0].get("restarts") == 2)
         self.assertEqual(client.event("MPQEMU_REMOTE_RESTARTED")["data"]["remote"], "lsi0")

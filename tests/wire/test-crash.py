@@ -6,6 +6,7 @@ A kill campaign: a model of the device knows what each answer may be, and notice
 lost, carried out twice, answered twice or out of order, a memory map that is not the last one, and
 a configuration register that has forgotten what was written.
 """
+import errno
 import os
 import random
 import shutil
@@ -33,6 +34,16 @@ SCRATCH = (Edu.DMA_SRC, Edu.DMA_DST, Edu.DMA_COUNT)
 
 def crashes(extra=(), **kwargs):
     return Remote.edu(["--on-crash=reset", *extra], **kwargs)
+
+
+def child_named(parent, name):
+    """The child of that command name."""
+    with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
+        for pid in file.read().split():
+            with open(f"/proc/{pid}/comm", encoding="ascii") as comm:
+                if comm.read().strip() == name[:15]:
+                    return int(pid)
+    raise AssertionError(f"no {name}")
 
 
 class Killer(threading.Thread):
@@ -249,6 +260,7 @@ class Disk(wire.unittest.TestCase):
             self.campaign(f"format=raw,file={image.name}", KILLS // 10,
                           lambda block: os.pread(image.fileno(), 4096, block * 512))
 
+    @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
     def test_storage_daemon(self):
         """A qcow2 image: each successor has a connection of its own, and the image is whole."""
         if not shutil.which("qemu-storage-daemon"):
@@ -265,6 +277,7 @@ class Disk(wire.unittest.TestCase):
                     raw.seek(block * 512)
                     self.assertEqual(raw.read(4096), stamp, f"block {block}")
 
+    @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
     def test_old_requests_first(self):
         """While the daemon is not done with the last connection no successor is there."""
         if not shutil.which("qemu-storage-daemon"):
@@ -276,7 +289,7 @@ class Disk(wire.unittest.TestCase):
                               ["--on-crash=reset", "-drive", f"id=d0,if=none,file={image}",
                                "-device", "scsi-hd,drive=d0,bus=lsi0.0"]) as remote:
                 remote.peer.cfg_read(0, 2)
-                daemon = self.daemon_of(remote.proc.pid)
+                daemon = child_named(remote.proc.pid, "qemu-storage-daemon")
                 os.kill(daemon, signal.SIGSTOP)
                 os.kill(remote.device_pid(), signal.SIGKILL)
                 remote.peer.send(Cmd.PCI_CFGREAD, mpq.cfg(0, 0, 2))
@@ -286,14 +299,24 @@ class Disk(wire.unittest.TestCase):
                 self.assertEqual(remote.peer.ret(), 0x1000)
                 self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.log())
 
-    @staticmethod
-    def daemon_of(pid):
-        with open(f"/proc/{pid}/task/{pid}/children") as children:
-            for child in children.read().split():
-                with open(f"/proc/{child}/comm") as comm:
-                    if comm.read().startswith("qemu-storage"):
-                        return int(child)
-        raise AssertionError("no storage daemon")
+    @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
+    def test_storage_daemon_dies(self):
+        """A restart that was asked for would lose the whole controller."""
+        control = Supervisor()
+        self.addCleanup(control.close)
+        with tempfile.TemporaryDirectory() as folder:
+            image = f"{folder}/d.qcow2"
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+            with Remote.start(["lsi53c895a,id=lsi0"],
+                              ["--on-crash=reset", control.option, "-drive",
+                               f"id=d0,if=none,file={image}", "-device",
+                               "scsi-hd,drive=d0,bus=lsi0.0"],
+                              pass_fds=[control.theirs]) as remote:
+                control.started()
+                os.kill(child_named(remote.proc.pid, "qemu-storage-daemon"), signal.SIGKILL)
+                mpq.wait_for(lambda: "its storage daemon has ended" in remote.log(), "the line")
+                control.answer(Type.REFUSED, control.send(Type.RESTART), errno.ENOTSUP)
+                self.assertEqual(remote.peer.cfg_read(0, 2), 0x1000)
 
     def campaign(self, drive, kills, read_image=None):
         """What each block was last told to have."""
@@ -425,6 +448,36 @@ class Crash(wire.unittest.TestCase):
             self.assertEqual(control.recv().type, Type.RESTARTED)
             self.assertEqual(edu.read(Edu.LIVENESS), 0)
             self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
+
+    def test_launcher_dies(self):
+        """It is said at once, no successor is promised any more, and the device goes on."""
+        control = Supervisor()
+        self.addCleanup(control.close)
+        with crashes([control.option], pass_fds=[control.theirs]) as remote:
+            pid = control.started()
+            edu = Edu(remote.peer)
+            os.kill(child_named(remote.proc.pid, "mpqemu-nursery"), signal.SIGKILL)
+            mpq.wait_for(lambda: "there will be no successor" in remote.log(), "a line")
+            self.assertEqual(edu.read(Edu.IRQ_STATUS), 0)
+            control.answer(Type.REFUSED, control.send(Type.RESTART), errno.ENOTSUP)
+            os.kill(pid, signal.SIGKILL)
+            self.assertEqual(control.recv(), (Type.CRASHED, 0, Cause.SIGNAL, signal.SIGKILL))
+            self.assertEqual(remote.wait(), 128 + signal.SIGKILL, remote.log())
+
+    def test_launcher_dies_then_hangs(self):
+        """Nobody can kill a device process that does not end: it is left behind, and ends."""
+        with crashes() as remote:
+            remote.peer.cfg_read(0, 2)
+            pid = remote.device_pid()
+            os.kill(child_named(remote.proc.pid, "mpqemu-nursery"), signal.SIGKILL)
+            mpq.wait_for(lambda: "there will be no successor" in remote.log(), "a line")
+            os.kill(pid, signal.SIGSTOP)
+            for _ in range(2):
+                remote.proc.terminate()
+                time.sleep(0.3)
+            self.assertEqual(remote.wait(), 128 + signal.SIGKILL, remote.log())
+            os.kill(pid, signal.SIGCONT)
+            mpq.wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the device process's end")
 
     def test_interrupts(self):
         """The same eventfds, in a successor's successor."""

@@ -45,6 +45,7 @@ struct launch {
 	bool killed;			/* and a line said so */
 	bool ended;			/* the device process; it may have a successor */
 	bool over;			/* and has none */
+	bool abandoned;			/* nobody can kill it: it is left to see our end */
 	int wait_status;
 	struct recover recover;
 	struct watchdog watchdog;
@@ -142,16 +143,20 @@ static void reap(struct launch *l)
 	l->wait_status = status;
 }
 
-static void kill_device(const struct launch *l)
+static void kill_device(struct launch *l)
 {
 	if (l->ended)
 		return;
-	if (l->recover.on)
+	if (l->recover.lost) {
+		l->abandoned = true;
+		l->wait_status = SIGKILL;
+	} else if (l->recover.on) {
 		nursery_kill(&l->recover.nursery);
-	else if (l->pidfd < 0)
+	} else if (l->pidfd < 0) {
 		kill(l->spawn.pid, SIGKILL);
-	else
+	} else {
 		pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
+	}
 }
 
 /* In order, but not for ever: one that was taken over may not listen. */
@@ -215,6 +220,13 @@ static void stop_device(const struct keeper *k, struct launch *l, const struct s
 	tell_to_stop(l);
 }
 
+static void reap_all(const struct keeper *k, struct launch *l)
+{
+	if (recover_reap(&l->recover))
+		supervised_barren(k->supervised);
+	reap(l);
+}
+
 static void on_signal(const struct keeper *k, struct launch *l)
 {
 	struct signalfd_siginfo si;
@@ -222,7 +234,7 @@ static void on_signal(const struct keeper *k, struct launch *l)
 	if (read(l->signal_fd, &si, sizeof(si)) != sizeof(si))
 		return;
 	if (si.ssi_signo == SIGCHLD)
-		reap(l);
+		reap_all(k, l);
 	else if (si.ssi_signo == SIGUSR1)
 		ctl_send(l->spawn.control[0], CTL_RETRY, 0);
 	else
@@ -324,6 +336,8 @@ enum {
 /* A daemon ends after the device process; one that ends before takes its disk along. */
 static void on_daemon(const struct keeper *k, const struct launch *l, unsigned disk)
 {
+	/* A successor would find no disk. */
+	supervised_barren(k->supervised);
 	if (!l->ended && !l->stop_signals)
 		log_error("%s: its storage daemon has ended; its requests fail from now on",
 			  k->spec->disk[disk].unit.id);
@@ -360,15 +374,19 @@ static bool may_succeed(const struct launch *l)
 /* The device process has ended: for good, or a successor is to come. */
 static void on_end(const struct keeper *k, struct launch *l)
 {
+	bool asked;
+
 	if (l->recover.due && !l->stop_signals)
 		return;
 	if (!l->recover.due) {
 		/* What it has still said and handed over counts. */
 		while (l->recover.on && hear(k, l) == 0)
 			;
+		asked = k->supervised->restarting;
 		if (has_crashed(l))
 			supervised_crashed(k->supervised, l->wait_status);
-		if (may_succeed(l) && recover_crashed(&l->recover, l->spawn.pid, l->wait_status))
+		if (may_succeed(l) &&
+		    recover_crashed(&l->recover, l->spawn.pid, l->wait_status, asked))
 			return;
 	}
 	/* What else holds the log's other end goes, too. */
@@ -412,7 +430,7 @@ static void watch(const struct keeper *k, struct launch *l)
 		p[i].fd = -1;
 	for (unsigned i = 0; i < k->spec->disk_count; i++)
 		p[WATCH_DAEMON + i] = (struct pollfd){ .fd = k->daemon[i], .events = POLLIN };
-	while (!l->over || p[WATCH_LOG].fd >= 0) {
+	while ((!l->over || p[WATCH_LOG].fd >= 0) && !l->abandoned) {
 		int wait_ms = until_stop_limit(l, onerror_poll(k->onerror, &p[WATCH_QMP]));
 
 		wait_ms = recover_wait(&l->recover, wait_ms);

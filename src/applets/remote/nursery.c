@@ -126,7 +126,8 @@ void nursery_finish(struct nursery *nursery)
 	if (nursery->sock < 0)
 		return;
 	fd_close(&nursery->sock);
-	waitpid(nursery->pid, NULL, 0);
+	if (nursery->pid)
+		waitpid(nursery->pid, NULL, 0);
 }
 
 static int give_order(const struct nursery *nursery, enum order what)

@@ -16,7 +16,7 @@ struct spawn;
 
 struct nursery {
 	int sock;		/* owned; -1: none */
-	pid_t pid;
+	pid_t pid;		/* 0: it has been waited for */
 };
 
 /* After spawn_prepare().  The keeper's own dups of @s's fds stay.  0, or -errno. */

@@ -92,12 +92,26 @@ static int64_t take_token(struct recover *r, int64_t now)
 	return 0;
 }
 
-bool recover_crashed(struct recover *r, pid_t pid, int wait_status)
+bool recover_reap(struct recover *r)
+{
+	char text[128];
+	int status;
+
+	if (!r->on || r->lost || waitpid(r->nursery.pid, &status, WNOHANG) != r->nursery.pid)
+		return false;
+	r->lost = true;
+	r->nursery.pid = 0;
+	log_error("the process that launches device processes: %s; there will be no successor",
+		  cause_text(status, text, sizeof(text)));
+	return true;
+}
+
+bool recover_crashed(struct recover *r, pid_t pid, int wait_status, bool asked)
 {
 	int64_t now = loop_now();
 	char text[128];
 
-	if (!r->on)
+	if (!r->on || r->lost)
 		return false;
 	r->in_vain = r->serves ? 0 : r->in_vain + 1;
 	if (r->serves)
@@ -109,7 +123,8 @@ bool recover_crashed(struct recover *r, pid_t pid, int wait_status)
 			  r->in_vain);
 		return false;
 	}
-	tell(r, pid, wait_status);
+	if (!asked)
+		tell(r, pid, wait_status);
 	r->due = now + delays[r->in_vain] * LOOP_MS + take_token(r, now);
 	return true;
 }

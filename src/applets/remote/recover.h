@@ -25,6 +25,7 @@ struct spawn;
 
 struct recover {
 	bool on;
+	bool lost;			/* who launches has ended */
 	struct nursery nursery;
 	struct vault vault;
 	unsigned in_vain;		/* crashes in a row of processes that never served */
@@ -49,10 +50,12 @@ int recover_start(struct recover *r, const struct keeper *keeper, struct spawn *
 void recover_finish(struct recover *r);
 
 /*
- * The device process has crashed, as @wait_status says: will there be another one?  Says so in one
- * line, or that it is given up.
+ * The device process has crashed, as @wait_status says, or was @asked to be replaced: will there be
+ * another one?  Says so in one line, unless it was asked for, or that it is given up.
  */
-bool recover_crashed(struct recover *r, pid_t pid, int wait_status);
+bool recover_crashed(struct recover *r, pid_t pid, int wait_status, bool asked);
+/* A child has ended: is it the one that launches?  Then nobody has a successor any more. */
+bool recover_reap(struct recover *r);
 /* ms until one is to be launched, or @wait_ms if that is sooner or there is none (-1: never). */
 int recover_wait(const struct recover *r, int wait_ms);
 bool recover_due(const struct recover *r);

@@ -180,6 +180,15 @@ void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage)
 	s->restarting = false;
 }
 
+void supervised_barren(struct supervised *s)
+{
+	s->successors = false;
+	s->restart = false;
+	if (s->restarting)
+		refuse(s, s->restart_id, ECHILD);
+	s->restarting = false;
+}
+
 void supervised_paused(struct supervised *s, uint32_t arg)
 {
 	struct ctl_paused paused = ctl_paused_unpack(arg);

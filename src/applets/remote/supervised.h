@@ -48,6 +48,8 @@ void supervised_ready(struct supervised *s, pid_t device, int control);
 void supervised_adopting(struct supervised *s);
 /* It serves now, after @outage us without anybody. */
 void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage);
+/* There will be no successor any more: a restart that is under way is refused (ECHILD). */
+void supervised_barren(struct supervised *s);
 /* CTL_PAUSED came, with @arg. */
 void supervised_paused(struct supervised *s, uint32_t arg);
 /* A device that listens has lost its client. */

@@ -85,8 +85,9 @@ static void on_restarted(struct run_remote *remote, const struct sup_msg *msg)
 static void on_refused(struct run_remote *remote, const struct sup_msg *msg)
 {
 	if (remote->restart.id && msg->id == remote->restart.id) {
-		restart_done(remote, msg->value == ENOTSUP ? "it has no --on-crash=reset" :
-			     log_errname(msg->value));
+		restart_done(remote, msg->value == ENOTSUP ? "it has no --on-crash=reset, "
+			     "or can have no successor any more" : msg->value == ECHILD ?
+			     "it can have no successor any more" : log_errname(msg->value));
 		return;
 	}
 	if (msg->id != remote->pause_id || msg->value == ECANCELED)
