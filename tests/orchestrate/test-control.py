@@ -514,6 +514,7 @@ class Policies(ControlCase):
                          {"remote": "lsi0", "cause": "signal 9 (Killed)"})
         exited = client.event("MPQEMU_REMOTE_EXITED")["data"]
         self.assertEqual((exited["expected"], exited["cause"]), (False, "signal 9 (Killed)"))
+        self.assertIn('\nmpqemu_remote_up{vm="vm",remote="lsi0"} 0\n', self.ask("metrics", "vm"))
         self.ask("stop", "--now", "vm")
         self.assertEqual(run.wait(), 123, run.text())
 
@@ -532,6 +533,8 @@ class Policies(ControlCase):
         self.assertNotIn("killed by signal", run.text())
         if os.getuid() == 0 and not mpq.sanitized():
             self.assertRegex(self.ask("top", "-n", "1", "vm"), r"(?m)^lsi0 .* strict$")
+        self.assertIn('\nmpqemu_remote_restarts_total{vm="vm",remote="lsi0"} 1\n',
+                      self.ask("metrics", "vm"))
         os.kill(after["device-pid"], signal.SIGKILL)
         run.until(lambda: self.status()["remotes"][0].get("restarts") == 2)
         self.assertEqual(client.event("MPQEMU_REMOTE_RESTARTED")["data"]["remote"], "lsi0")

@@ -105,15 +105,31 @@ static bool read_page(const struct run_remote *remote, struct metrics_page *ret)
 	return n >= 0 && !metrics_copy(&raw, n, ret);
 }
 
-static json_t *report_page(const struct run_remote *remote, const struct metrics_page *page)
+/* What the keeper knows of a remote, and what that has counted.  The caller frees. */
+static char *prometheus_text(const struct run_remote *remote, const struct metrics_page *page)
 {
 	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
 	struct text text;
-	json_t *report = json_pack("{s:s}", "id", run_remote_id(remote));
 
 	text_init(&text, buf, METRICS_TEXT_MAX);
 	metrics_print_text(page, &text);
-	json_object_set_new(report, "text", json_string(buf));
+	return g_strdup_printf("# HELP mpqemu_remote_up Is the remote's process there?\n"
+			       "# TYPE mpqemu_remote_up gauge\n"
+			       "mpqemu_remote_up %d\n"
+			       "# HELP mpqemu_remote_restarts_total Device processes that took "
+			       "another one's place.\n"
+			       "# TYPE mpqemu_remote_restarts_total counter\n"
+			       "mpqemu_remote_restarts_total %u\n%s",
+			       run_remote_pid(remote) > 0, remote->restarts, buf);
+}
+
+static json_t *report_page(const struct run_remote *remote, const struct metrics_page *page)
+{
+	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
+	g_autofree char *whole = prometheus_text(remote, page);
+	json_t *report = json_pack("{s:s, s:s}", "id", run_remote_id(remote), "text", whole);
+	struct text text;
+
 	text_init(&text, buf, METRICS_TEXT_MAX);
 	metrics_print_json(page, &text);
 	json_object_set_new(report, "metrics", json_loads(buf, 0, NULL));
@@ -133,20 +149,18 @@ json_t *report_metrics(const struct run *run)
 
 char *report_prometheus(const struct run *run)
 {
-	g_autofree char *buf = g_malloc(METRICS_TEXT_MAX);
 	struct prom *prom = prom_create();
 	struct metrics_page page;
-	struct text text;
 	char *whole;
 
 	for (unsigned i = 0; i < run_remote_total(run); i++) {
 		const struct run_remote *remote = run_remote_at(run, i);
+		g_autofree char *text = NULL;
 
 		if (!read_page(remote, &page))
 			continue;
-		text_init(&text, buf, METRICS_TEXT_MAX);
-		metrics_print_text(&page, &text);
-		prom_add_remote(prom, run->options->name, run_remote_id(remote), buf);
+		text = prometheus_text(remote, &page);
+		prom_add_remote(prom, run->options->name, run_remote_id(remote), text);
 	}
 	whole = prom_text(prom);
 	prom_destroy(prom);
