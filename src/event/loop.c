@@ -422,3 +422,11 @@ void loop_quit(struct loop *loop)
 {
 	loop->quit = true;
 }
+
+int loop_left_ms(int64_t due, int wait_ms)
+{
+	int64_t left = (due - loop_now() + LOOP_MS - 1) / LOOP_MS;
+
+	left = left > 0 ? left : 0;
+	return wait_ms < 0 || left < wait_ms ? left : wait_ms;
+}

@@ -96,4 +96,7 @@ int64_t loop_now(void);
 
 #define LOOP_MS 1000000LL	/* ns in a millisecond */
 
+/* For who polls: ms until @due, of loop_now(), or @wait_ms if that is sooner; -1: never. */
+int loop_left_ms(int64_t due, int wait_ms);
+
 #endif

@@ -182,12 +182,7 @@ static void check_stop_limit(struct launch *l)
 /* ms until then, or @wait_ms if that is sooner; -1 is never. */
 static int until_stop_limit(const struct launch *l, int wait_ms)
 {
-	int64_t left = (l->stop_limit - loop_now() + LOOP_MS - 1) / LOOP_MS;
-
-	if (!l->stop_limit || l->ended)
-		return wait_ms;
-	left = left > 0 ? left : 0;
-	return wait_ms < 0 || left < wait_ms ? left : wait_ms;
+	return l->stop_limit && !l->ended ? loop_left_ms(l->stop_limit, wait_ms) : wait_ms;
 }
 
 #define SIGNALS_TOGETHER (100 * LOOP_MS)

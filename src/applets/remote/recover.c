@@ -131,12 +131,7 @@ bool recover_crashed(struct recover *r, pid_t pid, int wait_status, bool asked)
 
 int recover_wait(const struct recover *r, int wait_ms)
 {
-	int64_t left = (r->due - loop_now() + LOOP_MS - 1) / LOOP_MS;
-
-	if (!r->due)
-		return wait_ms;
-	left = left > 0 ? left : 0;
-	return wait_ms < 0 || left < wait_ms ? left : wait_ms;
+	return r->due ? loop_left_ms(r->due, wait_ms) : wait_ms;
 }
 
 bool recover_due(const struct recover *r)

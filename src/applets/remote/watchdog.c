@@ -42,12 +42,7 @@ void watchdog_begin(struct watchdog *w, bool serves)
 
 int watchdog_wait(const struct watchdog *w, int wait_ms)
 {
-	int64_t left = (w->due - loop_now() + LOOP_MS - 1) / LOOP_MS;
-
-	if (!w->interval)
-		return wait_ms;
-	left = left > 0 ? left : 0;
-	return wait_ms < 0 || left < wait_ms ? left : wait_ms;
+	return w->interval ? loop_left_ms(w->due, wait_ms) : wait_ms;
 }
 
 /* Does anything lie there that the device process would take at once? */
