@@ -20,6 +20,7 @@ static const struct sup_rule rules[SUP_TYPE_COUNT] = {
 	[SUP_RESTARTED] = { "RESTARTED", SUP_FROM_REMOTE },
 	[SUP_RESTART] = { "RESTART", SUP_FROM_SUPERVISOR },
 	[SUP_CLIENT_GONE] = { "CLIENT_GONE", SUP_FROM_REMOTE },
+	[SUP_STORAGE_GONE] = { "STORAGE_GONE", SUP_FROM_REMOTE },
 };
 
 const struct sup_rule *sup_rule(uint32_t type)

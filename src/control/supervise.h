@@ -17,6 +17,7 @@
  *                                        SUP_CLIENT_GONE a client of a device that listens has left
  *                                        SUP_CRASHED     the device process has died
  *                                        SUP_RESTARTED   and has a successor (--on-crash=)
+ *                                        SUP_STORAGE_GONE    a disk's storage daemon has ended
  *                                        SUP_GONE        the last message; then the end
  *
  * Each request has exactly one answer, with its id, unless SUP_GONE comes first; a request may be
@@ -44,6 +45,7 @@ enum sup_type {
 	SUP_RESTARTED,	/* a successor serves; arg: its pid; value: us without anybody */
 	SUP_RESTART,	/* end the device process: it gets a successor (--on-crash=) */
 	SUP_CLIENT_GONE,	/* the next may come; arg: the device's index */
+	SUP_STORAGE_GONE,	/* its disk's requests fail; arg, value: as of SUP_CRASHED */
 	SUP_TYPE_COUNT,
 };
 

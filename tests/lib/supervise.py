@@ -18,7 +18,7 @@ VERSION = 1
 
 class Type(IntEnum):
     (PAUSE, RESUME, PAUSED, RESUMED, REFUSED, READY, CRASHED, GONE, RESTARTED, RESTART,
-     CLIENT_GONE) = range(11)
+     CLIENT_GONE, STORAGE_GONE) = range(12)
 
 
 class Cause(IntEnum):

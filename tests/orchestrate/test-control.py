@@ -3,6 +3,7 @@
 """A running VM: its control socket, the verbs that ask it, its policies, how it is shut down."""
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -518,6 +519,42 @@ class Policies(ControlCase):
         self.ask("stop", "--now", "vm")
         self.assertEqual(run.wait(), 123, run.text())
 
+
+    @unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
+    def test_storage_daemon_killed(self):
+        """One disk fails: told at once with its cause, and the policy is followed."""
+        image = self.dir / "d.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+        for policy in ("report", "stop"):
+            run = self.start(
+                ["--name=vm", f"--on-remote-exit={policy}", "--", FAKE, "-device",
+                 "lsi53c895a,id=lsi0", "-drive", f"if=none,id=d,file={image}", "-device",
+                 "scsi-hd,drive=d"], self.fake("signals"))
+            run.until(lambda: run.process.stdout.readline() == "ready\n")
+            run.until(lambda: self.path().exists() and
+                      "device-pid" in self.status()["remotes"][0])
+            client = self.client()
+            os.kill(self.daemon_of(self.status()["remotes"][0]["pid"]), signal.SIGKILL)
+            self.assertEqual(client.event("MPQEMU_REMOTE_STORAGE_GONE")["data"],
+                             {"remote": "lsi0", "cause": "signal 9 (Killed)"})
+            if policy == "report":
+                self.assertEqual(self.status()["remotes"][0]["state"], "degraded")
+                self.assertIn("a storage daemon ended by signal 9 (Killed)",
+                              self.ask("status", "vm"))
+                self.ask("stop", "--now", "vm")
+            self.assertEqual(run.wait(), 123, run.text())
+            self.assertIn("a storage daemon of it has ended (signal 9 (Killed)); requests of "
+                          "that disk fail from now on", run.text())
+            self.assertEqual("; ending QEMU" in run.text(), policy == "stop")
+            self.nothing_left(run)
+
+    @staticmethod
+    def daemon_of(pid):
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        for child in map(int, children.split()):
+            if pathlib.Path(f"/proc/{child}/comm").read_text().startswith("qemu-storage"):
+                return child
+        raise AssertionError("no storage daemon")
 
     def test_restart(self):
         """Another device process, asked for and after a crash; the remote is the same."""

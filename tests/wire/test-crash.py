@@ -315,6 +315,8 @@ class Disk(wire.unittest.TestCase):
                 control.started()
                 os.kill(child_named(remote.proc.pid, "qemu-storage-daemon"), signal.SIGKILL)
                 mpq.wait_for(lambda: "its storage daemon has ended" in remote.log(), "the line")
+                self.assertEqual(control.recv(),
+                                 (Type.STORAGE_GONE, 0, Cause.SIGNAL, signal.SIGKILL))
                 control.answer(Type.REFUSED, control.send(Type.RESTART), errno.ENOTSUP)
                 self.assertEqual(remote.peer.cfg_read(0, 2), 0x1000)
 

@@ -211,6 +211,11 @@ int images_daemon(const struct images *images, unsigned disk)
 	return images->storage[disk] ? storage_pidfd(images->storage[disk]) : -1;
 }
 
+int images_daemon_status(struct images *images, unsigned disk)
+{
+	return storage_status(images->storage[disk]);
+}
+
 int images_take_qmp(struct images *images, unsigned disk)
 {
 	return images->storage[disk] ? storage_take_qmp(images->storage[disk]) : -1;

@@ -32,6 +32,8 @@ bool images_open_one(struct images *images, struct remote_plan *plan, unsigned d
 /* Another fd (taken over; -1: none) stands for the image of a disk from now on. */
 void images_put(struct images *images, unsigned disk, int fd);
 
+/* The wait status of the storage daemon behind disk @disk, which has ended. */
+int images_daemon_status(struct images *images, unsigned disk);
 /* The pidfd of the storage daemon behind disk @disk, the images'; -1 for none. */
 int images_daemon(const struct images *images, unsigned disk);
 

@@ -331,11 +331,11 @@ enum {
 /* A daemon ends after the device process; one that ends before takes its disk along. */
 static void on_daemon(const struct keeper *k, const struct launch *l, unsigned disk)
 {
-	/* A successor would find no disk. */
-	supervised_barren(k->supervised);
-	if (!l->ended && !l->stop_signals)
-		log_error("%s: its storage daemon has ended; its requests fail from now on",
-			  k->spec->disk[disk].unit.id);
+	if (l->ended || l->stop_signals)
+		return;
+	log_error("%s: its storage daemon has ended; its requests fail from now on",
+		  k->spec->disk[disk].unit.id);
+	supervised_storage_gone(k->supervised, k->daemon_status(k->opaque, disk));
 }
 
 /* Is the device process there for clients, still? */

@@ -39,6 +39,8 @@ struct keeper {
 	struct notify *notify;		/* the service manager */
 	/* Called once when the device process serves its peers: pid file, parent of a daemon. */
 	int (*ready)(void *opaque);
+	/* The wait status of the storage daemon of that disk, which has ended. */
+	int (*daemon_status)(void *opaque, unsigned disk);
 	void *opaque;
 };
 

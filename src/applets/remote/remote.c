@@ -245,6 +245,13 @@ static unsigned list_removed(const struct remote *r, const char *removes[MAX_REM
 	return features;
 }
 
+static int daemon_status(void *opaque, unsigned disk)
+{
+	struct remote *r = opaque;
+
+	return images_daemon_status(r->images, disk);
+}
+
 static int run(struct remote *r)
 {
 	const char *removes[MAX_REMOVED];
@@ -257,7 +264,8 @@ static int run(struct remote *r)
 		.watchdog = r->plan.spec->on_crash ? r->plan.watchdog : 0,
 		.metrics = r->metrics_fd, .trace = r->trace_fd, .onerror = r->onerror,
 		.monitor = r->monitor, .disks = monitor_disks_fd(r->monitor),
-		.supervised = &r->supervised, .notify = &r->notify, .ready = on_ready, .opaque = r,
+		.supervised = &r->supervised, .notify = &r->notify, .ready = on_ready,
+		.daemon_status = daemon_status, .opaque = r,
 	};
 
 	for (unsigned i = 0; i < SPEC_MAX_DISKS; i++) {

@@ -30,7 +30,8 @@
 #define STOP_TIMEOUT 10000	/* ms that it gets to write back its caches */
 
 struct storage {
-	pid_t pid;
+	pid_t pid;				/* -1: it was waited for */
+	int status;				/* and that came of it */
 	int pidfd;
 	/*
 	 * Our end of its stderr.  A pipe, as that cannot be mapped: what is written to a file can
@@ -536,6 +537,13 @@ int storage_take_qmp(struct storage *storage)
 	return fd_steal(&storage->qmp_fd);
 }
 
+int storage_status(struct storage *storage)
+{
+	if (storage->pid > 0)
+		storage->status = reap(storage);
+	return storage->status;
+}
+
 void storage_stop(struct storage *storage)
 {
 	g_autofree char *said = NULL;
@@ -549,7 +557,7 @@ void storage_stop(struct storage *storage)
 	pidfd_send_signal(storage->pidfd, SIGTERM, NULL, 0);
 	if (wait_ended(storage, STOP_TIMEOUT) <= 0)
 		pidfd_send_signal(storage->pidfd, SIGKILL, NULL, 0);
-	status = reap(storage);
+	status = storage_status(storage);
 	if (early)
 		log_error("storage daemon: ended by %s %d while the disk was in use",
 			  end_word(status), end_number(status));

@@ -33,6 +33,11 @@ int storage_take_qmp(struct storage *storage)
 	return -1;
 }
 
+int storage_status(struct storage *storage)
+{
+	return 0;
+}
+
 int storage_pidfd(const struct storage *storage)
 {
 	return -1;

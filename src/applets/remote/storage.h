@@ -48,6 +48,8 @@ void storage_stop(struct storage *storage);
  */
 int storage_take_qmp(struct storage *storage);
 
+/* The wait status of a daemon that has ended. */
+int storage_status(struct storage *storage);
 /* A pidfd of the daemon, readable when it has ended; the storage's. */
 int storage_pidfd(const struct storage *storage);
 

@@ -204,18 +204,30 @@ void supervised_client_gone(struct supervised *s, uint32_t device)
 	say(s, SUP_CLIENT_GONE, 0, device, 0);
 }
 
-void supervised_crashed(struct supervised *s, int wait_status)
+static void say_end(struct supervised *s, enum sup_type type, int wait_status)
 {
 	bool exited = WIFEXITED(wait_status);
 	int value = exited ? WEXITSTATUS(wait_status) : WTERMSIG(wait_status);
 
+	say(s, type, 0, exited ? SUP_CAUSE_EXIT : SUP_CAUSE_SIGNAL, value);
+}
+
+void supervised_crashed(struct supervised *s, int wait_status)
+{
 	/* That was our doing. */
-	if (s->restarting && !exited && value == SIGKILL)
+	if (s->restarting && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL)
 		return;
-	if (exited && value == DEVICE_EXIT_FORBIDDEN)
+	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == DEVICE_EXIT_FORBIDDEN)
 		say(s, SUP_CRASHED, 0, SUP_CAUSE_FORBIDDEN, 0);
 	else
-		say(s, SUP_CRASHED, 0, exited ? SUP_CAUSE_EXIT : SUP_CAUSE_SIGNAL, value);
+		say_end(s, SUP_CRASHED, wait_status);
+}
+
+void supervised_storage_gone(struct supervised *s, int wait_status)
+{
+	/* A successor of the device process would find no disk. */
+	supervised_barren(s);
+	say_end(s, SUP_STORAGE_GONE, wait_status);
 }
 
 void supervised_gone(struct supervised *s, int exit_status)

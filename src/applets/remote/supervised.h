@@ -48,6 +48,8 @@ void supervised_ready(struct supervised *s, pid_t device, int control);
 void supervised_adopting(struct supervised *s);
 /* It serves now, after @outage us without anybody. */
 void supervised_restarted(struct supervised *s, pid_t device, uint32_t outage);
+/* A storage daemon has ended before the device process, as @wait_status says. */
+void supervised_storage_gone(struct supervised *s, int wait_status);
 /* There will be no successor any more: a restart that is under way is refused (ECHILD). */
 void supervised_barren(struct supervised *s);
 /* CTL_PAUSED came, with @arg. */

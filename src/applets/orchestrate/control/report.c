@@ -82,6 +82,8 @@ static json_t *report_remote(const struct run_remote *remote)
 		json_object_set_new(report, "restarts", json_integer(remote->restarts));
 	if (remote->crash)
 		json_object_set_new(report, "cause", json_string(remote->crash));
+	if (remote->storage_end)
+		json_object_set_new(report, "storage", json_string(remote->storage_end));
 	if (remote->end)
 		json_object_set_new(report, "reason", json_string(remote->end));
 	return report;

@@ -21,6 +21,7 @@ static void adopted_free(struct run_remote *remote)
 	fd_close(&remote->metrics);
 	plan_process_destroy(remote->held.process);
 	g_free(remote->crash);
+	g_free(remote->storage_end);
 	g_free(remote->end);
 	g_free(remote);
 }

@@ -58,6 +58,7 @@ struct run_remote {
 	struct run_held held;	/* all zeros: it is ours */
 	pid_t device_pid;	/* what it says of its device process, or 0; for people */
 	char *crash;		/* why that has ended, if it says so, or NULL */
+	char *storage_end;	/* how a storage daemon of it ended before it, or NULL */
 	char *end;		/* how it ended (child_describe_end()), or NULL */
 	unsigned unanswered;	/* sockets on which the remote has not answered yet */
 	bool told;		/* it listens, and got SIGTERM since nobody will come any more */
@@ -203,6 +204,8 @@ bool run_qemu_holds(const struct run *run, ino_t socket);
 void run_remote_exited(struct run_remote *remote, bool due);
 /* It has ended, as @end says, while the VM used it: says so, and does what the policy says. */
 void run_remote_lost(struct run_remote *remote, const char *end);
+/* The same of a disk whose storage daemon has ended: remote->storage_end. */
+void run_storage_lost(struct run_remote *remote);
 /* Starts them all and asks them; QEMU follows when all have answered. */
 void run_start_remotes(struct run *run);
 

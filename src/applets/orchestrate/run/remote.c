@@ -157,21 +157,40 @@ static void follow_policy(struct run *run)
 	}
 }
 
+/* For the end of a line.  The caller frees. */
+static char *what_follows(const struct run *run)
+{
+	switch (run->options->on_remote_exit) {
+	case PLAN_REMOTE_EXIT_PAUSE:
+		return g_strdup("; stopping the VM");
+	case PLAN_REMOTE_EXIT_STOP:
+		return g_strconcat("; ending ", run_vmm_name(run), NULL);
+	case PLAN_REMOTE_EXIT_REPORT:
+		break;
+	}
+	return g_strdup("");
+}
+
 /* QEMU would read all ones from the device for ever and not say more than a line an access. */
 void run_remote_lost(struct run_remote *remote, const char *end)
 {
-	static const char *const follows[] = {
-		[PLAN_REMOTE_EXIT_REPORT] = "", [PLAN_REMOTE_EXIT_PAUSE] = "; stopping the VM",
-		[PLAN_REMOTE_EXIT_STOP] = "; ending ",
-	};
 	struct run *run = remote->run;
-	enum plan_remote_exit policy = run->options->on_remote_exit;
+	g_autofree char *follows = what_follows(run);
 
 	log_error("%s: its process %s while %s was using it; the guest reads all ones from now "
-		  "on%s%s%s",
-		  remote->process->serves, end, run_vmm_name(run),
-		  listens(remote) ? ", and QEMU aborts when it is reset" : "",
-		  follows[policy], policy == PLAN_REMOTE_EXIT_STOP ? run_vmm_name(run) : "");
+		  "on%s%s", remote->process->serves, end, run_vmm_name(run),
+		  listens(remote) ? ", and QEMU aborts when it is reset" : "", follows);
+	run_set_status(run, RUN_STATUS_REMOTE);
+	follow_policy(run);
+}
+
+void run_storage_lost(struct run_remote *remote)
+{
+	struct run *run = remote->run;
+	g_autofree char *follows = what_follows(run);
+
+	log_error("%s: a storage daemon of it has ended (%s); requests of that disk fail from now "
+		  "on%s", remote->process->serves, remote->storage_end, follows);
 	run_set_status(run, RUN_STATUS_REMOTE);
 	follow_policy(run);
 }

@@ -253,6 +253,7 @@ static void run_finish(struct run *run)
 	for (unsigned i = 0; i < run->remote_count; i++) {
 		supervise_end(&run->remotes[i]);
 		g_free(run->remotes[i].crash);
+		g_free(run->remotes[i].storage_end);
 		g_free(run->remotes[i].end);
 		fd_close(&run->remotes[i].metrics);
 	}

@@ -108,6 +108,18 @@ static void on_crashed(struct run_remote *remote, const struct sup_msg *msg)
 	remote->crash = g_strdup(cause);
 }
 
+static void on_storage_gone(struct run_remote *remote, const struct sup_msg *msg)
+{
+	char cause[80];
+
+	sup_cause_text(msg, cause, sizeof(cause));
+	run_event(remote->run, "MPQEMU_REMOTE_STORAGE_GONE",
+		  json_pack("{s:s, s:s}", "remote", run_remote_id(remote), "cause", cause));
+	g_free(remote->storage_end);
+	remote->storage_end = g_strdup(cause);
+	run_storage_lost(remote);
+}
+
 static void hear(struct run_remote *remote, const struct sup_msg *msg)
 {
 	switch (msg->type) {
@@ -125,6 +137,9 @@ static void hear(struct run_remote *remote, const struct sup_msg *msg)
 		break;
 	case SUP_CRASHED:
 		on_crashed(remote, msg);
+		break;
+	case SUP_STORAGE_GONE:
+		on_storage_gone(remote, msg);
 		break;
 	default:
 		if (remote->held.process)
@@ -232,5 +247,7 @@ const char *supervise_state(const struct run_remote *remote)
 		[RUN_GOES] = "running", [RUN_PAUSING] = "pausing", [RUN_PAUSED] = "paused",
 	};
 
+	if (remote->storage_end && remote->pause == RUN_GOES)
+		return "degraded";
 	return names[remote->pause];
 }

@@ -86,7 +86,9 @@ static void print_remote(const json_t *remote)
 	if (json_object_get(remote, "pid") && json_object_get(remote, "holder"))
 		printf(", attached by pid %.0f", show_number(remote, "holder"));
 	if (json_object_get(remote, "cause"))
-		printf(", its device process by %s", show_text(remote, "cause"));
+		printf(", its device process ended by %s", show_text(remote, "cause"));
+	if (json_object_get(remote, "storage"))
+		printf(", a storage daemon ended by %s", show_text(remote, "storage"));
 	printf("\n  %-12s %s\n", "", show_text(remote, "serves"));
 }
 
