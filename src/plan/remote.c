@@ -580,6 +580,9 @@ static bool topo_build_for(const struct collection *in, struct remote_plan *plan
 {
 	bool fallback = plan->on_error == PLAN_ON_ERROR_STOP && !plan->qmp;
 
+	if (plan->watchdog && plan->on_crash == SPEC_ON_CRASH_FAIL)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--watchdog: nobody would take the place "
+				"of a process that does not answer; add --on-crash=reset");
 	if (fallback)
 		plan->on_error = PLAN_ON_ERROR_REPORT;
 	if (!topo_build(in, plan, error))

@@ -75,12 +75,12 @@ static const struct row refused[] = {
 	  "the remotes' command lines too: REMOTE ... --- QEMU ..." },
 	{ "argument missing", LSI " -m", "-m: requires an argument" },
 	{ "--on-error with QEMU's own remote", LSI, "--on-error=stop: --on-error, "
-	  "--on-crash, --events and --sandbox are mpqemu-remote's; QEMU's own x-remote has none of "
-	  "them", .on_error = "stop",
+	  "--on-crash, --watchdog, --events and --sandbox are mpqemu-remote's; QEMU's own "
+	  "x-remote has none of them", .on_error = "stop",
 	  .qemu_remote = true },
 	{ "--sandbox with QEMU's own remote", LSI, "--sandbox=strict: --on-error, "
-	  "--on-crash, --events and --sandbox are mpqemu-remote's; QEMU's own x-remote has none of "
-	  "them",
+	  "--on-crash, --watchdog, --events and --sandbox are mpqemu-remote's; QEMU's own "
+	  "x-remote has none of them",
 	  .sandbox = "strict", .qemu_remote = true },
 	{ "--events of an fd that is not open", LSI, "--events=fd=9: no such fd is open",
 	  .events = "fd=9" },

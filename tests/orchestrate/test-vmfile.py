@@ -518,8 +518,15 @@ class Engine(File):
         for key in ("sandbox = off", "on-error = stop", "events = /dev/null"):
             path = self.vm_of("e1000", remote=f"engine = qemu\n{key}\n")
             self.refused(self.call("check", path), f"[remote x]: {key.replace(' ', '')}: "
-                         "on-error=, on-crash=, events= and sandbox= are mpqemu-remote's "
-                         "(engine=builtin); engine=qemu has none of them")
+                         "on-error=, on-crash=, watchdog=, events= and sandbox= are "
+                         "mpqemu-remote's (engine=builtin); engine=qemu has none of them")
+        for more, why in (("watchdog = 0\non-crash = reset\n", "it takes seconds, 1 to 3600"),
+                          ("watchdog = 5\n", "--watchdog: nobody would take the place of a "
+                           "process that does not answer; add --on-crash=reset")):
+            path = self.vm_of("lsi53c895a", remote=more)
+            self.refused(self.call("check", path), why)
+        path = self.vm_of("lsi53c895a", remote="watchdog = 5\non-crash = reset\n")
+        self.assertIn("--watchdog=5", self.call("check", path).stdout)
         path = self.vm_of("e1000", vm="protocol = vfio-user\n")
         self.refused(self.call("check", path), "QEMU's own x-remote gets mpqemu from here")
         path = self.vm_of("e1000", vm="local = x\n")

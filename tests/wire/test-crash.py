@@ -576,6 +576,7 @@ class Crash(wire.unittest.TestCase):
                 self.assertEqual(edu.read(Edu.LIVENESS), 0xfffffffe)
             self.assertEqual(remote.finish(), mpq.EXIT_CLEAN)
 
+    @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
     def test_refused_tcp(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
             with Remote.edu(["--on-crash=reset", "-device", "lsi53c895a,id=l0", "-blockdev",

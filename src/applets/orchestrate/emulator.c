@@ -36,6 +36,7 @@ static const struct {
 	{ "sandbox", offsetof(struct orchestrate, sandbox) },
 	{ "on-error", offsetof(struct orchestrate, on_error) },
 	{ "on-crash", offsetof(struct orchestrate, on_crash) },
+	{ "watchdog", offsetof(struct orchestrate, watchdog) },
 	{ "on-remote-exit", offsetof(struct orchestrate, on_remote_exit) },
 	{ "remote-program", offsetof(struct orchestrate, remote_program) },
 };

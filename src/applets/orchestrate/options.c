@@ -129,6 +129,8 @@ GOptionEntry *options_new(struct orchestrate *self, gboolean *help)
 		  "what a disk's error does (see mpqemu-remote)", PLAN_ON_ERROR_WORDS },
 		{ "on-crash", 0, 0, G_OPTION_ARG_STRING, &self->on_crash,
 		  "when a device process has died (see mpqemu-remote)", PLAN_ON_CRASH_WORDS },
+		{ "watchdog", 0, 0, G_OPTION_ARG_STRING, &self->watchdog,
+		  "with it: also when it does not answer", "SECONDS" },
 		{ "sandbox", 0, 0, G_OPTION_ARG_STRING, &self->sandbox,
 		  "how far the remotes are shut in (see mpqemu-remote)", PLAN_SANDBOX_WORDS },
 		{ "events", 0, 0, G_OPTION_ARG_STRING, &self->events,

@@ -89,10 +89,11 @@ static bool check_form(const struct orchestrate *self, GError **error)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--remote, --local, --protocol and "
 				"--remote-program choose what moves and how; with explicit remote "
 				"commands nothing does");
-	if (self->on_error || self->on_crash || self->events || self->sandbox)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --on-crash, --events and "
-				"--sandbox are for remotes that are made here; write them into the "
-				"remote commands");
+	if (self->on_error || self->on_crash || self->watchdog || self->events ||
+	    self->sandbox)
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--on-error, --on-crash, --watchdog, "
+				"--events and --sandbox are for remotes that are made here; write "
+				"them into the remote commands");
 	if (self->numa)
 		return mpq_fail(error, MPQ_ERROR_USAGE, "--numa is for remotes that are made here");
 	return true;
@@ -155,7 +156,7 @@ static GArray *each_remote(const struct vm *vm)
 		const struct rewrite_remote own = {
 			.device = remote->device,
 			.qemu = !g_strcmp0(remote->engine, "qemu"), .on_error = remote->on_error,
-			.on_crash = remote->on_crash,
+			.on_crash = remote->on_crash, .watchdog = remote->watchdog,
 			.sandbox = remote->sandbox, .events = remote->events,
 			.limits = remote->limits,
 		};
@@ -180,7 +181,7 @@ static struct plan *make_plan(struct orchestrate *self, struct probe *probe, GEr
 	struct rewrite_choice choice = {
 		.in_place = self->run.in_place, .protocol = self->protocol,
 		.remote = self->remote, .local = self->local, .on_error = self->on_error,
-		.on_crash = self->on_crash,
+		.on_crash = self->on_crash, .watchdog = self->watchdog,
 		.events = self->events, .sandbox = self->sandbox,
 		.limits.numa = self->numa,
 	};
@@ -466,6 +467,7 @@ void orchestrate_finish(struct orchestrate *self)
 	g_free(self->on_remote_exit);
 	g_free(self->on_error);
 	g_free(self->on_crash);
+	g_free(self->watchdog);
 	g_free(self->sandbox);
 	g_free(self->events);
 	g_free(self->numa);

@@ -25,7 +25,7 @@ struct orchestrate {
 	char **remote_commands;		/* shell text */
 	char *remote_program;
 	char *on_remote_exit;
-	char *on_error, *on_crash, *events, *sandbox, *numa;	/* of the remotes */
+	char *on_error, *on_crash, *watchdog, *events, *sandbox, *numa;	/* of the remotes */
 	char *protocol_word;
 	enum rewrite_protocol protocol;
 	char **device, **drive, **blockdev, **object, **add_fd;	/* of Cloud Hypervisor */

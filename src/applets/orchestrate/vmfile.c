@@ -42,6 +42,7 @@ bool orchestrate_read_vm(struct orchestrate *self, const char *path, GError **er
 	self->run.group = &vm->group;
 	self->on_error = g_strdup(vm->all.on_error);
 	self->on_crash = g_strdup(vm->all.on_crash);
+	self->watchdog = g_strdup(vm->all.watchdog);
 	self->events = g_strdup(vm->all.events);
 	self->sandbox = g_strdup(vm->all.sandbox);
 	self->protocol_word = g_strdup(vm->protocol);
@@ -77,7 +78,7 @@ bool orchestrate_import(struct orchestrate *self, GError **error)
 		.protocol = self->protocol_word, .on_remote_exit = self->on_remote_exit,
 		.remote = remote, .local = local, .program = self->remote_program,
 		.sandbox = self->sandbox, .on_error = self->on_error,
-		.on_crash = self->on_crash, .events = self->events,
+		.on_crash = self->on_crash, .watchdog = self->watchdog, .events = self->events,
 		.numa = self->numa,
 		.control = self->control, .metrics = self->metrics,
 		.shutdown_timeout = self->shutdown_timeout,

@@ -126,9 +126,6 @@ static bool check_on_crash(const struct remote_plan *plan, const struct images *
 	const struct launch_spec *spec = plan->spec;
 	const char *id = NULL, *why = NULL;
 
-	if (plan->on_crash == SPEC_ON_CRASH_FAIL && plan->watchdog)
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--watchdog: nobody would take the place "
-				"of a process that does not answer; add --on-crash=reset");
 	if (plan->on_crash == SPEC_ON_CRASH_FAIL)
 		return true;
 	for (unsigned i = 0; i < spec->device_count; i++)

@@ -260,6 +260,7 @@ static void choose(struct move_remote *remote, const struct rewrite_remote *own)
 {
 	remote->own.on_error = own->on_error ?: remote->own.on_error;
 	remote->own.on_crash = own->on_crash ?: remote->own.on_crash;
+	remote->own.watchdog = own->watchdog ?: remote->own.watchdog;
 	remote->own.sandbox = own->sandbox ?: remote->own.sandbox;
 	remote->own.events = own->events ?: remote->own.events;
 	if (own->limits.cpus)
@@ -285,6 +286,7 @@ bool move_choose_each(struct move *move, GError **error)
 			continue;
 		remote->own.on_error = choice->on_error;
 		remote->own.on_crash = choice->on_crash;
+		remote->own.watchdog = choice->watchdog;
 		remote->own.sandbox = choice->sandbox;
 		remote->own.events = choice->events;
 	}
@@ -307,17 +309,18 @@ static bool check_no_policy(const struct move *move, const struct move_remote *r
 		const char *name, *value;
 	} rows[] = {
 		{ "on-error", remote->own.on_error }, { "on-crash", remote->own.on_crash },
-		{ "events", remote->own.events }, { "sandbox", remote->own.sandbox },
+		{ "watchdog", remote->own.watchdog }, { "events", remote->own.events },
+		{ "sandbox", remote->own.sandbox },
 	};
-	const char *why = "--on-error, --on-crash, --events and --sandbox are mpqemu-remote's; "
-			  "QEMU's own x-remote has none of them";
+	const char *why = "--on-error, --on-crash, --watchdog, --events and --sandbox are "
+			  "mpqemu-remote's; QEMU's own x-remote has none of them";
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
 		if (rows[i].value && move_by_qemu(move, remote->id))
 			return mpq_fail(error, MPQ_ERROR_REFUSED, "[remote %s]: %s=%s: "
-					"on-error=, on-crash=, events= and sandbox= are "
-					"mpqemu-remote's (engine=builtin); engine=qemu has none of "
-					"them", remote->id, rows[i].name, rows[i].value);
+					"on-error=, on-crash=, watchdog=, events= and sandbox= "
+					"are mpqemu-remote's (engine=builtin); engine=qemu has "
+					"none of them", remote->id, rows[i].name, rows[i].value);
 		if (rows[i].value)
 			return mpq_fail(error, MPQ_ERROR_REFUSED, "--%s=%s: %s", rows[i].name,
 					rows[i].value, why);
@@ -360,6 +363,7 @@ void move_add_policy(struct move *move)
 
 		add_own(process, "on-error", remote->own.on_error);
 		add_own(process, "on-crash", remote->own.on_crash);
+		add_own(process, "watchdog", remote->own.watchdog);
 		add_own(process, "events", remote->own.events);
 		add_own(process, "sandbox", remote->own.sandbox);
 		plan_process_limit(process, &remote->own.limits);

@@ -50,7 +50,7 @@ enum rewrite_protocol {
 struct rewrite_remote {
 	const char *device;	/* the id of the device that it serves */
 	bool qemu;		/* by QEMU's own x-remote, the QEMU of the command line */
-	const char *on_error, *on_crash, *sandbox, *events;
+	const char *on_error, *on_crash, *watchdog, *sandbox, *events;
 	struct plan_limits limits;
 };
 
@@ -65,6 +65,7 @@ struct rewrite_choice {
 	char **local;		/* ids that stay, or NULL */
 	const char *on_error;	/* --on-error= of the remotes, or NULL */
 	const char *on_crash;	/* --on-crash= of the remotes, or NULL */
+	const char *watchdog;	/* --watchdog= of the remotes, or NULL */
 	const char *sandbox;	/* --sandbox= of the remotes, or NULL */
 	const char *events;	/* --events= of the remotes, or NULL */
 	struct plan_limits limits;	/* of the remotes */

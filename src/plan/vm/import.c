@@ -167,6 +167,7 @@ static bool write_settings(GString *text, const char *kind, const struct vm_sett
 		{ "remote", "sandbox", settings->sandbox },
 		{ "remote", "on-error", settings->on_error },
 		{ "remote", "on-crash", settings->on_crash },
+		{ "remote", "watchdog", settings->watchdog },
 		{ "remote", "events", settings->events },
 		{ "remote", "numa", settings->numa },
 	};

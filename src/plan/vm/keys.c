@@ -62,6 +62,8 @@ const struct vm_key vm_keys[] = {
 	  "what an error of its disks does" },
 	{ "remote", "on-crash", VM_CHOICE, IN_REMOTE(on_crash), PLAN_ON_CRASH_WORDS, "on-crash",
 	  "what becomes of it when its device process has died" },
+	{ "remote", "watchdog", VM_TEXT, IN_REMOTE(watchdog), "SECONDS", "watchdog",
+	  "with *on-crash*: the same when it does not answer for so long" },
 	{ "remote", "events", VM_TEXT, IN_REMOTE(events), "PATH|fd=N", "events",
 	  "where it writes events" },
 	{ "remote", "cpus", VM_CPUS, IN_REMOTE(limits), "LIST", NULL,

@@ -34,6 +34,7 @@ static void remote_clear(void *p)
 	g_free(remote->sandbox);
 	g_free(remote->on_error);
 	g_free(remote->on_crash);
+	g_free(remote->watchdog);
 	g_free(remote->events);
 	plan_limits_clear(&remote->limits);
 }

@@ -22,7 +22,7 @@ struct vm_remote {
 	unsigned line;
 	char *program;			/* of all; an engine is one device's */
 	char *engine;			/* "builtin", "qemu", or NULL */
-	char *sandbox, *on_error, *on_crash, *events;
+	char *sandbox, *on_error, *on_crash, *watchdog, *events;
 	struct plan_limits limits;
 };
 
@@ -81,7 +81,7 @@ void vm_locate_error(const struct vm *vm, GError **error);
 struct vm_settings {
 	const char *protocol, *on_remote_exit;
 	const char *remote, *local;	/* "ID,ID" */
-	const char *program, *sandbox, *on_error, *on_crash, *events, *numa;
+	const char *program, *sandbox, *on_error, *on_crash, *watchdog, *events, *numa;
 	const char *control, *metrics;
 	int start_timeout;		/* seconds; 0: not said */
 	int shutdown_timeout;		/* the same */
