@@ -261,6 +261,7 @@ class Disk(wire.unittest.TestCase):
                           lambda block: os.pread(image.fileno(), 4096, block * 512))
 
     @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
+    @wire.not_wrapped("valgrind 3.19 has no pidfd_open")
     def test_storage_daemon(self):
         """A qcow2 image: each successor has a connection of its own, and the image is whole."""
         if not shutil.which("qemu-storage-daemon"):
@@ -278,6 +279,7 @@ class Disk(wire.unittest.TestCase):
                     self.assertEqual(raw.read(4096), stamp, f"block {block}")
 
     @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
+    @wire.not_wrapped("valgrind 3.19 has no pidfd_open")
     def test_old_requests_first(self):
         """While the daemon is not done with the last connection no successor is there."""
         if not shutil.which("qemu-storage-daemon"):
@@ -300,6 +302,7 @@ class Disk(wire.unittest.TestCase):
                 self.assertEqual(remote.finish(), mpq.EXIT_CLEAN, remote.log())
 
     @wire.unittest.skipUnless(mpq.has_nbd(), "this build has no libnbd")
+    @wire.not_wrapped("valgrind 3.19 has no pidfd_open")
     def test_storage_daemon_dies(self):
         """A restart that was asked for would lose the whole controller."""
         control = Supervisor()
