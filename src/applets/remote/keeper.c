@@ -366,6 +366,14 @@ static bool may_succeed(const struct launch *l)
 	       (has_crashed(l) || stillborn);
 }
 
+/* It is the end of all; what else holds the log's other end goes, too. */
+static void have_no_successor(struct launch *l)
+{
+	l->over = true;
+	recover_finish(&l->recover);
+	watchdog_finish(&l->watchdog);
+}
+
 /* The device process has ended: for good, or a successor is to come. */
 static void on_end(const struct keeper *k, struct launch *l)
 {
@@ -384,10 +392,7 @@ static void on_end(const struct keeper *k, struct launch *l)
 		    recover_crashed(&l->recover, l->spawn.pid, l->wait_status, asked))
 			return;
 	}
-	/* What else holds the log's other end goes, too. */
-	l->over = true;
-	recover_finish(&l->recover);
-	watchdog_finish(&l->watchdog);
+	have_no_successor(l);
 }
 
 static void launch_successor(const struct keeper *k, struct launch *l, struct pollfd *control)
@@ -397,9 +402,7 @@ static void launch_successor(const struct keeper *k, struct launch *l, struct po
 	if (ret == -EBUSY)
 		return;
 	if (ret) {
-		l->over = true;
-		recover_finish(&l->recover);
-		watchdog_finish(&l->watchdog);
+		have_no_successor(l);
 		return;
 	}
 	l->ended = false;

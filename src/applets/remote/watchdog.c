@@ -34,8 +34,7 @@ void watchdog_finish(struct watchdog *w)
 
 void watchdog_begin(struct watchdog *w, bool serves)
 {
-	w->asked = !serves;
-	w->bitten = false;
+	w->state = serves ? WATCHDOG_WATCHED : WATCHDOG_ASKED;
 	w->due = loop_now() + (serves || w->interval > START_LIMIT ? w->interval : START_LIMIT);
 	w->number++;
 }
@@ -63,21 +62,20 @@ bool watchdog_bites(struct watchdog *w, int control)
 	if (!w->interval || now < w->due)
 		return false;
 	w->due = now + w->interval;
-	if (w->asked) {
-		w->bitten |= !late;
-		w->asked = late;
-		return !late;
+	if (w->state == WATCHDOG_ASKED && !late) {
+		w->state = WATCHDOG_BITTEN;
+		return true;
 	}
 	/* A channel that is full is one that nobody reads. */
-	if (!w->bitten && is_wanted(w)) {
+	if (w->state == WATCHDOG_WATCHED && is_wanted(w)) {
 		ctl_send(control, CTL_PING, ++w->number);
-		w->asked = true;
+		w->state = WATCHDOG_ASKED;
 	}
 	return false;
 }
 
 void watchdog_pong(struct watchdog *w, uint32_t number)
 {
-	if (number == w->number)
-		w->asked = false;
+	if (w->state == WATCHDOG_ASKED && number == w->number)
+		w->state = WATCHDOG_WATCHED;
 }

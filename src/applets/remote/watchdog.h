@@ -8,7 +8,7 @@
  *
  *     WATCHED --a peer's message lies there at the interval's end--> ASKED (CTL_PING)
  *     ASKED --CTL_PONG--> WATCHED
- *     ASKED --another interval, no answer--> it is killed, and has a successor
+ *     ASKED --another interval, no answer--> BITTEN: it is killed, and has a successor
  *
  * A successor has longer, until it serves.  An interval in which the keeper did not run either does
  * not count: somebody has stopped both.
@@ -21,11 +21,13 @@
 
 struct keeper;
 
+enum watchdog_state { WATCHDOG_WATCHED, WATCHDOG_ASKED, WATCHDOG_BITTEN };
+
 struct watchdog {
 	int64_t interval;		/* ns; 0: there is none */
 	int64_t due;			/* of loop_now() */
 	uint32_t number;		/* of the last CTL_PING */
-	bool asked, bitten;
+	enum watchdog_state state;
 	unsigned count;
 	int peer[SPEC_MAX_DEVICES];	/* owned: each device's socket, only to look at; or -1 */
 };
