@@ -97,27 +97,17 @@ static void on_refused(struct run_remote *remote, const struct sup_msg *msg)
 	set_pause(remote, RUN_GOES);
 }
 
-static void on_crashed(struct run_remote *remote, const struct sup_msg *msg)
+/* A process of the remote has ended: *cause is why, from now on. */
+static void told_end(struct run_remote *remote, const struct sup_msg *msg, const char *event,
+		     char **cause)
 {
-	char cause[80];
+	char text[80];
 
-	sup_cause_text(msg, cause, sizeof(cause));
-	run_event(remote->run, "MPQEMU_REMOTE_CRASHED",
-		  json_pack("{s:s, s:s}", "remote", run_remote_id(remote), "cause", cause));
-	g_free(remote->crash);
-	remote->crash = g_strdup(cause);
-}
-
-static void on_storage_gone(struct run_remote *remote, const struct sup_msg *msg)
-{
-	char cause[80];
-
-	sup_cause_text(msg, cause, sizeof(cause));
-	run_event(remote->run, "MPQEMU_REMOTE_STORAGE_GONE",
-		  json_pack("{s:s, s:s}", "remote", run_remote_id(remote), "cause", cause));
-	g_free(remote->storage_end);
-	remote->storage_end = g_strdup(cause);
-	run_storage_lost(remote);
+	sup_cause_text(msg, text, sizeof(text));
+	run_event(remote->run, event,
+		  json_pack("{s:s, s:s}", "remote", run_remote_id(remote), "cause", text));
+	g_free(*cause);
+	*cause = g_strdup(text);
 }
 
 static void hear(struct run_remote *remote, const struct sup_msg *msg)
@@ -136,10 +126,11 @@ static void hear(struct run_remote *remote, const struct sup_msg *msg)
 		on_restarted(remote, msg);
 		break;
 	case SUP_CRASHED:
-		on_crashed(remote, msg);
+		told_end(remote, msg, "MPQEMU_REMOTE_CRASHED", &remote->crash);
 		break;
 	case SUP_STORAGE_GONE:
-		on_storage_gone(remote, msg);
+		told_end(remote, msg, "MPQEMU_REMOTE_STORAGE_GONE", &remote->storage_end);
+		run_storage_lost(remote);
 		break;
 	default:
 		if (remote->held.process)
