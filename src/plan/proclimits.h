@@ -34,6 +34,8 @@ bool plan_cpus_parse(const char *text, cpu_set_t *ret);
 
 /* "bind:0-3,6": a memory policy, as set_mempolicy(2) takes it. */
 #define PLAN_NUMA_FORM "[bind:|preferred:|interleave:]NODES|default"
+/* For an error's line: "it takes " this. */
+#define PLAN_NUMA_WANTS PLAN_NUMA_FORM ", nodes as 0-3,6 and one for preferred"
 struct plan_numa {
 	int mode;		/* MPOL_* */
 	cpu_set_t nodes;	/* bit N: node N; empty with MPOL_DEFAULT */

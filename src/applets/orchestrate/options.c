@@ -257,8 +257,8 @@ bool orchestrate_check(struct orchestrate *self, GError **error)
 	    !options_check_word("protocol", self->protocol_word, REWRITE_PROTOCOL_WORDS, error))
 		return false;
 	if (self->numa && !plan_numa_parse(self->numa, &numa))
-		return mpq_fail(error, MPQ_ERROR_USAGE, "--numa=%s: it takes " PLAN_NUMA_FORM
-				", nodes as 0-3,6 and one for preferred", self->numa);
+		return mpq_fail(error, MPQ_ERROR_USAGE, "--numa=%s: it takes " PLAN_NUMA_WANTS,
+				self->numa);
 	if (self->protocol_word)
 		self->protocol = options_word(self->protocol_word, REWRITE_PROTOCOL_WORDS);
 	if (self->on_remote_exit)

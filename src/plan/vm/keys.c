@@ -421,8 +421,8 @@ static bool check_value(const struct vmfile *file, const struct vm_key *row,
 				   "0-3,6", entry->key, value);
 	case VM_NUMA:
 		return plan_numa_parse(value, &numa) ||
-		       vmfile_fail(file, entry->line, error, "%s=%s: it takes " PLAN_NUMA_FORM
-				   ", nodes as 0-3,6 and one for preferred", entry->key, value);
+		       vmfile_fail(file, entry->line, error, "%s=%s: it takes " PLAN_NUMA_WANTS,
+				   entry->key, value);
 	case VM_OOM_SCORE:
 		return is_number(value, PLAN_OOM_SCORE_MIN, PLAN_OOM_SCORE_MAX) ||
 		       vmfile_fail(file, entry->line, error, "%s=%s: it takes a number from %d to "

@@ -149,7 +149,6 @@ static void run_release_command(void *opaque, struct qmp_call *call, const json_
 		qmp_refuse(call, "DeviceNotFound", "Device '%s' not found", device);
 }
 
-
 static void answer(struct qmp_call *call, bool ok, const GError *error)
 {
 	if (ok)
