@@ -193,14 +193,25 @@ void monitor_daemons_polled(struct monitor *m, const struct pollfd *p, unsigned 
  * them: what the daemons have is asked before.  One command at a time, each with a time limit.
  */
 void monitor_relay(void *opaque, struct qmp_call *call, const json_t *args);
-/* Those that would break the isolation, or what is counted on here. */
-void monitor_relay_refused(void *opaque, struct qmp_call *call, const json_t *args);
 /* Does it name what a storage daemon has, or has to get? */
 bool monitor_relay_wants(const struct monitor *m, const json_t *args);
 /* The same time limits as of a poll() loop; and all that is open is over. */
 int monitor_relay_wait(const struct monitor *m);
 void monitor_relay_polled(struct monitor *m);
 void monitor_relay_finish(struct monitor *m);
+
+/*
+ * monitor-allow.c: why a command with these arguments is not for a storage daemon, which is shut
+ * in; the caller frees.  NULL: it is.
+ */
+char *monitor_add_obstacle(const json_t *args);
+char *monitor_reopen_obstacle(const json_t *args);
+char *monitor_create_obstacle(const json_t *args);
+char *monitor_transaction_obstacle(const json_t *args);
+char *monitor_object_obstacle(const json_t *args);
+char *monitor_qom_obstacle(const json_t *args);
+/* The commands that never are. */
+void monitor_relay_refused(void *opaque, struct qmp_call *call, const json_t *args);
 
 /* With what the daemons say of their nodes and exports (NULL where there is none). */
 void monitor_reply_block(struct monitor *m, struct qmp_call *call, json_t *const *nodes);

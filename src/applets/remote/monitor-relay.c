@@ -487,109 +487,6 @@ static void route(struct relay *r)
 		send(r);
 }
 
-/* ---- What may be opened ---- */
-
-/*
- * Drivers of nodes that come at run time: a local file, formats, filters.  A daemon may make no
- * socket, and is killed when it tries.  Not vmdk: its extents are names in the file.
- */
-static const char *const drivers[] = {
-	"bochs", "cloop", "compress", "copy-before-write", "copy-on-read", "dmg", "file",
-	"host_device", "luks", "null-aio", "null-co", "parallels", "preallocate", "qcow", "qcow2",
-	"qed", "raw", "throttle", "vdi", "vhdx", "vpc", NULL
-};
-/* Those that follow a name in the image, if they are told of no backing file. */
-static const char *const with_backing[] = { "qcow", "qcow2", "qed", NULL };
-
-static char *check_driver(const char *driver, const json_t *options, bool opens)
-{
-	if (!g_strv_contains(drivers, driver))
-		return g_strdup_printf("a node of driver '%s' cannot come while the storage daemon "
-				       "runs, which is shut in", driver);
-	if (!g_strcmp0(json_string_value(json_object_get(options, "aio")), "io_uring"))
-		return g_strdup("aio=io_uring goes round the storage daemon's sandbox");
-	if (opens && g_strv_contains(with_backing, driver) && !json_object_get(options, "backing"))
-		return g_strdup_printf("driver '%s': name its backing file's node, or null: what "
-				       "an image's header names is not followed", driver);
-	return NULL;
-}
-
-/* The options of a node and of those nested in them. */
-static char *check_options(const json_t *options, bool opens)
-{
-	const char *driver = json_string_value(json_object_get(options, "driver")), *key;
-	char *wrong = driver ? check_driver(driver, options, opens) : NULL;
-	const json_t *member;
-
-	json_object_foreach((json_t *)(uintptr_t)options, key, member)
-		if (!wrong && json_is_object(member))
-			wrong = check_options(member, opens);
-	return wrong;
-}
-
-static char *add_obstacle(const json_t *args)
-{
-	return check_options(args, true);
-}
-
-static char *reopen_obstacle(const json_t *args)
-{
-	const json_t *options;
-	char *wrong = NULL;
-	size_t i;
-
-	json_array_foreach(json_object_get(args, "options"), i, options)
-		if (!wrong)
-			wrong = check_options(options, false);
-	return wrong;
-}
-
-static char *create_obstacle(const json_t *args)
-{
-	const json_t *options = json_object_get(args, "options");
-	const char *driver = json_string_value(json_object_get(options, "driver"));
-
-	if (driver && json_is_string(json_object_get(options, "file")))
-		return check_driver(driver, options, false);
-	return g_strdup("a storage daemon makes no files: an empty one has to be there, as a node "
-			"(file=)");
-}
-
-static char *transaction_obstacle(const json_t *args)
-{
-	static const char *const types[] = {
-		"abort", "block-dirty-bitmap-add", "block-dirty-bitmap-clear",
-		"block-dirty-bitmap-disable", "block-dirty-bitmap-enable",
-		"block-dirty-bitmap-merge", "block-dirty-bitmap-remove", "blockdev-backup",
-		"blockdev-snapshot", "blockdev-snapshot-internal-sync", NULL
-	};
-	const json_t *action;
-	size_t i;
-
-	json_array_foreach(json_object_get(args, "actions"), i, action) {
-		const char *type = json_string_value(json_object_get(action, "type"));
-
-		if (type && !g_strv_contains(types, type))
-			return g_strdup_printf("a transaction cannot have '%s' here", type);
-	}
-	return NULL;
-}
-
-static char *object_obstacle(const json_t *args)
-{
-	if (g_strcmp0(json_string_value(json_object_get(args, "qom-type")), "throttle-group"))
-		return g_strdup("only a throttle-group can come while the storage daemon runs, "
-				"which is shut in; others are given at the start (-object)");
-	return NULL;
-}
-
-static char *qom_obstacle(const json_t *args)
-{
-	if (g_strcmp0(json_string_value(json_object_get(args, "property")), "limits"))
-		return g_strdup("only 'limits' of a throttle-group can be set");
-	return NULL;
-}
-
 /* ---- Nodes ---- */
 
 static void node_added(struct relay *r)
@@ -698,11 +595,11 @@ static const struct rule rules[] = {
 	{ "block-stream", PLACES | JOBS, route },
 	{ "blockdev-backup", PLACES | JOBS, route },
 	{ "blockdev-mirror", PLACES | JOBS, route },
-	{ "blockdev-create", PLACES | JOBS, route, create_obstacle },
+	{ "blockdev-create", PLACES | JOBS, route, monitor_create_obstacle },
 	{ "blockdev-snapshot", PLACES, route },
 	{ "blockdev-snapshot-internal-sync", PLACES, route },
 	{ "blockdev-snapshot-delete-internal-sync", PLACES, route },
-	{ "blockdev-reopen", PLACES, route, reopen_obstacle },
+	{ "blockdev-reopen", PLACES, route, monitor_reopen_obstacle },
 	{ "change-backing-file", PLACES, route },
 	{ "block-set-write-threshold", PLACES, route },
 	{ "block-dirty-bitmap-add", PLACES, route },
@@ -724,12 +621,13 @@ static const struct rule rules[] = {
 	{ "job-finalize", JOBS, route, .job = "id" },
 	{ "job-pause", JOBS, route, .job = "id" },
 	{ "job-resume", JOBS, route, .job = "id" },
-	{ "transaction", PLACES | JOBS, route, transaction_obstacle },
-	{ "blockdev-add", PLACES, add_node, add_obstacle, .done = node_added, .adds = true },
+	{ "transaction", PLACES | JOBS, route, monitor_transaction_obstacle },
+	{ "blockdev-add", PLACES, add_node, monitor_add_obstacle, .done = node_added,
+	  .adds = true },
 	{ "blockdev-del", PLACES, route, .done = node_deleted },
-	{ "object-add", 0, tell_all, object_obstacle },
+	{ "object-add", 0, tell_all, monitor_object_obstacle },
 	{ "object-del", 0, tell_all },
-	{ "qom-set", 0, tell_all, qom_obstacle },
+	{ "qom-set", 0, tell_all, monitor_qom_obstacle },
 	{ "query-jobs", JOBS, join_jobs },
 	{ "query-block-jobs", 1u << FACT_BLOCK_JOBS, join_block_jobs },
 	{ "query-block", PLACES, tell_block },
@@ -766,28 +664,6 @@ void monitor_relay(void *opaque, struct qmp_call *call, const json_t *args)
 	r->seen = g_ptr_array_new();
 	g_queue_push_tail(&m->relays, r);
 	advance(m);
-}
-
-void monitor_relay_refused(void *opaque, struct qmp_call *call, const json_t *args)
-{
-	static const struct {
-		const char *prefix, *why;
-	} reasons[] = {
-		{ "block-export-", "what a storage daemon exports is its disk, for the device "
-		  "process alone" },
-		{ "nbd-server-", "a storage daemon's server has one client, the device process" },
-		{ "chardev-", "a storage daemon has one character device, the keeper's" },
-		{ "drive-", "a storage daemon makes no images by itself: add the target by "
-		  "blockdev-add, then use blockdev-backup or blockdev-mirror" },
-		{ "blockdev-snapshot-sync", "a storage daemon makes no images by itself: add the "
-		  "overlay by blockdev-add, then use blockdev-snapshot" },
-	};
-	const char *name = qmp_call_name(call);
-	size_t i = 0;
-
-	while (!g_str_has_prefix(name, reasons[i].prefix))	/* each has its reason */
-		i++;
-	qmp_refuse(call, GENERIC, "%s: %s", name, reasons[i].why);
 }
 
 bool monitor_relay_wants(const struct monitor *m, const json_t *args)
