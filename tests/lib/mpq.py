@@ -179,6 +179,21 @@ class Peer:
         return True
 
 
+def children(pid):
+    """Those of its first thread, the youngest last."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def child_named(pid, name):
+    """The child of that command name."""
+    for child in children(pid):
+        with open(f"/proc/{child}/comm", encoding="ascii") as comm:
+            if comm.read().strip() == name[:15]:
+                return child
+    raise AssertionError(f"no {name}")
+
+
 @contextlib.contextmanager
 def in_flight(count):
     """So many fds on their way from us to ourselves."""
@@ -357,12 +372,7 @@ class Remote:
 
     def device_pid(self):
         """The device process: the keeper's youngest child, after its storage daemons."""
-        pid = self.proc.pid
-
-        def children():
-            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-                return file.read().split()
-        return int(wait_for(children, "the device process")[-1])
+        return wait_for(lambda: children(self.proc.pid), "the device process")[-1]
 
     def device_fds(self):
         """{number: what it is} of the device process."""

@@ -3,7 +3,6 @@
 """A running VM: its control socket, the verbs that ask it, its policies, how it is shut down."""
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -534,7 +533,8 @@ class Policies(ControlCase):
             run.until(lambda: self.path().exists() and
                       "device-pid" in self.status()["remotes"][0])
             client = self.client()
-            os.kill(self.daemon_of(self.status()["remotes"][0]["pid"]), signal.SIGKILL)
+            os.kill(mpq.child_named(self.status()["remotes"][0]["pid"],
+                                    "qemu-storage-daemon"), signal.SIGKILL)
             self.assertEqual(client.event("MPQEMU_REMOTE_STORAGE_GONE")["data"],
                              {"remote": "lsi0", "cause": "signal 9 (Killed)"})
             if policy == "report":
@@ -547,14 +547,6 @@ class Policies(ControlCase):
                           "that disk fail from now on", run.text())
             self.assertEqual("; ending QEMU" in run.text(), policy == "stop")
             self.nothing_left(run)
-
-    @staticmethod
-    def daemon_of(pid):
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-        for child in map(int, children.split()):
-            if pathlib.Path(f"/proc/{child}/comm").read_text().startswith("qemu-storage"):
-                return child
-        raise AssertionError("no storage daemon")
 
     def test_restart(self):
         """Another device process, asked for and after a crash; the remote is the same."""

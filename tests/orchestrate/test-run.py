@@ -14,6 +14,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[0] / "lib"))
+import mpq              # noqa: E402
 import qemu             # noqa: E402
 import tap              # noqa: E402
 from launch import Case, DOC_QEMU, FAKE, FAKE_REMOTE, PATIENCE  # noqa: E402
@@ -441,8 +442,8 @@ class Ends(Case):
         run = self.start(self.real_remote(), self.fake("wait"))
         run.until(lambda: run.process.stdout.readline() == "ready\n")
         keeper = run.remote_pids()[0]
-        with open(f"/proc/{keeper}/task/{keeper}/children", encoding="ascii") as children:
-            os.kill(int(children.read()), signal.SIGSTOP)
+        device, = mpq.children(keeper)
+        os.kill(device, signal.SIGSTOP)
         self.assertEqual(run.wait(), 123, run.text())
         self.assertNotIn("sending SIGKILL", run.text())
         self.nothing_left(run)
@@ -558,8 +559,7 @@ class BadRemotes(Case):
         run = self.start(self.real_remote(), self.fake("wait"))
         run.until(lambda: run.process.stdout.readline() == "ready\n")
         keeper = run.remote_pids()[0]
-        with open(f"/proc/{keeper}/task/{keeper}/children") as file:
-            device = int(file.read().split()[0])
+        device = mpq.children(keeper)[0]
         os.kill(device, signal.SIGKILL)
         run.until(lambda: "while QEMU was using it" in run.text())
         self.assertEqual(run.wait(), 123, run.text())

@@ -10,6 +10,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[0] / "lib"))
+import mpq              # noqa: E402
 import qemu             # noqa: E402
 import tap              # noqa: E402
 from launch import Case, FAKE, PATIENCE  # noqa: E402
@@ -277,8 +278,7 @@ class Fake(File):
         run = self.start(["start", path], self.fake("wait"))
         run.until(lambda: run.process.stdout.readline() == "ready\n")
         remote, = run.remote_pids()
-        children = [int(pid) for pid in pathlib.Path(
-            f"/proc/{remote}/task/{remote}/children").read_text().split()]
+        children = mpq.children(remote)
         self.assertTrue(children)
         for pid in (remote, *children):
             self.assertEqual(os.sched_getaffinity(pid), {cpu})
@@ -304,7 +304,7 @@ class Fake(File):
             run = self.start(["start", self.vm(remote=f"numa = {value}\n")], self.fake("wait"))
             run.until(lambda: run.process.stdout.readline() == "ready\n")
             remote, = run.remote_pids()
-            children = pathlib.Path(f"/proc/{remote}/task/{remote}/children").read_text().split()
+            children = mpq.children(remote)
             self.assertTrue(children)
             for pid in (remote, *children):
                 self.assertEqual(self.policies(pid), {shown})

@@ -36,14 +36,10 @@ def crashes(extra=(), **kwargs):
     return Remote.edu(["--on-crash=reset", *extra], **kwargs)
 
 
-def child_named(parent, name):
-    """The child of that command name."""
-    with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
-        for pid in file.read().split():
-            with open(f"/proc/{pid}/comm", encoding="ascii") as comm:
-                if comm.read().strip() == name[:15]:
-                    return int(pid)
-    raise AssertionError(f"no {name}")
+def qcow2(folder):
+    image = f"{folder}/d.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+    return image
 
 
 class Killer(threading.Thread):
@@ -267,8 +263,7 @@ class Disk(wire.unittest.TestCase):
         if not shutil.which("qemu-storage-daemon"):
             self.skipTest("no qemu-storage-daemon")
         with tempfile.TemporaryDirectory() as folder:
-            image = f"{folder}/d.qcow2"
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+            image = qcow2(folder)
             last = self.campaign(f"format=qcow2,file={image}", KILLS // 20)
             subprocess.run(["qemu-img", "check", "-q", image], check=True)
             subprocess.run(["qemu-img", "convert", "-O", "raw", image, f"{folder}/raw"],
@@ -285,13 +280,9 @@ class Disk(wire.unittest.TestCase):
         if not shutil.which("qemu-storage-daemon"):
             self.skipTest("no qemu-storage-daemon")
         with tempfile.TemporaryDirectory() as folder:
-            image = f"{folder}/d.qcow2"
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
-            with Remote.start(["lsi53c895a,id=lsi0"],
-                              ["--on-crash=reset", "-drive", f"id=d0,if=none,file={image}",
-                               "-device", "scsi-hd,drive=d0,bus=lsi0.0"]) as remote:
+            with self.with_qcow2(qcow2(folder)) as remote:
                 remote.peer.cfg_read(0, 2)
-                daemon = child_named(remote.proc.pid, "qemu-storage-daemon")
+                daemon = mpq.child_named(remote.proc.pid, "qemu-storage-daemon")
                 os.kill(daemon, signal.SIGSTOP)
                 os.kill(remote.device_pid(), signal.SIGKILL)
                 remote.peer.send(Cmd.PCI_CFGREAD, mpq.cfg(0, 0, 2))
@@ -308,20 +299,22 @@ class Disk(wire.unittest.TestCase):
         control = Supervisor()
         self.addCleanup(control.close)
         with tempfile.TemporaryDirectory() as folder:
-            image = f"{folder}/d.qcow2"
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
-            with Remote.start(["lsi53c895a,id=lsi0"],
-                              ["--on-crash=reset", control.option, "-drive",
-                               f"id=d0,if=none,file={image}", "-device",
-                               "scsi-hd,drive=d0,bus=lsi0.0"],
-                              pass_fds=[control.theirs]) as remote:
+            with self.with_qcow2(qcow2(folder), control.option,
+                                 pass_fds=[control.theirs]) as remote:
                 control.started()
-                os.kill(child_named(remote.proc.pid, "qemu-storage-daemon"), signal.SIGKILL)
+                os.kill(mpq.child_named(remote.proc.pid, "qemu-storage-daemon"), signal.SIGKILL)
                 mpq.wait_for(lambda: "its storage daemon has ended" in remote.log(), "the line")
                 self.assertEqual(control.recv(),
                                  (Type.STORAGE_GONE, 0, Cause.SIGNAL, signal.SIGKILL))
                 control.answer(Type.REFUSED, control.send(Type.RESTART), errno.ENOTSUP)
                 self.assertEqual(remote.peer.cfg_read(0, 2), 0x1000)
+
+    @staticmethod
+    def with_qcow2(image, *options, **kwargs):
+        return Remote.start(["lsi53c895a,id=lsi0"],
+                            ["--on-crash=reset", *options, "-drive",
+                             f"id=d0,if=none,file={image}", "-device",
+                             "scsi-hd,drive=d0,bus=lsi0.0"], **kwargs)
 
     def campaign(self, drive, kills, read_image=None):
         """What each block was last told to have."""
@@ -461,7 +454,7 @@ class Crash(wire.unittest.TestCase):
         with crashes([control.option], pass_fds=[control.theirs]) as remote:
             pid = control.started()
             edu = Edu(remote.peer)
-            os.kill(child_named(remote.proc.pid, "mpqemu-nursery"), signal.SIGKILL)
+            os.kill(mpq.child_named(remote.proc.pid, "mpqemu-nursery"), signal.SIGKILL)
             mpq.wait_for(lambda: "there will be no successor" in remote.log(), "a line")
             self.assertEqual(edu.read(Edu.IRQ_STATUS), 0)
             control.answer(Type.REFUSED, control.send(Type.RESTART), errno.ENOTSUP)
@@ -474,7 +467,7 @@ class Crash(wire.unittest.TestCase):
         with crashes() as remote:
             remote.peer.cfg_read(0, 2)
             pid = remote.device_pid()
-            os.kill(child_named(remote.proc.pid, "mpqemu-nursery"), signal.SIGKILL)
+            os.kill(mpq.child_named(remote.proc.pid, "mpqemu-nursery"), signal.SIGKILL)
             mpq.wait_for(lambda: "there will be no successor" in remote.log(), "a line")
             os.kill(pid, signal.SIGSTOP)
             for _ in range(2):

@@ -478,7 +478,7 @@ class StorageDaemon(wire.unittest.TestCase):
                     "-drive", f"if=none,id=d0,file={image},format=qcow2",
                     "-device", "scsi-hd,id=disk0,drive=d0"]) as remote:
                 self.assertEqual(remote.peer.cfg_read(0, 2), 0x1000)
-                for pid in children(remote.proc.pid):
+                for pid in mpq.children(remote.proc.pid):
                     with open(f"/proc/{pid}/comm", encoding="ascii") as file:
                         if file.read().startswith("qemu-storage"):
                             os.kill(pid, signal.SIGKILL)
@@ -486,11 +486,6 @@ class StorageDaemon(wire.unittest.TestCase):
                 wait_for(lambda: said in remote.log(), said)
                 self.assertEqual(remote.peer.cfg_read(0, 2), 0x1000)
                 remote.finish()
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]
 
 
 class Caller(wire.unittest.TestCase):

@@ -274,12 +274,9 @@ class RecordTest(wire.unittest.TestCase):
 
     def test_slot_of_the_trace(self):
         """The device process has the ring's memfd in its slot, and nothing else of the recorder."""
-        def child(pid):
-            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-                return file.read().split()
         with Recording(self.path, remote()) as recording:
             recording.peer.cfg_read(0, 4)
-            device = child(child(recording.proc.pid)[0])[0]
+            device = mpq.children(mpq.children(recording.proc.pid)[0])[0]
             fds = mpq.fds(device)
             self.assertRegex(fds[10], "^/memfd:mpqemu-trace ")
             self.assertEqual([n for n, name in fds.items() if "trace" in name], [10])
