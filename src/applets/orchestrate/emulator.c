@@ -41,9 +41,22 @@ static const struct {
 	{ "remote-program", offsetof(struct orchestrate, remote_program) },
 };
 
+/* " A, B and C" */
+static char *list_keys(void)
+{
+	GString *text = g_string_new(NULL);
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++)
+		g_string_append_printf(text, "%s %s", !i ? "" : i + 1 < G_N_ELEMENTS(keys) ? "," :
+				       " and", keys[i].key);
+	return g_string_free(text, false);
+}
+
 static bool read_key(struct orchestrate *self, const struct vmfile *file,
 		     const struct vmfile_entry *entry, char **qemu, GError **error)
 {
+	g_autofree char *known = NULL;
+
 	for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
 		char **to = keys[i].at ? (char **)((char *)self + keys[i].at) : qemu;
 
@@ -53,8 +66,9 @@ static bool read_key(struct orchestrate *self, const struct vmfile *file,
 		*to = g_strdup(entry->value);
 		return true;
 	}
-	return vmfile_fail(file, entry->line, error, "%s: no such key; there are qemu, protocol, "
-			   "sandbox, on-error, on-remote-exit and remote-program", entry->key);
+	known = list_keys();
+	return vmfile_fail(file, entry->line, error, "%s: no such key; there are%s", entry->key,
+			   known);
 }
 
 /* An environment variable; NULL: it is not set, or empty. */
