@@ -38,7 +38,7 @@ enum sup_type {
 	SUP_PAUSED,	/* value: errno of the disks' flush, 0: all is stable */
 	SUP_RESUMED,
 	SUP_REFUSED,	/* value: errno: EALREADY, it is under way; ECANCELED, by resuming or by the
-			 * end; ENOTSUP, there are no successors */
+			 * end; ENOTSUP, there are no successors; ECHILD, none any more */
 	SUP_READY,	/* value: SUPERVISE_VERSION; arg: the device process's pid */
 	SUP_CRASHED,	/* arg: enum sup_cause; value: what that says */
 	SUP_GONE,	/* the remote ends; value: its exit status */
