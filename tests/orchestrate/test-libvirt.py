@@ -317,6 +317,7 @@ class Domain(Emulator):
         run, path = self.domain()
         self.monitor(path)
         run.process.kill()
+        run.wait()      # or it is left behind as a zombie of ours, if it was seen alive
         self.nothing_left(run)
 
     def test_next_client(self):
